@@ -1,0 +1,35 @@
+// Package detect is the stage of the hunt that looks at parsed evidence and says
+// what it means. Its leaves are the detectors: literal (the one fast pass over
+// logs), sigma (rules over events), webfile, iisconfig and others that keep
+// state. Each takes what it knows as plain values and gives findings.
+package detect
+
+import (
+	"io"
+	"time"
+
+	"postern"
+)
+
+// File is one file of the evidence as a detector sees it.
+type File struct {
+	// Path is the place in the evidence, as it stands in findings.
+	Path string
+	// Server is the best guess at the place on the server: lower case, '/' for
+	// '\', without drive or folders above the product's or system's layout, such as
+	// "inetpub/wwwroot/aspnet_client/x.aspx" or "frontend/httpproxy/owa/auth/x.aspx".
+	Server  string
+	Size    int64
+	ModTime time.Time // zero if unknown
+	// Open gives a fresh reader from the first byte; the caller closes it.
+	Open func() (io.ReadCloser, error)
+}
+
+// FileDetector looks at single files. It is used by several goroutines at once.
+type FileDetector interface {
+	// Wants answers by name and size alone whether Look is worth opening the file.
+	Wants(f *File) bool
+	// Look reads the file within its own bounds. An error is a file that could not
+	// be read; what was read before it still counts.
+	Look(f *File) ([]postern.Finding, []postern.Problem, error)
+}
