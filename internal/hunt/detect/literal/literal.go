@@ -1,0 +1,371 @@
+// Package literal is the one fast pass over logs. Input: for each rule, what must
+// stand in a row for the rule to be about it (clauses: one of these literals in
+// one of these columns), and raw lines. Output: for each line, whether any rule
+// can be about it; the rest is never parsed.
+//
+// The pass walks a line from column to column with the runtime's vectorised byte
+// search, looks at the deciding columns only, and stops as soon as no rule is
+// left. It never refuses a line that a rule would match: a literal is reduced to
+// its longest run of characters that need no escape in a URL, and a column with
+// an escaped form of such a character counts as if all literals stood in it.
+package literal
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// maxPart is how many rules, and how many different clauses, one walk decides: the
+// bits of a word. More rules than that take another walk for each part.
+const maxPart = 64
+
+// maxClauses of one rule take part, the most telling first: a third column that
+// must be walked to costs more than the few lines it would spare.
+const maxClauses = 3
+
+// Clause is one condition: at least one of the literals, lower case, stands in
+// at least one of the columns. No columns means anywhere in the line.
+type Clause struct {
+	Columns  []string
+	Literals []string
+}
+
+// Plan is what the rules of one kind of log need, before the columns are known.
+type Plan struct {
+	rules [][]Clause
+	all   bool // a rule says nothing that can be looked for: every line passes
+}
+
+// New makes a plan. A rule is a list of clauses that must all hold; variants
+// gives other spellings of a literal that mean the same to the parser, such as
+// its 8.3 form, and may be nil.
+func New(rules [][]Clause, variants func(string) []string) *Plan {
+	p := &Plan{}
+	for _, clauses := range rules {
+		kept := usable(clauses, variants)
+		if len(kept) == 0 {
+			p.all = true
+		}
+		p.rules = append(p.rules, kept)
+	}
+	return p
+}
+
+// usable reduces the literals of a rule's clauses and keeps the clauses that say
+// most: those whose shortest literal is longest.
+func usable(clauses []Clause, variants func(string) []string) []Clause {
+	var kept []Clause
+	for _, c := range clauses {
+		reduced := Clause{Columns: c.Columns}
+		for _, l := range c.Literals {
+			spellings := []string{l}
+			if variants != nil {
+				spellings = append(spellings, variants(l)...)
+			}
+			for _, s := range spellings {
+				reduced.Literals = append(reduced.Literals, plain(s))
+			}
+		}
+		if len(reduced.Literals) > 0 && shortest(reduced.Literals) >= 2 {
+			slices.Sort(reduced.Literals)
+			reduced.Literals = slices.Compact(reduced.Literals)
+			kept = append(kept, reduced)
+		}
+	}
+	slices.SortStableFunc(kept, func(a, b Clause) int { return shortest(b.Literals) - shortest(a.Literals) })
+	return kept[:min(len(kept), maxClauses)]
+}
+
+func shortest(literals []string) int {
+	n := len(literals[0])
+	for _, l := range literals {
+		n = min(n, len(l))
+	}
+	return n
+}
+
+// unreserved are the characters that RFC 3986 lets nobody need to escape.
+func unreserved(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+		c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+// plain gives the longest run of a literal that reads the same in every
+// escaping: unreserved characters, lower case. Dots at its ends may be part of a
+// "./" that the parser resolves, and stay only inside or before a word.
+func plain(l string) string {
+	l = strings.ToLower(l)
+	best := ""
+	for i := 0; i < len(l); {
+		if !unreserved(l[i]) {
+			i++
+			continue
+		}
+		j := i
+		for j < len(l) && unreserved(l[j]) {
+			j++
+		}
+		if j-i > len(best) {
+			best = l[i:j]
+		}
+		i = j
+	}
+	return best
+}
+
+// Gate gives the gate for the columns of one header. Delim parts the columns; 0
+// is a log of opaque lines, where every clause is about the whole line.
+func (p *Plan) Gate(delim byte, columns []string) *Gate {
+	g := &Gate{delim: delim, all: p.all}
+	var part *walk
+	for _, rule := range p.rules {
+		if len(rule) == 0 || !possible(rule, delim, columns) {
+			continue
+		}
+		if part == nil || !part.fits(rule) {
+			part = &walk{ids: make(map[string]int)}
+			g.walks = append(g.walks, part)
+		}
+		part.add(rule, delim, columns)
+	}
+	for _, w := range g.walks {
+		w.compile()
+	}
+	return g
+}
+
+// possible says whether all clauses have a column in this file: a rule about a
+// column that is not there cannot match.
+func possible(rule []Clause, delim byte, columns []string) bool {
+	for _, c := range rule {
+		if len(c.Columns) > 0 && delim != 0 && len(positions(c.Columns, columns)) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// positions gives where columns of these names stand; a name may stand twice.
+func positions(names, columns []string) (at []int) {
+	for i, c := range columns {
+		for _, n := range names {
+			if strings.EqualFold(n, c) {
+				at = append(at, i)
+				break
+			}
+		}
+	}
+	return at
+}
+
+// Gate decides lines of one file between two headers. Not for use by several
+// goroutines.
+type Gate struct {
+	delim byte
+	all   bool
+	walks []*walk
+}
+
+// Pass says whether a rule can be about the line.
+func (g *Gate) Pass(line []byte) bool {
+	if g.all {
+		return true
+	}
+	for _, w := range g.walks {
+		if w.pass(line, g.delim) {
+			return true
+		}
+	}
+	return false
+}
+
+// walk decides up to 64 rules with up to 64 different clauses in one walk over
+// a line. Rules and clauses are bits.
+type walk struct {
+	rules   int
+	ids     map[string]int // clause → bit
+	stops   []stop         // in the order of their columns
+	whole   *matcher       // clauses about the whole line; nil if there are none
+	wholeOK decision
+	alive   uint64 // all rules
+}
+
+// stop is one column that is looked at.
+type stop struct {
+	column  int
+	match   matcher
+	decides decision
+}
+
+// decision says which rules live on after the last column of some clauses.
+type decision struct {
+	ending uint64 // the clauses that are decided here
+	free   uint64 // the rules that have none of them
+	sets   []set  // for the others: what must have been found
+}
+
+type set struct{ clauses, rules uint64 }
+
+func (w *walk) fits(rule []Clause) bool {
+	return w.rules < maxPart && len(w.ids)+len(rule) <= maxPart
+}
+
+// add gives a rule its bit and books what each of its clauses needs.
+func (w *walk) add(rule []Clause, delim byte, columns []string) {
+	bit := uint64(1) << w.rules
+	w.rules++
+	w.alive |= bit
+	needs := make(map[int]uint64) // column where it is decided (-1: the whole line) → clauses
+	for _, c := range rule {
+		var at []int
+		if delim != 0 && len(c.Columns) > 0 {
+			at = positions(c.Columns, columns)
+		}
+		key := strings.Join(c.Literals, "\x00")
+		for _, i := range at {
+			key += "\x01" + string(rune(i))
+		}
+		id, known := w.ids[key]
+		if !known {
+			id = len(w.ids)
+			w.ids[key] = id
+		}
+		clause := uint64(1) << id
+		last := -1
+		for _, i := range at {
+			w.stopAt(i).match.add(c.Literals, clause)
+			last = i
+		}
+		if at == nil {
+			if w.whole == nil {
+				w.whole = &matcher{}
+			}
+			w.whole.add(c.Literals, clause)
+		}
+		needs[last] |= clause
+	}
+	for column, clauses := range needs {
+		d := &w.wholeOK
+		if column >= 0 {
+			d = &w.stopAt(column).decides
+		}
+		d.ending |= clauses
+		d.sets = append(d.sets, set{clauses, bit})
+	}
+}
+
+func (w *walk) stopAt(column int) *stop {
+	i, found := slices.BinarySearchFunc(w.stops, column, func(s stop, c int) int { return s.column - c })
+	if !found {
+		w.stops = slices.Insert(w.stops, i, stop{column: column})
+	}
+	return &w.stops[i]
+}
+
+func (w *walk) compile() {
+	for i := range w.stops {
+		w.stops[i].match.compile()
+		w.stops[i].decides.compile(w.alive)
+	}
+	if w.whole != nil {
+		w.whole.compile()
+		w.wholeOK.compile(w.alive)
+	}
+}
+
+// compile puts rules with the same needs together.
+func (d *decision) compile(all uint64) {
+	d.free = all
+	var merged []set
+	for _, s := range d.sets {
+		d.free &^= s.rules
+		i := slices.IndexFunc(merged, func(m set) bool { return m.clauses == s.clauses })
+		if i < 0 {
+			merged = append(merged, s)
+			continue
+		}
+		merged[i].rules |= s.rules
+	}
+	d.sets = merged
+}
+
+// after gives the rules that live on.
+func (d *decision) after(alive, hits uint64) uint64 {
+	if d.ending == 0 {
+		return alive
+	}
+	live := d.free
+	if hits&d.ending != 0 {
+		for _, s := range d.sets {
+			if hits&s.clauses == s.clauses {
+				live |= s.rules
+			}
+		}
+	}
+	return alive & live
+}
+
+// pass is the hot loop.
+func (w *walk) pass(line []byte, delim byte) bool {
+	alive, hits := w.alive, uint64(0)
+	if w.whole != nil {
+		hits = w.whole.find(line)
+		if alive = w.wholeOK.after(alive, hits); alive == 0 {
+			return false
+		}
+	}
+	pos, column := 0, 0
+	for i := range w.stops {
+		s := &w.stops[i]
+		for ; column < s.column && pos <= len(line); column++ {
+			pos = next(line, pos, delim)
+		}
+		if pos <= len(line) {
+			end := next(line, pos, delim)
+			if end-1 > pos {
+				hits |= s.match.find(line[pos : end-1])
+			}
+			pos, column = end, column+1
+		}
+		if alive = s.decides.after(alive, hits); alive == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// next gives where the column after the one at pos begins; one past the end of
+// the line plus one where there is none.
+func next(line []byte, pos int, delim byte) int {
+	if delim == ',' && pos < len(line) && line[pos] == '"' {
+		return nextQuoted(line, pos)
+	}
+	i := bytes.IndexByte(line[pos:], delim)
+	if i < 0 {
+		return len(line) + 1
+	}
+	return pos + i + 1
+}
+
+// nextQuoted is next for a column that begins with a quote, where a comma is
+// only one after the quote that is not doubled.
+func nextQuoted(line []byte, pos int) int {
+	for i := pos + 1; i < len(line); i++ {
+		q := bytes.IndexByte(line[i:], '"')
+		if q < 0 {
+			return len(line) + 1
+		}
+		i += q
+		if i+1 < len(line) && line[i+1] == '"' {
+			i++
+			continue
+		}
+		comma := bytes.IndexByte(line[i:], ',')
+		if comma < 0 {
+			return len(line) + 1
+		}
+		return i + comma + 1
+	}
+	return len(line) + 1
+}

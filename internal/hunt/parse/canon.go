@@ -1,0 +1,242 @@
+package parse
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"postern"
+)
+
+// maxDecodes is how often percent escapes are undone: twice is seen in attacks
+// that pass two servers; a third time costs nothing.
+const maxDecodes = 3
+
+// URL gives the canonical form of a request target: percent escapes undone up to
+// three times, lower case, '\' as '/', doubled slashes and dots resolved in the
+// path. The query keeps its order; its '+' are left alone.
+func URL(s string) string {
+	s = Decode(s)
+	s = strings.ToLower(s)
+	path, query, has := strings.Cut(s, "?")
+	path = resolve(strings.ReplaceAll(path, `\`, "/"))
+	if !has {
+		return path
+	}
+	return path + "?" + query
+}
+
+// Decode undoes percent escapes, %XX and %uXXXX, until none is left or three
+// times. Escapes that are none stay as they are.
+func Decode(s string) string {
+	for range maxDecodes {
+		next := decodeOnce(s)
+		if next == s {
+			break
+		}
+		s = next
+	}
+	return strings.ToValidUTF8(s, "\ufffd")
+}
+
+func decodeOnce(s string) string {
+	first := strings.IndexByte(s, '%')
+	if first < 0 {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	out = append(out, s[:first]...)
+	for i := first; i < len(s); i++ {
+		if s[i] != '%' {
+			out = append(out, s[i])
+			continue
+		}
+		if v, ok := hex(s, i+1, 2); ok {
+			out = append(out, byte(v))
+			i += 2
+		} else if v, ok := uEscape(s, i); ok {
+			out = utf8.AppendRune(out, v)
+			i += 5
+		} else {
+			out = append(out, '%')
+		}
+	}
+	return string(out)
+}
+
+func uEscape(s string, i int) (rune, bool) {
+	if i+1 >= len(s) || s[i+1] != 'u' && s[i+1] != 'U' {
+		return 0, false
+	}
+	v, ok := hex(s, i+2, 4)
+	return rune(v), ok
+}
+
+func hex(s string, at, digits int) (v int, ok bool) {
+	if at+digits > len(s) {
+		return 0, false
+	}
+	for _, c := range []byte(s[at : at+digits]) {
+		switch {
+		case c >= '0' && c <= '9':
+			v = v<<4 | int(c-'0')
+		case c >= 'a' && c <= 'f':
+			v = v<<4 | int(c-'a'+10)
+		case c >= 'A' && c <= 'F':
+			v = v<<4 | int(c-'A'+10)
+		default:
+			return 0, false
+		}
+	}
+	return v, true
+}
+
+// resolve takes doubled slashes, "." and ".." out of a path with '/'. It never
+// climbs above the beginning, as no server does.
+func resolve(p string) string {
+	if !strings.Contains(p, "//") && !strings.Contains(p, "/.") && !strings.HasPrefix(p, ".") {
+		return p
+	}
+	rooted := strings.HasPrefix(p, "/")
+	var kept []string
+	for _, part := range strings.Split(p, "/") {
+		switch part {
+		case "", ".":
+		case "..":
+			if len(kept) > 0 {
+				kept = kept[:len(kept)-1]
+			}
+		default:
+			kept = append(kept, part)
+		}
+	}
+	out := strings.Join(kept, "/")
+	if rooted {
+		out = "/" + out
+	}
+	return out
+}
+
+// shortNames are the 8.3 names of the folders that matter here, as Windows
+// makes them for the first folder of such a name.
+var shortNames = map[string]string{
+	"progra~1": "program files", "micros~1": "microsoft", "exchan~1": "exchange server",
+	"fronte~1": "frontend", "httppr~1": "httpproxy", "client~1": "clientaccess",
+	"aspnet~1": "aspnet_client", "progra~3": "programdata", "progra~2": "program files (x86)",
+}
+
+// ServerPath gives the canonical form of a path on a Windows server: lower case,
+// '/', no device or administrative-share prefix, dots and 8.3 names resolved, no
+// trailing dots or spaces or stream name, as Windows itself ignores them.
+func ServerPath(s string) string {
+	p := strings.ToLower(strings.Trim(Decode(strings.TrimSpace(s)), `"'`))
+	p = strings.ReplaceAll(p, `\`, "/")
+	for _, prefix := range []string{"//?/unc/", "//?/", "//./", "/??/"} {
+		if rest, ok := strings.CutPrefix(p, prefix); ok {
+			p = rest
+			if prefix == "//?/unc/" {
+				p = "//" + rest
+			}
+			break
+		}
+	}
+	if host, ok := strings.CutPrefix(p, "//"); ok {
+		// \\server\c$\x is C:\x of that server.
+		if _, rest, ok := strings.Cut(host, "/"); ok && len(rest) >= 2 && rest[1] == '$' {
+			p = rest[:1] + ":" + rest[2:]
+		}
+	}
+	parts := strings.Split(p, "/")
+	for i, part := range parts {
+		if i == len(parts)-1 {
+			if name, stream, ok := strings.Cut(part, ":"); ok && stream != "" && len(name) > 1 {
+				part = name
+			}
+		}
+		if part != "." && part != ".." {
+			part = strings.TrimRight(part, ". ")
+		}
+		if long, ok := shortNames[part]; ok {
+			part = long
+		}
+		parts[i] = part
+	}
+	return resolve(strings.Join(parts, "/"))
+}
+
+// Blob reads the "key=value;" text of EventData and GenericInfo columns: pairs
+// parted by ';', a type before the key ("S:", "I32:", "Dbl:", "F:"), and a whole
+// pair in single quotes, its own quotes doubled, where the value holds one of
+// these signs.
+func Blob(s string) []postern.Field {
+	const maxPairs = 4096 // the longest real blob has under 200
+	var pairs []postern.Field
+	for len(s) > 0 && len(pairs) < maxPairs {
+		var pair string
+		if s[0] == '\'' {
+			pair, s = singleQuoted(s)
+			s = strings.TrimPrefix(s, ";")
+		} else {
+			pair, s, _ = strings.Cut(s, ";")
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			continue
+		}
+		if kind, rest, ok := strings.Cut(name, ":"); ok && len(kind) <= 4 {
+			name = rest
+		}
+		pairs = append(pairs, postern.Field{Name: strings.TrimSpace(name), Value: value})
+	}
+	return pairs
+}
+
+// singleQuoted takes 'a”b' off the beginning of s as a'b. Without a closing quote the
+// rest is the value: a cut row is still evidence.
+func singleQuoted(s string) (value, rest string) {
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		if s[i] != '\'' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+1 < len(s) && s[i+1] == '\'' {
+			b.WriteByte('\'')
+			i++
+			continue
+		}
+		return b.String(), s[i+1:]
+	}
+	return b.String(), ""
+}
+
+// UserAgent gives one form to an agent that HttpProxy writes with two spaces for a
+// comma, IIS with '+' for a space, and the wire as it is.
+func UserAgent(s string) string {
+	s = strings.ReplaceAll(s, "+", " ")
+	s = strings.ReplaceAll(s, ",", " ")
+	return strings.ToLower(strings.Join(strings.Fields(s), " "))
+}
+
+// Add appends derived fields that have a value.
+func Add(ev *postern.Event, pairs ...string) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			ev.Derived = append(ev.Derived, postern.Field{Name: pairs[i], Value: pairs[i+1]})
+		}
+	}
+}
+
+// Parameter gives the value of a query parameter as it was written, "" if it is
+// not there. Names compare without case.
+func Parameter(target, name string) string {
+	_, query, ok := strings.Cut(target, "?")
+	if !ok {
+		return ""
+	}
+	for pair := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == '#' || r == ';' }) {
+		if k, v, ok := strings.Cut(pair, "="); ok && strings.EqualFold(k, name) {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,97 @@
+// Package iis describes the W3C extended logs of Internet Information Services.
+// Input: space-separated rows behind "#Fields:", '-' for an absent value, '+' for
+// a space in a value, UTC. Output: events of the source "iis".
+//
+// Source of the format: W3C Extended Log File Format (working draft WD-logfile)
+// and the fields that IIS 6 to 10 offer; see docs/formats/logs.md.
+package iis
+
+import (
+	"strings"
+
+	"postern"
+	"postern/internal/hunt/parse"
+)
+
+// Name is the source of the events.
+const Name = "iis"
+
+const columns = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken"
+
+// Format describes the log.
+func Format() *parse.Format {
+	return &parse.Format{
+		Name:      Name,
+		Delim:     ' ',
+		Time:      []string{"date", "time"},
+		Host:      "s-computername",
+		Columns:   strings.Split(columns, " "),
+		Recognise: recognise,
+		Derive:    derive,
+		Deciding: map[string][]string{
+			"Url":       {"cs-uri-stem", "cs-uri-query"},
+			"UrlPath":   {"cs-uri-stem"},
+			"Query":     {"cs-uri-query"},
+			"Agent":     {"cs(User-Agent)"},
+			"ClientIp":  {"c-ip", "X-Forwarded-For"},
+			"RequestId": {"cs-uri-query"},
+			"Canary":    {"cs-uri-query"},
+		},
+		Aliases: map[string]string{
+			"cs-user-agent": "cs(User-Agent)", "c-useragent": "cs(User-Agent)",
+			"cs-referer": "cs(Referer)", "cs-referrer": "cs(Referer)",
+			"cs-cookie": "cs(Cookie)", "c-uri": "Url", "cs-uri": "Url",
+			"c-uri-stem": "cs-uri-stem", "c-uri-query": "cs-uri-query",
+			"c-method": "cs-method", "src_ip": "c-ip",
+		},
+	}
+}
+
+func recognise(h parse.Head) bool {
+	if h.HasFields("cs-uri-stem") && (h.HasFields("time") || h.HasFields("date")) {
+		return true
+	}
+	if strings.Contains(h.Software, "Internet Information Services") {
+		return true
+	}
+	// A file whose header is lost: the default columns.
+	if h.Fields != nil || h.LogType != "" || len(h.Rows) == 0 {
+		return false
+	}
+	cells := strings.Split(h.Rows[0], " ")
+	return len(cells) >= 14 && len(cells[0]) == 10 && len(cells[1]) == 8 && strings.HasPrefix(cells[4], "/")
+}
+
+func derive(ev *postern.Event) {
+	value := func(name string) string {
+		if v := ev.Get(name); v != "-" {
+			return v
+		}
+		return ""
+	}
+	stem, query := value("cs-uri-stem"), value("cs-uri-query")
+	target := stem
+	if query != "" {
+		target += "?" + query
+	}
+	client := value("X-Forwarded-For")
+	if client, _, _ = strings.Cut(strings.ReplaceAll(client, "+", " "), ","); client == "" {
+		client = value("c-ip")
+	}
+	parse.Add(ev,
+		"Url", parse.URL(target),
+		"UrlPath", parse.URL(stem),
+		"Query", strings.ToLower(parse.Decode(query)),
+		"Agent", parse.UserAgent(value("cs(User-Agent)")),
+		"ClientIp", withoutPort(strings.TrimSpace(client)),
+		"RequestId", parse.Parameter("?"+query, "cafeReqId"),
+		"Canary", parse.Parameter("?"+parse.Decode(query), "msExchEcpCanary"))
+}
+
+// withoutPort takes the port off an IPv4 address, as some load balancers add it.
+func withoutPort(s string) string {
+	if host, _, ok := strings.Cut(s, ":"); ok && strings.Count(s, ":") == 1 && strings.Contains(host, ".") {
+		return host
+	}
+	return s
+}

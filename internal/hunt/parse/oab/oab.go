@@ -1,0 +1,80 @@
+// Package oab describes the logs of the offline address book generator:
+// Logging/OABGeneratorLog and OABGeneratorSimpleLog. The columns are not
+// published, so that lines stay opaque: input is any text with a time somewhere in
+// the beginning of the line; output are events of the source "oabgenerator" with
+// the field Line and, where a line names a temporary file, where that lies.
+//
+// Source: the sentence that the product writes before it removes such a file;
+// see docs/formats/logs.md.
+package oab
+
+import (
+	"regexp"
+	"strings"
+
+	"postern"
+	"postern/internal/hunt/parse"
+)
+
+// Name is the source of the events.
+const Name = "oabgenerator"
+
+// Format describes the log.
+func Format() *parse.Format {
+	return &parse.Format{
+		Name:      Name,
+		Columns:   []string{"Line"},
+		Recognise: recognise,
+		Derive:    derive,
+		Deciding: map[string][]string{
+			"TempFile": {"Line"}, "TempFileRaw": {"Line"}, "Extension": {"Line"}, "Placement": {"Line"}, "Text": {"Line"},
+		},
+	}
+}
+
+func recognise(h parse.Head) bool {
+	if strings.HasPrefix(strings.ToLower(h.LogType), "oab") {
+		return true
+	}
+	if h.LogType != "" || h.Software != "" && !strings.Contains(h.Software, "Exchange") {
+		return false
+	}
+	if h.PathHas("oabgenerator") && h.PathHas("log") {
+		return true
+	}
+	for _, row := range h.Rows {
+		if tempFile.MatchString(row) {
+			return true
+		}
+	}
+	return false
+}
+
+// tempFile finds the path in the sentence about a file that a failed download left.
+var tempFile = regexp.MustCompile(`(?i)temporary file\s+['"‘“]?([^'"’”\r\n]+?)['"’”]?\s+needs`)
+
+func derive(ev *postern.Event) {
+	line := ev.Get("Line")
+	parse.Add(ev, "Text", strings.ToLower(line))
+	m := tempFile.FindStringSubmatch(line)
+	if m == nil {
+		return
+	}
+	path := parse.ServerPath(m[1])
+	ext := ""
+	if i := strings.LastIndexByte(path, '.'); i > strings.LastIndexByte(path, '/') {
+		ext = path[i+1:]
+	}
+	parse.Add(ev, "TempFileRaw", m[1], "TempFile", path, "Extension", ext, "Placement", Placement(path))
+}
+
+// Placement says whether a canonical path lies where the generator itself puts
+// its files, "inside", or "outside". The install path may be on any drive and
+// under any name; what it ends in is the product's own.
+func Placement(path string) string {
+	i := strings.Index(path, "/clientaccess/oab/")
+	if i < 0 || strings.HasPrefix(path[:i], "//") || strings.Contains(path[:i], "/inetpub") || strings.Contains(path[:i], "/frontend/") {
+		return "outside"
+	}
+	return "inside"
+}

@@ -1,0 +1,113 @@
+// Package parse is the stage of the hunt that turns bytes into events. Input: a
+// log of unknown origin, as hostile as its author liked. Output: rows with named
+// columns, UTC times and canonical derived fields, and an account of everything
+// that could not be read. Its leaves (httpproxy, iis, ecp, oab, cmdletinfra …) are
+// one [Format] each; parse/all lists them.
+//
+// A log is read in one pass by [Scan]. A [Gate] sees each raw line first and
+// answers whether it is worth parsing, so that a line that no rule can be about
+// costs a walk to its deciding columns and nothing else.
+package parse
+
+import (
+	"strings"
+
+	"postern"
+)
+
+// Format is one kind of text log: rows of named columns behind a header block.
+type Format struct {
+	// Name is the source of its events: "httpproxy".
+	Name string
+	// Delim separates columns: ',' (with RFC 4180 quoting) or ' ' (without).
+	// 0 is a log of opaque lines; its events have the one field "Line".
+	Delim byte
+	// Time names the one or two columns that hold the time of a row, UTC.
+	Time []string
+	// Host names the column with the server's own name, "" if there is none.
+	Host string
+	// Columns are the ones of the newest known build, for a file that has lost its header.
+	Columns []string
+	// Recognise says by content and shape, never by drive or folder alone,
+	// whether a file is of this format.
+	Recognise func(Head) bool
+	// Derive adds canonical fields to an event. Nil if there are none.
+	Derive func(*postern.Event)
+	// Deciding names for each derived field the columns that it is computed from,
+	// so that a gate knows where to look for what a rule wants in it.
+	Deciding map[string][]string
+	// VersionIsBuild says that "#Version:" is the build of the server that wrote
+	// the file and not the constant of some other log.
+	VersionIsBuild bool
+	// Build reads the build of the server from a row. Nil if rows do not say.
+	Build func(*postern.Event) postern.Build
+	// Aliases name for each field of the standard Sigma taxonomy the field that
+	// holds it here.
+	Aliases map[string]string
+}
+
+// ColumnsOf gives the columns that decide a field: those that a derived field
+// is computed from, that an alias stands for, or the field itself.
+func (f *Format) ColumnsOf(field string) []string {
+	for alias, target := range f.Aliases {
+		if strings.EqualFold(alias, field) {
+			field = target
+			break
+		}
+	}
+	for derived, columns := range f.Deciding {
+		if strings.EqualFold(derived, field) {
+			return columns
+		}
+	}
+	return []string{field}
+}
+
+// Head is what the beginning of a file says about itself.
+type Head struct {
+	Path     string   // in the evidence
+	Software string   // value of "#Software:"
+	LogType  string   // value of "#Log-type:"
+	Version  string   // value of "#Version:"
+	Fields   []string // columns of "#Fields:" or of the bare header row
+	Rows     []string // the first lines that are no header
+	Text     bool     // false if the beginning does not look like text
+}
+
+// HasFields says whether all of the names are among the columns.
+func (h Head) HasFields(names ...string) bool {
+	for _, n := range names {
+		if !containsFold(h.Fields, n) {
+			return false
+		}
+	}
+	return true
+}
+
+// PathHas says whether the path in the evidence has a folder or file name part,
+// compared without case. Only for telling apart formats with the same columns.
+func (h Head) PathHas(part string) bool {
+	return strings.Contains(strings.ToLower(strings.ReplaceAll(h.Path, `\`, "/")), strings.ToLower(part))
+}
+
+func containsFold(list []string, s string) bool {
+	for _, v := range list {
+		if strings.EqualFold(v, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// Find gives the first format that recognises the head, nil if none does.
+func Find(formats []*Format, h Head) *Format {
+	if !h.Text {
+		return nil
+	}
+	for _, f := range formats {
+		if f.Recognise(h) {
+			return f
+		}
+	}
+	return nil
+}

@@ -1,0 +1,714 @@
+package parse
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern"
+)
+
+// Bounds of a scan.
+const (
+	// maxHours bounds the hours counted of one file: twenty years. A file with
+	// rows in more hours is made up.
+	maxHours = 20 * 366 * 24
+	// maxJoined bounds the lines that a quoted value with line breaks may span.
+	maxJoined = 4096
+	// maxExcerpt is kept of a raw line for reports.
+	maxExcerpt = 4 << 10
+	// maxColumns bounds a header; the widest known log has 120.
+	maxColumns = 1024
+	// maxServers bounds the server names remembered of one file.
+	maxServers = 64
+	// maxBuilds bounds the builds remembered of one file.
+	maxBuilds = 64
+)
+
+// Gate answers for a raw line, without its line end, whether it is worth
+// parsing. It must never refuse a line that a rule could be about, and it is
+// used by one goroutine.
+type Gate interface {
+	Pass(line []byte) bool
+}
+
+// Options say how a log is scanned.
+type Options struct {
+	// Gate makes a gate for the columns of a header; it is asked again at every
+	// header. Nil parses every row.
+	Gate func(f *Format, columns []string) Gate
+	// Yield is given each parsed row. The event is not reused.
+	Yield func(*postern.Event)
+}
+
+// BuildSeen is a build of the server and a time at which it wrote.
+type BuildSeen struct {
+	Build postern.Build
+	Time  postern.Instant
+}
+
+// Result is what a scan learned of a file beside its rows.
+type Result struct {
+	Format   *Format
+	Charset  Charset
+	Records  int64
+	Bytes    int64
+	From, To postern.Instant
+	Hours    map[int64]int64 // hours since 1970 UTC → rows
+	Servers  map[string]int64
+	Builds   []BuildSeen
+	Problems []postern.Problem
+}
+
+// Recognise reads the beginning of a file and gives its format, nil if none of
+// the formats knows it, together with what the file says of itself.
+func Recognise(r io.Reader, path string, formats []*Format) (*Format, Head, error) {
+	raw := make([]byte, sniffSize)
+	n, err := io.ReadFull(r, raw)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, Head{Path: path}, err
+	}
+	h := head(raw[:n], path)
+	return Find(formats, h), h, nil
+}
+
+// head reads the header block out of the first bytes of a file.
+func head(raw []byte, path string) Head {
+	d, _ := decoder(bytes.NewReader(nil), raw)
+	b, _ := io.ReadAll(d)
+	h := Head{Path: path}
+	b = bytes.TrimLeft(b, "\x00")
+	if len(b) == 0 {
+		return h
+	}
+	h.Text = bytes.IndexByte(b[:min(len(b), 512)], 0) < 0
+	for i := 0; len(b) > 0 && i < 64; i++ {
+		line, rest, whole := bytes.Cut(b, []byte{'\n'})
+		b = rest
+		if !whole && i > 0 && len(line) < 8 {
+			break
+		}
+		s, _ := text(bytes.TrimRight(line, "\r\x00"))
+		s = strings.TrimPrefix(s, "\ufeff")
+		switch name, value := directive(s); name {
+		case "software":
+			h.Software = value
+		case "log-type":
+			h.LogType = value
+		case "version":
+			h.Version = value
+		case "fields":
+			delim := byte(' ')
+			if strings.Contains(value, ",") {
+				delim = ','
+			}
+			h.Fields = columnNames(value, delim)
+		case "":
+			if s == "" {
+				continue
+			}
+			if cells := columnNames(s, ','); h.Fields == nil && len(cells) >= 3 && namesOnly(cells) {
+				h.Fields = cells
+			} else if len(h.Rows) < 8 {
+				h.Rows = append(h.Rows, s)
+			}
+		}
+	}
+	return h
+}
+
+// directive splits "#Log-type: HttpProxy Logs" into "log-type" and its value;
+// name is empty for a line that is none, "#" for a comment of another kind.
+func directive(s string) (name, value string) {
+	if !strings.HasPrefix(s, "#") {
+		return "", ""
+	}
+	name, value, ok := strings.Cut(s[1:], ":")
+	if !ok || strings.ContainsAny(name, ", ") {
+		return "#", ""
+	}
+	return strings.ToLower(name), strings.TrimSpace(value)
+}
+
+// columnNames splits a header line. Names are cut of spaces and quotes.
+func columnNames(s string, delim byte) []string {
+	s = strings.TrimRight(s, "\r\n ")
+	if s == "" {
+		return nil
+	}
+	names := strings.SplitN(s, string(delim), maxColumns+1)
+	if len(names) > maxColumns {
+		names = names[:maxColumns]
+	}
+	for i := range names {
+		names[i] = strings.Trim(names[i], " \"\t")
+	}
+	return names
+}
+
+// namesOnly says whether cells look like a header row: words, no values.
+func namesOnly(cells []string) bool {
+	named := 0
+	for _, c := range cells {
+		if c == "" {
+			continue
+		}
+		if c[0] >= '0' && c[0] <= '9' || len(c) > 80 || strings.ContainsAny(c, ":/\\;=@ ") {
+			return false
+		}
+		named++
+	}
+	return named*2 > len(cells)
+}
+
+// Scan reads a log of a known format to its end. The error is one of reading;
+// what was read before it is in the result.
+func Scan(ctx context.Context, r io.Reader, path string, f *Format, opt Options) (*Result, error) {
+	head := make([]byte, 512)
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return &Result{Format: f}, err
+	}
+	d, charset := decoder(r, head[:n])
+	_, bom := Sniff(head[:n])
+	s := &scanner{
+		format: f, path: path, opt: opt,
+		result: Result{Format: f, Charset: charset, Hours: make(map[int64]int64), Servers: make(map[string]int64)},
+	}
+	if charset == UTF8 {
+		s.offset = int64(bom)
+	}
+	s.setColumns(nil)
+	err = s.run(ctx, d)
+	if u, ok := d.(*utf16Reader); ok && u.bad > 0 {
+		s.problem(postern.Encoding, postern.Say("parse.bad-utf16", "count", u.bad))
+	}
+	s.finish()
+	return &s.result, err
+}
+
+// scanner is one pass over one file.
+type scanner struct {
+	format *Format
+	path   string
+	opt    Options
+	result Result
+
+	columns   []string
+	timeAt    [2]int // columns of the time; -1 where there is none
+	timeFirst bool   // the time is the beginning of the line
+	gate      Gate
+	named     bool   // a "#Fields:" line was seen in this block
+	date      string // of the last "#Date:" line, for logs whose rows hold no date
+
+	line      int64 // number of the current line
+	offset    int64 // of the current line
+	hour      int64 // of the last row that came the slow way
+	hourKey   [13]byte
+	hourCount int64
+	lastTime  []byte // time of the last row, in the buffer
+	kept      [32]byte
+	sample    bool // parse the next row whatever the gate says: it tells server and build
+
+	malformed, firstMalformed int64
+	long, firstLong           int64
+	padding, firstPadding     int64
+	ansi, firstANSI           int64
+	headless                  bool
+	cut                       bool // the last line has no line end and too few columns
+}
+
+func (s *scanner) run(ctx context.Context, r io.Reader) error {
+	buf := make([]byte, BufferSize)
+	start, end, searched := 0, 0, 0
+	skipping := false
+	for eof := false; !eof; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := r.Read(buf[end:])
+		end += n
+		s.result.Bytes += int64(n)
+		if err == io.EOF {
+			eof = true
+		} else if err != nil {
+			s.lines(buf[start:end], true)
+			return err
+		}
+		if skipping {
+			nl := bytes.IndexByte(buf[start:end], '\n')
+			if nl < 0 {
+				s.offset += int64(end - start)
+				start, end = 0, 0
+				continue
+			}
+			s.offset += int64(nl + 1)
+			start += nl + 1
+			skipping = false
+		}
+		// Only look for whole rows when a line end has come in.
+		if eof || bytes.IndexByte(buf[max(start, searched):end], '\n') >= 0 {
+			start += s.lines(buf[start:end], eof)
+		}
+		searched = end
+		switch {
+		case eof:
+		case start == end:
+			start, end, searched = 0, 0, 0
+		case start > 0 && (end == len(buf) || start > len(buf)/2):
+			s.keepTime()
+			end = copy(buf, buf[start:end])
+			start, searched = 0, end
+		case end < len(buf):
+		case len(buf) < MaxLine:
+			s.keepTime()
+			buf = append(buf, make([]byte, len(buf))...)
+		default:
+			s.longLine(buf[start:end])
+			s.keepTime()
+			start, end, searched, skipping = 0, 0, 0, true
+		}
+	}
+	return nil
+}
+
+// longLine reads what is held of a line that is longer than MaxLine.
+func (s *scanner) longLine(b []byte) {
+	s.long++
+	if s.firstLong == 0 {
+		s.firstLong = s.line + 1
+	}
+	s.row(b)
+	s.offset += int64(len(b))
+}
+
+// lines takes whole rows from b and gives how many bytes it has used. Unless
+// this is the end of the file, a row whose next line has not begun to come in
+// waits: the next line may belong to it.
+func (s *scanner) lines(b []byte, last bool) int {
+	used := 0
+	for used < len(b) {
+		nl := bytes.IndexByte(b[used:], '\n')
+		if nl < 0 {
+			if !last {
+				break
+			}
+			s.lastLine(b[used:])
+			return len(b)
+		}
+		stop := used + nl
+		next := stop + 1
+		if next == len(b) && !last {
+			break
+		}
+		joined := int64(0)
+		if next < len(b) && !s.beginsRow(b[next]) && openQuote(b[used:stop]) {
+			stop, joined = s.join(b, used, stop)
+			if stop < 0 {
+				if !last && len(b)-used < MaxLine {
+					break
+				}
+				stop, joined = used+nl, 0
+			}
+			next = stop + 1
+		}
+		line := b[used:stop]
+		if len(line) > 0 && line[len(line)-1] == '\r' {
+			line = line[:len(line)-1]
+		}
+		s.row(line)
+		s.line += joined
+		s.offset += int64(next - used)
+		used = next
+	}
+	return used
+}
+
+func (s *scanner) lastLine(line []byte) {
+	if s.row(line) && s.format.Delim != 0 {
+		cells, _ := split(line, s.format.Delim, nil)
+		s.cut = len(cells) < len(s.columns)
+	}
+	s.offset += int64(len(line))
+}
+
+// beginsRow says by its first byte whether a line can be a row of its own.
+// Where the time does not come first every line might be.
+func (s *scanner) beginsRow(c byte) bool {
+	return c >= '0' && c <= '9' || c == '#' || c == 0 || c == '\r' || c == '\n' || c == 0xEF || s.format.Delim != ',' || !s.timeFirst
+}
+
+// join finds the end of a row whose quoted value spans lines: -1 if it is not in b.
+func (s *scanner) join(b []byte, used, stop int) (end int, lines int64) {
+	for lines = 1; lines < maxJoined; lines++ {
+		nl := bytes.IndexByte(b[stop+1:], '\n')
+		if nl < 0 {
+			return -1, 0
+		}
+		stop += 1 + nl
+		if !openQuote(b[used:stop]) || stop+1 < len(b) && s.beginsRow(b[stop+1]) {
+			return stop, lines
+		}
+	}
+	return stop, lines
+}
+
+func openQuote(line []byte) bool { return bytes.Count(line, []byte{'"'})&1 == 1 }
+
+// row handles one line and says whether it was a row of data.
+func (s *scanner) row(line []byte) bool {
+	s.line++
+	if len(line) == 0 {
+		return false
+	}
+	if s.timeFirst && len(line) >= 13 && string(line[:13]) == string(s.hourKey[:]) {
+		s.hourCount++
+	} else {
+		if line = s.unusual(line); line == nil {
+			return false
+		}
+	}
+	s.result.Records++
+	if s.timeFirst {
+		s.lastTime = line[:min(len(line), len(s.kept))]
+	}
+	if s.sample || s.gate == nil || s.gate.Pass(line) {
+		s.emit(line)
+	}
+	return true
+}
+
+// unusual handles what does not begin with the hour of the row before: padding,
+// headers, a new hour, rubbish. It gives the row that is left, nil if there is none.
+func (s *scanner) unusual(line []byte) []byte {
+	if line[0] == 0 {
+		s.padding++
+		if s.firstPadding == 0 {
+			s.firstPadding = s.line
+		}
+		line = bytes.TrimLeft(line, "\x00")
+	}
+	line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
+	if line = bytes.TrimRight(line, "\x00"); len(line) == 0 {
+		return nil
+	}
+	if line[0] == '#' {
+		s.header(line)
+		return nil
+	}
+	t, stamp, ok := s.timeOf(line)
+	if !ok {
+		if s.bareHeader(line) {
+			return nil
+		}
+		if s.format.Delim == 0 {
+			return line
+		}
+		s.malformed++
+		if s.firstMalformed == 0 {
+			s.firstMalformed = s.line
+		}
+		// A row whose time is spoilt may still be evidence: rules see it.
+		if s.gate != nil && s.gate.Pass(line) || s.gate == nil {
+			s.emit(line)
+		}
+		return nil
+	}
+	s.flushHour()
+	s.see(t)
+	s.hourCount = 1
+	if hour := t.Unix() / 3600; hour != s.hour {
+		s.hour, s.sample = hour, true
+	}
+	if s.timeFirst {
+		copy(s.hourKey[:], line)
+	} else { // every row comes this way and brings its own time
+		s.lastTime = append(s.kept[:0], stamp[:min(len(stamp), len(s.kept))]...)
+	}
+	return line
+}
+
+// flushHour books the rows of the hour that ends and the time of its last row.
+func (s *scanner) flushHour() {
+	if s.hourCount == 0 {
+		return
+	}
+	if s.lastTime != nil {
+		if t, ok := parseTime(s.lastTime); ok {
+			s.see(t)
+			hour := t.Unix() / 3600
+			if _, known := s.result.Hours[hour]; known || len(s.result.Hours) < maxHours {
+				s.result.Hours[hour] += s.hourCount
+			}
+		}
+	}
+	s.hourCount, s.lastTime = 0, nil
+}
+
+// see widens the span of the file.
+func (s *scanner) see(t postern.Instant) {
+	if s.result.From.IsZero() || t.Before(s.result.From) {
+		s.result.From = t
+	}
+	if t.After(s.result.To) {
+		s.result.To = t
+	}
+}
+
+// keepTime saves the time of the last row before the buffer moves under it.
+func (s *scanner) keepTime() {
+	if s.lastTime != nil {
+		n := copy(s.kept[:], s.lastTime)
+		s.lastTime = s.kept[:n]
+	}
+}
+
+// timeOf gives the time of a row and the text it was read from. Where it does
+// not come first the row is split.
+func (s *scanner) timeOf(line []byte) (t postern.Instant, stamp string, ok bool) {
+	if s.timeFirst {
+		t, ok = parseTime(line[:min(len(line), len(s.kept))])
+		return t, "", ok
+	}
+	if s.format.Delim == 0 {
+		str, _ := text(line[:min(len(line), maxExcerpt)])
+		return findTime(str)
+	}
+	cells, _ := split(line, s.format.Delim, nil)
+	stamp = s.stamp(func(i int) string {
+		if i >= len(cells) {
+			return ""
+		}
+		return unquote(string(cells[i]))
+	})
+	t, ok = parseTime([]byte(stamp))
+	return t, stamp, ok
+}
+
+// stamp puts the text of a row's time together from its columns, and from the
+// header where the rows hold no date.
+func (s *scanner) stamp(column func(int) string) string {
+	first := ""
+	if s.timeAt[0] >= 0 {
+		first = column(s.timeAt[0])
+	}
+	if len(s.format.Time) < 2 {
+		return first
+	}
+	if s.timeAt[0] < 0 {
+		first = s.date
+	}
+	if s.timeAt[1] < 0 {
+		return first
+	}
+	return first + " " + column(s.timeAt[1])
+}
+
+// header reads a line of the header block.
+func (s *scanner) header(line []byte) {
+	str, _ := text(line)
+	switch name, value := directive(str); name {
+	case "software":
+		s.named = false
+	case "date":
+		s.date, _, _ = strings.Cut(strings.ReplaceAll(value, "T", " "), " ")
+	case "version":
+		if s.format.VersionIsBuild {
+			if b, err := postern.ParseBuild(value); err == nil {
+				s.sawBuild(b, time.Time{})
+			}
+		}
+	case "fields":
+		s.named = true
+		s.setColumns(columnNames(value, s.headerDelim(value)))
+	}
+}
+
+func (s *scanner) headerDelim(value string) byte {
+	if s.format.Delim == ' ' && strings.Contains(value, ",") && !strings.Contains(strings.TrimSpace(value), " ") {
+		return ','
+	}
+	if s.format.Delim == 0 {
+		return ','
+	}
+	return s.format.Delim
+}
+
+// bareHeader takes a row of column names, which some logs carry with or instead
+// of "#Fields:". The latter wins inside one block.
+func (s *scanner) bareHeader(line []byte) bool {
+	if s.format.Delim == 0 || len(line) > 16<<10 {
+		return false
+	}
+	str, _ := text(line)
+	cells := columnNames(str, s.format.Delim)
+	known := 0
+	for _, c := range cells {
+		if c != "" && (containsFold(s.format.Columns, c) || containsFold(s.columns, c)) {
+			known++
+		}
+	}
+	if len(cells) < 3 || known*2 < len(cells) {
+		return false
+	}
+	if !s.named {
+		s.setColumns(cells)
+	}
+	return true
+}
+
+func (s *scanner) setColumns(columns []string) {
+	s.headless = columns == nil
+	if columns == nil {
+		columns = s.format.Columns
+	}
+	s.flushHour()
+	s.hourKey = [13]byte{}
+	s.columns = columns
+	s.timeAt = [2]int{-1, -1}
+	for i, name := range s.format.Time {
+		s.timeAt[i] = index(columns, name)
+	}
+	// A log may call its time column something else but it still comes first.
+	if s.timeAt[0] < 0 && len(s.format.Time) == 1 {
+		s.timeAt[0] = 0
+	}
+	s.timeFirst = s.timeAt[0] == 0 && (len(s.format.Time) == 1 || s.timeAt[1] == 1)
+	s.sample = true
+	if s.opt.Gate != nil {
+		s.gate = s.opt.Gate(s.format, columns)
+	}
+}
+
+func index(columns []string, name string) int {
+	for i, c := range columns {
+		if strings.EqualFold(c, name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// emit parses a line, learns from it and hands it on if a rule might want it.
+func (s *scanner) emit(line []byte) {
+	ev, ansi := s.event(line)
+	if ansi {
+		s.ansi++
+		if s.firstANSI == 0 {
+			s.firstANSI = s.line
+		}
+	}
+	if s.sample {
+		s.sample = false
+		s.learn(ev)
+		if s.gate != nil && !s.gate.Pass(line) {
+			return
+		}
+	}
+	if s.format.Derive != nil {
+		s.format.Derive(ev)
+	}
+	if s.opt.Yield != nil {
+		s.opt.Yield(ev)
+	}
+}
+
+func (s *scanner) learn(ev *postern.Event) {
+	if ev.Host != "" {
+		if _, known := s.result.Servers[ev.Host]; known || len(s.result.Servers) < maxServers {
+			s.result.Servers[ev.Host]++
+		}
+	}
+	if s.format.Build != nil {
+		if b := s.format.Build(ev); !b.IsZero() {
+			s.sawBuild(b, ev.Time)
+		}
+	}
+	// A "#Version:" line has no time of its own: the next row gives it.
+	for i := range s.result.Builds {
+		if s.result.Builds[i].Time.IsZero() {
+			s.result.Builds[i].Time = ev.Time
+		}
+	}
+}
+
+func (s *scanner) sawBuild(b postern.Build, at postern.Instant) {
+	if n := len(s.result.Builds); n > 0 && s.result.Builds[n-1].Build == b || n == maxBuilds {
+		return
+	}
+	s.result.Builds = append(s.result.Builds, BuildSeen{b, at})
+}
+
+// event builds the event of a line.
+func (s *scanner) event(line []byte) (ev *postern.Event, ansi bool) {
+	raw, ansi := text(line[:min(len(line), maxExcerpt)])
+	ev = &postern.Event{
+		Source: s.format.Name,
+		Raw:    raw,
+		Place:  postern.Place{Path: s.path, Line: s.line, Offset: s.offset},
+	}
+	if s.format.Delim == 0 {
+		whole, bad := text(line)
+		ev.Fields = []postern.Field{{Name: "Line", Value: whole}}
+		ev.Time, _, _ = findTime(whole)
+		return ev, ansi || bad
+	}
+	cells, quoted := split(line, s.format.Delim, make([][]byte, 0, len(s.columns)+2))
+	ev.Fields = make([]postern.Field, 0, len(cells))
+	for i, cell := range cells {
+		name := ""
+		if i < len(s.columns) {
+			name = s.columns[i]
+		}
+		if name == "" {
+			name = "field" + strconv.Itoa(i+1)
+		}
+		value, bad := text(cell)
+		ansi = ansi || bad
+		if quoted {
+			value = unquote(value)
+		}
+		ev.Fields = append(ev.Fields, postern.Field{Name: name, Value: value})
+	}
+	ev.Time, _ = parseTime([]byte(s.stamp(func(i int) string {
+		if i >= len(ev.Fields) {
+			return ""
+		}
+		return ev.Fields[i].Value
+	})))
+	if s.format.Host != "" {
+		ev.Host = ev.Get(s.format.Host)
+	}
+	return ev, ansi
+}
+
+func (s *scanner) problem(what postern.ProblemKind, detail postern.Text) {
+	s.result.Problems = append(s.result.Problems, postern.Problem{Path: s.path, What: what, Detail: detail})
+}
+
+// finish books the last hour and names what was wrong with the file.
+func (s *scanner) finish() {
+	s.flushHour()
+	if s.malformed > 0 {
+		s.problem(postern.Malformed, postern.Say("parse.malformed-rows", "count", s.malformed, "line", s.firstMalformed))
+	}
+	if s.long > 0 {
+		s.problem(postern.Limit, postern.Say("parse.long-line", "count", s.long, "line", s.firstLong, "bound", MaxLine))
+	}
+	if s.padding > 0 {
+		s.problem(postern.Truncated, postern.Say("parse.nul-padding", "count", s.padding, "line", s.firstPadding))
+	}
+	if s.ansi > 0 {
+		s.problem(postern.Encoding, postern.Say("parse.ansi", "count", s.ansi, "line", s.firstANSI))
+	}
+	if s.cut {
+		s.problem(postern.Truncated, postern.Say("parse.cut-line", "line", s.line))
+	}
+	if s.headless && s.result.Records > 0 && s.format.Delim != 0 {
+		s.problem(postern.Malformed, postern.Say("parse.no-header", "format", s.format.Name))
+	}
+}
