@@ -67,7 +67,7 @@ func usable(clauses []Clause, variants func(string) []string) []Clause {
 				reduced.Literals = append(reduced.Literals, plain(s))
 			}
 		}
-		if len(reduced.Literals) > 0 && shortest(reduced.Literals) >= 2 {
+		if len(reduced.Literals) > 0 && shortest(reduced.Literals) >= 1 {
 			slices.Sort(reduced.Literals)
 			reduced.Literals = slices.Compact(reduced.Literals)
 			kept = append(kept, reduced)
@@ -92,11 +92,17 @@ func unreserved(c byte) bool {
 }
 
 // plain gives the longest run of a literal that reads the same in every
-// escaping: unreserved characters, lower case. Dots at its ends may be part of a
-// "./" that the parser resolves, and stay only inside or before a word.
+// escaping: unreserved characters, lower case. A literal of other characters
+// only is stood for by its first; "" is a literal that says nothing.
 func plain(l string) string {
 	l = strings.ToLower(l)
-	best := ""
+	if l == "" {
+		return ""
+	}
+	best := l[:1]
+	if unreserved(best[0]) || best[0] == ' ' || best[0] == '+' || best[0] >= 0x80 {
+		best = ""
+	}
 	for i := 0; i < len(l); {
 		if !unreserved(l[i]) {
 			i++
@@ -106,7 +112,7 @@ func plain(l string) string {
 		for j < len(l) && unreserved(l[j]) {
 			j++
 		}
-		if j-i > len(best) {
+		if j-i > 1 && j-i > len(best) {
 			best = l[i:j]
 		}
 		i = j

@@ -11,7 +11,9 @@ type matcher struct {
 	pairs      [1 << 16 / 64]uint64
 	candidates map[uint16][]candidate
 	wanted     map[string]uint64
-	clauses    uint64 // all of them: what a value counts as that cannot be read plainly
+	clauses    uint64      // all of them: what a value counts as that cannot be read plainly
+	single     [256]uint64 // clauses of literals of one character
+	escaped    [256]bool   // characters that stand in a literal: their escapes hide it
 }
 
 type candidate struct {
@@ -33,6 +35,13 @@ func (m *matcher) add(literals []string, clause uint64) {
 func (m *matcher) compile() {
 	m.candidates = make(map[uint16][]candidate)
 	for l, clauses := range m.wanted {
+		for i := range len(l) {
+			m.escaped[l[i]] = true
+		}
+		if len(l) == 1 {
+			m.addSingle(l[0], clauses)
+			continue
+		}
 		at := rarest(l)
 		pair := uint16(l[at])<<8 | uint16(l[at+1])
 		m.set(pair)
@@ -50,11 +59,30 @@ func (m *matcher) compile() {
 	}
 }
 
+// addSingle makes every pair that ends in c worth a look. A '\' is read as a '/'.
+func (m *matcher) addSingle(c byte, clauses uint64) {
+	spellings := []byte{c}
+	if c == '/' {
+		spellings = append(spellings, '\\')
+	}
+	for _, s := range spellings {
+		m.single[s] |= clauses
+		for first := range 256 {
+			pair := uint16(first)<<8 | uint16(s)
+			m.set(pair)
+			if _, known := m.candidates[pair]; !known {
+				m.candidates[pair] = nil
+			}
+		}
+	}
+}
+
 func (m *matcher) set(pair uint16) { m.pairs[pair>>6] |= 1 << (pair & 63) }
 
 // find gives the clauses whose literals stand in the value.
 func (m *matcher) find(v []byte) (hits uint64) {
 	pair := uint16(fold[v[0]])
+	hits = m.single[pair]
 	for i := 1; i < len(v); i++ {
 		pair = pair<<8 | uint16(fold[v[i]])
 		if m.pairs[pair>>6]&(1<<(pair&63)) != 0 {
@@ -70,11 +98,11 @@ func (m *matcher) find(v []byte) (hits uint64) {
 // look compares the literals that a pair at i stands for.
 func (m *matcher) look(v []byte, i int, pair uint16) (hits uint64) {
 	if pair>>8 == '%' {
-		if hidden(v[i+1:]) {
+		if m.hidden(v[i+1:]) {
 			return m.clauses
 		}
-		return 0
 	}
+	hits = m.single[pair&0xff]
 	for _, c := range m.candidates[pair] {
 		start := i - c.at
 		if start < 0 || start+len(c.literal) > len(v) {
@@ -96,9 +124,9 @@ func equalFold(v []byte, lower string) bool {
 	return true
 }
 
-// hidden says whether what stands after a '%' is the code of a character that
-// needs no escape, of another '%', or the %uXXXX form.
-func hidden(v []byte) bool {
+// hidden says whether what stands after a '%' is the code of a character of a
+// literal, of one that needs no escape, of another '%', or the %uXXXX form.
+func (m *matcher) hidden(v []byte) bool {
 	if v[0] == 'u' || v[0] == 'U' {
 		return true
 	}
@@ -110,7 +138,7 @@ func hidden(v []byte) bool {
 		return false
 	}
 	c := byte(hi<<4 | lo)
-	return unreserved(c) || c == '%'
+	return unreserved(c) || c == '%' || m.escaped[c] || c == '\\' && m.escaped['/']
 }
 
 func unhex(c byte) int {

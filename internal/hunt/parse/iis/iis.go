@@ -32,6 +32,7 @@ func Format() *parse.Format {
 			"Url":       {"cs-uri-stem", "cs-uri-query"},
 			"UrlPath":   {"cs-uri-stem"},
 			"Query":     {"cs-uri-query"},
+			"Arguments": {"cs-uri-query"},
 			"Agent":     {"cs(User-Agent)"},
 			"ClientIp":  {"c-ip", "X-Forwarded-For"},
 			"RequestId": {"cs-uri-query"},
@@ -82,6 +83,7 @@ func derive(ev *postern.Event) {
 		"Url", parse.URL(target),
 		"UrlPath", parse.URL(stem),
 		"Query", strings.ToLower(parse.Decode(query)),
+		"Arguments", arguments(query),
 		"Agent", parse.UserAgent(value("cs(User-Agent)")),
 		"ClientIp", withoutPort(strings.TrimSpace(client)),
 		"RequestId", parse.Parameter("?"+query, "cafeReqId"),
@@ -94,4 +96,19 @@ func withoutPort(s string) string {
 		return host
 	}
 	return s
+}
+
+// arguments gives what a client put into a query, without the tokens that
+// Exchange adds to the log of every request.
+func arguments(query string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(strings.ToLower(pair), "=")
+		switch strings.Trim(name, "; ") {
+		case "", "correlationid", "cafereqid", "encoding", "clientid", "requestid", "clientrequestid", "actid":
+			continue
+		}
+		kept = append(kept, pair)
+	}
+	return strings.Join(kept, "&")
 }
