@@ -149,7 +149,9 @@ type Source struct {
 	Required bool   // a verdict of not-seen is worth nothing without it
 	// Lifetime says how fast it disappears, in days; 0 means that it stays.
 	LifetimeDays int
-	Collect      Text // where to find it and how to take it
+	// QuietHours is the longest silence that is normal for it; a longer one is a gap.
+	QuietHours int
+	Collect    Text // where to find it and how to take it
 }
 
 // Rule is the part of a finding that is always true: what was looked for and

@@ -115,15 +115,16 @@ func (c *Catalogue) Say(t postern.Text) string {
 			return unknown(t)
 		}
 	}
-	return fill(message, t.Args)
+	return c.fill(message, t.Args)
 }
 
 // T is Say for a key with pairs of argument name and value.
 func (c *Catalogue) T(key string, pairs ...any) string { return c.Say(postern.Say(key, pairs...)) }
 
 // fill replaces {name} by its argument in one pass, so that an argument that
-// contains braces is not read as a message.
-func fill(message string, args map[string]string) string {
+// contains braces is not read as a message. Where there is an argument "name@" it
+// is the key of another message, which stands there with the same arguments.
+func (c *Catalogue) fill(message string, args map[string]string) string {
 	var b strings.Builder
 	for {
 		open := strings.IndexByte(message, '{')
@@ -136,6 +137,9 @@ func fill(message string, args map[string]string) string {
 		}
 		name := message[open+1 : open+end]
 		value, ok := args[name]
+		if key := args[name+"@"]; !ok && key != "" {
+			value, ok = c.inner(key, args), true
+		}
 		if !ok {
 			value = message[open : open+end+1]
 		}
@@ -145,6 +149,18 @@ func fill(message string, args map[string]string) string {
 	}
 	b.WriteString(message)
 	return b.String()
+}
+
+// inner puts a message inside a message, one level deep: a saved report is
+// hostile too and could name itself.
+func (c *Catalogue) inner(key string, args map[string]string) string {
+	plain := make(map[string]string, len(args))
+	for k, v := range args {
+		if !strings.HasSuffix(k, "@") {
+			plain[k] = v
+		}
+	}
+	return c.Say(postern.Text{Key: key, Args: plain})
 }
 
 func unknown(t postern.Text) string {

@@ -33,3 +33,28 @@ type FileDetector interface {
 	// be read; what was read before it still counts.
 	Look(f *File) ([]postern.Finding, []postern.Problem, error)
 }
+
+// RowRule is a rule over events: Sigma text with what its pack adds to it.
+type RowRule struct {
+	postern.Rule
+	Sigma     []byte            // the rule's document
+	Downgrade []Downgrade       // the first whose condition holds applies
+	Entities  map[string]string // entity of the finding → field of the event
+	Where     string            // file and line, for messages about the rule
+}
+
+// Downgrade says when a match of a rule is worth less than the rule's level, and
+// why, so that no finding is lowered without a reason.
+type Downgrade struct {
+	When       string // Sigma condition over the rule's selections
+	Level      postern.Level
+	Confidence postern.Confidence
+	Because    postern.Text
+}
+
+// Sequence is a Sigma correlation over findings of row rules.
+type Sequence struct {
+	postern.Rule
+	Sigma []byte
+	Where string
+}

@@ -1,0 +1,332 @@
+// Package correlate is the last stage of the hunt. Input: all findings of one
+// host, what each log covers, the builds that the host was seen with. Output: the
+// findings with every downgrade explained, the incidents that they make up, what
+// each campaign's window is covered by, and one verdict.
+//
+// It only ever lowers a finding's level. What it may raise is the confidence,
+// where two independent pieces of evidence say the same.
+package correlate
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"postern"
+)
+
+// Tags by which rules tell this stage the role of what they found. A pack may
+// use others; these have a meaning here.
+const (
+	TagNeedsFlaw    = "ssrf"          // only possible while the flaw is open
+	TagCarrier      = "carrier"       // the outside of a forged request, whose target another log holds
+	TagShellRequest = "shell-request" // request to a page in a drop folder
+	TagShellFile    = "shell-file"    // a file that is or was a back door
+	TagShellWritten = "shell-written" // the act of writing one
+	TagScan         = "scan"
+)
+
+// SourceSeen is what one kind of evidence was seen to hold.
+type SourceSeen struct {
+	Records  int64
+	From, To postern.Instant
+	Hours    map[int64]int64 // hours since 1970 UTC → rows
+	Files    int64
+	// Whole is true for evidence without times, such as web folders, that is
+	// there or is not.
+	Whole bool
+}
+
+// BuildSeen is a build of the host and a time at which it ran.
+type BuildSeen struct {
+	Build postern.Build
+	Time  postern.Instant
+}
+
+// Product answers what a build says about a CVE.
+type Product interface {
+	Assess(cve string, b postern.Build) (postern.Assessment, postern.Text)
+}
+
+// Input is all that is known of a host.
+type Input struct {
+	Host       string
+	Campaigns  []postern.Campaign
+	Findings   []postern.Finding
+	Sources    map[string]*SourceSeen
+	Builds     []BuildSeen
+	Product    Product // nil if no product facts are loaded
+	PatchedAt  postern.Instant
+	Mitigated  map[string]postern.Fact // by campaign
+	Own        []netip.Prefix          // addresses that the organisation itself scans from
+	Balancers  map[string]bool         // addresses that stand in front of the server
+	Unreadable int                     // pieces of evidence that could not be read
+	Dropped    int64                   // findings that were only counted
+	// Guidance gives the next steps for a level of a campaign, most urgent first.
+	Guidance func(campaign string, level postern.Level) []postern.Text
+}
+
+// Host puts everything together.
+func Host(in Input) postern.Host {
+	findings := in.Findings
+	slices.SortStableFunc(findings, byTime)
+	host := postern.Host{Host: in.Host, Build: lastBuild(in.Builds)}
+
+	joined := joinRequests(findings)
+	in.Balancers = balancers(findings, joined, in.Balancers)
+	shells := collectShells(findings)
+	shells.confirm(findings)
+	findings = append(findings, shells.disappearances(findings)...)
+	labelOwn(findings, in.Own)
+	labelSweeps(findings)
+
+	for _, c := range in.Campaigns {
+		at, fact := patched(in, c)
+		capAfterPatch(findings, c, at)
+		if host.Patched.State == "" || worseFact(fact, host.Patched) {
+			host.Patched = fact
+		}
+		if m, ok := in.Mitigated[c.Name]; ok && (host.Mitigated.State == "" || worseFact(m, host.Mitigated)) {
+			host.Mitigated = m
+		}
+	}
+	if host.Patched.State == "" {
+		host.Patched = postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.patched.unknown")}
+	}
+	if host.Mitigated.State == "" {
+		host.Mitigated = postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.mitigated.unknown")}
+	}
+
+	slices.SortStableFunc(findings, byTime)
+	host.Findings = findings
+	host.Incidents = incidents(findings, in.Balancers)
+	for _, c := range in.Campaigns {
+		v, coverage := verdict(in, c, findings)
+		host.Campaigns = append(host.Campaigns, postern.CampaignVerdict{Name: c.Name, Verdict: v, Coverage: coverage})
+	}
+	host.Verdict = worst(host.Campaigns)
+	host.Coverage = coverageOfHost(in, host.Campaigns)
+	return host
+}
+
+// byTime puts findings with a time first, in order; those without keep theirs.
+func byTime(a, b postern.Finding) int {
+	switch {
+	case a.Time.IsZero() && b.Time.IsZero():
+	case a.Time.IsZero():
+		return 1
+	case b.Time.IsZero():
+		return -1
+	}
+	return cmp.Or(a.Time.Compare(b.Time), strings.Compare(place(&a), place(&b)), cmp.Compare(line(&a), line(&b)), strings.Compare(a.ID, b.ID))
+}
+
+func place(f *postern.Finding) string {
+	if len(f.Evidence) == 0 {
+		return ""
+	}
+	return f.Evidence[0].Path
+}
+
+func line(f *postern.Finding) int64 {
+	if len(f.Evidence) == 0 {
+		return 0
+	}
+	return f.Evidence[0].Line
+}
+
+func lastBuild(builds []BuildSeen) postern.Build {
+	var last BuildSeen
+	for _, b := range builds {
+		if last.Build.IsZero() || b.Time.After(last.Time) {
+			last = b
+		}
+	}
+	return last.Build
+}
+
+// joinRequests finds the two rows that front end and IIS wrote about one
+// request, and lowers the IIS row, which cannot know the target, to what the
+// front end's row says.
+func joinRequests(findings []postern.Finding) map[string][]int {
+	byID := make(map[string][]int)
+	for i := range findings {
+		if id := strings.ToLower(findings[i].Entities[postern.RequestID]); len(id) >= 32 {
+			byID[id] = append(byID[id], i)
+		}
+	}
+	for _, same := range byID {
+		var known *postern.Finding
+		for _, i := range same {
+			if f := &findings[i]; f.HasTag(TagNeedsFlaw) && !f.HasTag(TagCarrier) && (known == nil || f.Level > known.Level) {
+				known = f
+			}
+		}
+		if known == nil {
+			continue
+		}
+		for _, i := range same {
+			if f := &findings[i]; f.HasTag(TagCarrier) {
+				f.Lower(known.Level, postern.Say("correlate.target-known", "rule", known.Rule))
+			}
+		}
+	}
+	return byID
+}
+
+// balancers adds the addresses from which IIS saw a request whose true client
+// the front end knows.
+func balancers(findings []postern.Finding, joined map[string][]int, known map[string]bool) map[string]bool {
+	all := make(map[string]bool)
+	for a := range known {
+		all[a] = true
+	}
+	for _, same := range joined {
+		front, outer := "", ""
+		for _, i := range same {
+			f := &findings[i]
+			if f.HasTag(TagCarrier) {
+				outer = f.Entities[postern.ClientIP]
+			} else if f.HasTag(TagNeedsFlaw) {
+				front = f.Entities[postern.ClientIP]
+			}
+		}
+		if front != "" && outer != "" && front != outer {
+			all[outer] = true
+		}
+	}
+	return all
+}
+
+// labelOwn marks the organisation's own scans. A scan that succeeded in more
+// than a test is not explained by who sent it.
+func labelOwn(findings []postern.Finding, own []netip.Prefix) {
+	if len(own) == 0 {
+		return
+	}
+	for i := range findings {
+		f := &findings[i]
+		addr, err := netip.ParseAddr(f.Entities[postern.ClientIP])
+		if err != nil || f.Level > postern.Probed {
+			continue
+		}
+		for _, p := range own {
+			if p.Contains(addr.Unmap()) {
+				f.Lower(postern.NotSeen, postern.Say("correlate.own-scanner", "network", p))
+				f.Tags = append(f.Tags, "own-scanner")
+				break
+			}
+		}
+	}
+}
+
+// A sweep is one client that asks for many pages in a short time and finds
+// next to none: somebody looking for the shells of others.
+const (
+	sweepPages = 6
+	sweepTime  = 10 * time.Minute
+)
+
+// labelSweeps says so at what a sweep found; the pages stay found.
+func labelSweeps(findings []postern.Finding) {
+	byClient := make(map[string][]int)
+	for i := range findings {
+		if f := &findings[i]; f.HasTag(TagShellRequest) && f.Entities[postern.ClientIP] != "" && !f.Time.IsZero() {
+			byClient[f.Entities[postern.ClientIP]] = append(byClient[f.Entities[postern.ClientIP]], i)
+		}
+	}
+	for _, rows := range byClient {
+		for start := 0; start < len(rows); {
+			end := start
+			pages, missing := make(map[string]bool), 0
+			for end < len(rows) && findings[rows[end]].Time.Sub(findings[rows[start]].Time) <= sweepTime {
+				f := &findings[rows[end]]
+				pages[shellKey(f.Entities[postern.URL])] = true
+				if f.Level <= postern.Probed {
+					missing++
+				}
+				end++
+			}
+			if len(pages) >= sweepPages && missing*2 > end-start {
+				for _, i := range rows[start:end] {
+					f := &findings[i]
+					f.Tags = append(f.Tags, "sweep")
+					f.Explain = append(f.Explain, postern.Say("correlate.sweep", "count", len(pages)))
+				}
+			}
+			start = end
+		}
+	}
+}
+
+// patched says since when the host has the fix of a campaign: what the user
+// says, or the first build seen in the logs that has it.
+func patched(in Input, c postern.Campaign) (postern.Instant, postern.Fact) {
+	if !in.PatchedAt.IsZero() {
+		return in.PatchedAt, postern.Fact{State: postern.Yes, Since: in.PatchedAt, Why: postern.Say("correlate.patched.told")}
+	}
+	if in.Product == nil || len(in.Builds) == 0 || len(c.CVEs) == 0 {
+		return time.Time{}, postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.patched.unknown")}
+	}
+	builds := slices.Clone(in.Builds)
+	slices.SortStableFunc(builds, func(a, b BuildSeen) int { return a.Time.Compare(b.Time) })
+	// The last unbroken run of fixed builds: a downgrade opens the flaw again.
+	var since postern.Instant
+	state := postern.Unknown
+	var last postern.Build
+	for _, b := range builds {
+		last = b.Build
+		switch assessAll(in.Product, c.CVEs, b.Build) {
+		case postern.Fixed, postern.NotAffected:
+			if state != postern.Yes {
+				since = b.Time
+			}
+			state = postern.Yes
+		case postern.Unfixed, postern.UnfixedOrMitigated, postern.NoFixForLine:
+			state, since = postern.No, time.Time{}
+		default:
+			state, since = postern.Unknown, time.Time{}
+		}
+	}
+	switch state {
+	case postern.Yes:
+		return since, postern.Fact{State: state, Since: since, Why: postern.Say("correlate.patched.build", "build", last, "time", since.Format(time.RFC3339))}
+	case postern.No:
+		return since, postern.Fact{State: state, Why: postern.Say("correlate.patched.no", "build", last)}
+	}
+	return since, postern.Fact{State: state, Why: postern.Say("correlate.patched.undecided", "build", last)}
+}
+
+// assessAll gives the worst assessment over a campaign's CVEs.
+func assessAll(p Product, cves []string, b postern.Build) postern.Assessment {
+	result := postern.NotAffected
+	order := []postern.Assessment{postern.NotAffected, postern.Fixed, postern.NotAssessed, postern.Undecidable, postern.UnfixedOrMitigated, postern.Unfixed, postern.NoFixForLine}
+	for _, cve := range cves {
+		if a, _ := p.Assess(cve, b); slices.Index(order, a) > slices.Index(order, result) {
+			result = a
+		}
+	}
+	return result
+}
+
+// capAfterPatch makes attempts of what needs the flaw and came after the fix. A
+// back door needs no flaw: its use stays what it is.
+func capAfterPatch(findings []postern.Finding, c postern.Campaign, at postern.Instant) {
+	if at.IsZero() {
+		return
+	}
+	for i := range findings {
+		f := &findings[i]
+		if f.Campaign == c.Name && f.HasTag(TagNeedsFlaw) && !f.Time.IsZero() && !f.Time.Before(at) {
+			f.Lower(postern.Probed, postern.Say("correlate.after-patch", "time", at.Format(time.RFC3339)))
+		}
+	}
+}
+
+// worseFact says whether a is worse news than b.
+func worseFact(a, b postern.Fact) bool {
+	order := []postern.State{postern.Yes, postern.Unknown, postern.Ineffective, postern.No}
+	return slices.Index(order, a.State) > slices.Index(order, b.State)
+}

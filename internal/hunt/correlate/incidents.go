@@ -1,0 +1,293 @@
+package correlate
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern"
+)
+
+// Distances in time inside which findings without a common key belong together.
+const (
+	attemptGap = 12 * time.Hour  // one actor's next attempt begins after this silence
+	stepGap    = 2 * time.Minute // between a forged request and what the control panel logs of it
+	writeGap   = 5 * time.Minute // between the act of writing and the time inside the written file
+)
+
+// maxStory bounds the lines of a story: more is not read at three in the morning.
+const maxStory = 14
+
+// union is the classic forest: parent of each finding.
+type union []int
+
+func newUnion(n int) union {
+	u := make(union, n)
+	for i := range u {
+		u[i] = i
+	}
+	return u
+}
+
+func (u union) find(i int) int {
+	for u[i] != i {
+		u[i] = u[u[i]]
+		i = u[i]
+	}
+	return i
+}
+
+func (u union) join(i, j int) {
+	if a, b := u.find(i), u.find(j); a != b {
+		u[max(a, b)] = min(a, b)
+	}
+}
+
+// incidents puts findings that belong together into stories: by key first, by
+// time second. Findings of level 0 only come in as steps of something worse.
+func incidents(findings []postern.Finding, balancers map[string]bool) []postern.Incident {
+	u := newUnion(len(findings))
+	joinByKey(u, findings, balancers)
+	joinByTime(u, findings, balancers)
+
+	members := make(map[int][]int)
+	for i := range findings {
+		members[u.find(i)] = append(members[u.find(i)], i)
+	}
+	var all []postern.Incident
+	for _, root := range slices.Sorted(maps.Keys(members)) {
+		if in, ok := incident(findings, members[root], balancers); ok {
+			all = append(all, in)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b postern.Incident) int {
+		return cmp.Or(-cmp.Compare(a.Level, b.Level), a.First.Compare(b.First))
+	})
+	return all
+}
+
+// actor gives the address behind a finding, "" if it is unknown, the server's
+// own or that of a load balancer, which is never called an attacker.
+func actor(f *postern.Finding, balancers map[string]bool) string {
+	ip := f.Entities[postern.ClientIP]
+	addr, err := netip.ParseAddr(ip)
+	if err != nil || addr.IsLoopback() || addr.IsUnspecified() || balancers[ip] {
+		return ""
+	}
+	return ip
+}
+
+func joinByKey(u union, findings []postern.Finding, balancers map[string]bool) {
+	first := make(map[string]int)
+	key := func(i int, parts ...string) {
+		k := strings.Join(parts, "\x00")
+		if j, ok := first[k]; ok {
+			u.join(i, j)
+			return
+		}
+		first[k] = i
+	}
+	lastOf := make(map[string]int) // actor → its last finding
+	undated := -1
+	for i := range findings {
+		f := &findings[i]
+		if ip := actor(f, balancers); ip != "" && !f.Time.IsZero() {
+			if j, ok := lastOf[ip]; ok && f.Time.Sub(findings[j].Time) <= attemptGap {
+				u.join(i, j)
+			}
+			lastOf[ip] = i
+		}
+		if id := f.Entities[postern.RequestID]; len(id) >= 32 {
+			key(i, "request", strings.ToLower(id))
+		}
+		if c := f.Entities[postern.Canary]; len(c) >= 16 {
+			key(i, "canary", c)
+		}
+		for _, e := range f.Evidence {
+			if e.Line > 0 {
+				key(i, "row", e.Path, strconv.FormatInt(e.Line, 10))
+			}
+		}
+		if k := backDoor(f); k != "" {
+			key(i, "shell", k)
+		}
+		if f.Level >= postern.Exploited && f.Time.IsZero() && f.Entities[postern.URL] == "" && f.Entities[postern.File] == "" {
+			if undated >= 0 {
+				u.join(i, undated)
+			}
+			undated = i
+		}
+	}
+}
+
+// backDoor gives the key under which the file of a back door meets those who
+// used it. Somebody who only looked whether it is there has a story of his own.
+func backDoor(f *postern.Finding) string {
+	switch {
+	case f.HasTag(TagShellRequest) && f.Level >= postern.Used:
+		return shellKey(f.Entities[postern.URL])
+	case f.Level >= postern.Implanted && f.HasTag(TagShellFile):
+		return shellKey(cmp.Or(f.Entities[postern.URL], f.Entities[postern.File]))
+	case f.HasTag(TagShellWritten) && f.Entities[postern.File] != "":
+		return shellKey(f.Entities[postern.File])
+	}
+	return ""
+}
+
+// joinByTime ties what has no actor of its own, the control panel's log and the
+// written file, to the act that it must come from.
+func joinByTime(u union, findings []postern.Finding, balancers map[string]bool) {
+	var acts, writes []int
+	for i := range findings {
+		f := &findings[i]
+		if f.Time.IsZero() || f.Level < postern.Exploited {
+			continue
+		}
+		if actor(f, balancers) != "" && f.HasTag(TagNeedsFlaw) {
+			acts = append(acts, i)
+		}
+		if f.HasTag(TagShellWritten) {
+			writes = append(writes, i)
+		}
+	}
+	for i := range findings {
+		f := &findings[i]
+		if f.Time.IsZero() {
+			continue
+		}
+		step := f.HasTag("set-url") || f.HasTag("admin") || f.HasTag("reset") || f.HasTag("vdir-remove") || f.HasTag("vdir-new") || f.HasTag("session")
+		if step && actor(f, balancers) == "" && u.find(i) == i {
+			if j := nearest(findings, acts, f.Time, stepGap); j >= 0 {
+				u.join(i, j)
+			}
+		}
+		if f.HasTag(TagShellFile) {
+			if j := nearest(findings, writes, f.Time, writeGap); j >= 0 && j != i {
+				u.join(i, j)
+			}
+		}
+	}
+}
+
+// nearest gives the candidate whose time is closest, -1 if none is within the gap.
+func nearest(findings []postern.Finding, candidates []int, t postern.Instant, gap time.Duration) int {
+	best := -1
+	for _, j := range candidates {
+		d := findings[j].Time.Sub(t).Abs()
+		if d <= gap && (best < 0 || d < findings[best].Time.Sub(t).Abs()) {
+			best = j
+		}
+	}
+	return best
+}
+
+func incident(findings []postern.Finding, members []int, balancers map[string]bool) (postern.Incident, bool) {
+	var in postern.Incident
+	h := sha256.New()
+	for _, i := range members {
+		f := &findings[i]
+		in.Level = max(in.Level, f.Level)
+		in.Findings = append(in.Findings, f.ID)
+		h.Write([]byte(f.ID))
+		if f.Time.IsZero() {
+			continue
+		}
+		if in.First.IsZero() || f.Time.Before(in.First) {
+			in.First = f.Time
+		}
+		if f.Time.After(in.Last) {
+			in.Last = f.Time
+		}
+	}
+	if in.Level < postern.Probed {
+		return in, false
+	}
+	in.ID = hex.EncodeToString(h.Sum(nil)[:8])
+	in.Story = story(findings, members, balancers)
+	return in, true
+}
+
+// step is findings of one rule that follow each other.
+type step struct {
+	finding *postern.Finding
+	count   int
+}
+
+// story tells an incident in time order: who, then each step once.
+func story(findings []postern.Finding, members []int, balancers map[string]bool) []postern.Text {
+	var lines []postern.Text
+	actors := make(map[string]bool)
+	var steps []step
+	for _, i := range members {
+		f := &findings[i]
+		if a := actor(f, balancers); a != "" {
+			actors[a] = true
+		}
+		if n := len(steps); n > 0 && steps[n-1].finding.Rule == f.Rule && steps[n-1].finding.Level == f.Level {
+			steps[n-1].count++
+			continue
+		}
+		steps = append(steps, step{f, 1})
+	}
+	if names := slices.Sorted(maps.Keys(actors)); len(names) > 0 {
+		shown := names[:min(len(names), 4)]
+		lines = append(lines, postern.Say("correlate.story.actors", "count", len(names), "actors", strings.Join(shown, ", ")))
+	} else {
+		lines = append(lines, postern.Say("correlate.story.nobody"))
+	}
+	left := 0
+	if len(steps) > maxStory {
+		steps, left = worstSteps(steps), len(steps)-maxStory
+	}
+	for _, s := range steps {
+		lines = append(lines, s.text())
+	}
+	if left > 0 {
+		lines = append(lines, postern.Say("correlate.story.more", "count", left))
+	}
+	return lines
+}
+
+// worstSteps keeps the steps of the highest levels, in their order.
+func worstSteps(steps []step) []step {
+	order := make([]int, len(steps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return postern.Severity(steps[a].finding, steps[b].finding) })
+	order = order[:maxStory]
+	slices.Sort(order)
+	kept := make([]step, 0, maxStory)
+	for _, i := range order {
+		kept = append(kept, steps[i])
+	}
+	return kept
+}
+
+func (s step) text() postern.Text {
+	f := s.finding
+	t := postern.Text{Args: map[string]string{"title@": f.Title.Key, "count": strconv.Itoa(s.count), "level": strconv.Itoa(int(f.Level))}}
+	maps.Copy(t.Args, f.Title.Args)
+	what := cmp.Or(f.Entities[postern.File], f.Entities[postern.URL], f.Entities["target"])
+	t.Args["what"] = what
+	switch dated := !f.Time.IsZero(); {
+	case dated && what != "":
+		t.Key = "correlate.story.dated-what"
+	case dated:
+		t.Key = "correlate.story.dated"
+	case what != "":
+		t.Key = "correlate.story.undated-what"
+	default:
+		t.Key = "correlate.story.undated"
+	}
+	if !f.Time.IsZero() {
+		t.Args["time"] = f.Time.UTC().Format("2006-01-02 15:04:05")
+	}
+	return t
+}

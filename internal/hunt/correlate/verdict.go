@@ -1,0 +1,184 @@
+package correlate
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+
+	"postern"
+)
+
+// verdict judges one campaign. A finding that belongs to no campaign counts in
+// all of them: a back door is one whoever's it is.
+func verdict(in Input, c postern.Campaign, findings []postern.Finding) (postern.Verdict, []postern.Coverage) {
+	coverage, open := campaignCoverage(in, c)
+	var v postern.Verdict
+	var first, last postern.Instant
+	low := postern.NotSeen // level that only rests on findings of low confidence
+	for i := range findings {
+		f := &findings[i]
+		if f.Campaign != "" && f.Campaign != c.Name {
+			continue
+		}
+		if f.Level >= postern.Exploited && !f.Time.IsZero() {
+			if first.IsZero() || f.Time.Before(first) {
+				first = f.Time
+			}
+			if f.Time.After(last) {
+				last = f.Time
+			}
+		}
+		if f.Confidence <= postern.Low && f.Level >= postern.Exploited {
+			low = max(low, f.Level)
+			continue
+		}
+		if f.Level > v.Level {
+			v.Level, v.Confidence = f.Level, f.Confidence
+		} else if f.Level == v.Level {
+			v.Confidence = max(v.Confidence, f.Confidence)
+		}
+	}
+	// Low confidence alone may raise the level but never be conclusive about it.
+	if v.Level < postern.Exploited && low >= postern.Exploited {
+		v.Level, v.Confidence = low, postern.Low
+	}
+	v.Title = c.Levels[v.Level]
+	switch {
+	case v.Level >= postern.Exploited:
+		v.Conclusive = v.Confidence >= postern.Medium
+	default:
+		v.Conclusive = len(open) == 0 && in.Unreadable == 0 && in.Dropped == 0
+		v.Confidence = postern.Low
+		if v.Conclusive {
+			v.Confidence = postern.High
+		} else if len(open) < required(c) {
+			v.Confidence = postern.Medium
+		}
+	}
+	v.Summary = summary(in, c, v, len(open), first, last)
+	v.Next = next(in, c, v, coverage)
+	return v, coverage
+}
+
+func required(c postern.Campaign) (n int) {
+	for _, s := range c.Sources {
+		if s.Required {
+			n++
+		}
+	}
+	return n
+}
+
+// campaignCoverage gives the coverage of every source that the campaign names
+// and those of the required ones that leave a part of the window open.
+func campaignCoverage(in Input, c postern.Campaign) (all []postern.Coverage, open []string) {
+	for _, s := range c.Sources {
+		cov := covers(s.Name, in.Sources[s.Name], c.Window, s.QuietHours)
+		if cov.Status == postern.Absent && notApplicable(s.Name, lastBuild(in.Builds)) {
+			cov.Status, cov.Gaps = postern.NotApplicable, nil
+		}
+		all = append(all, cov)
+		if s.Required && (cov.Status == postern.Absent || cov.Status == postern.Partial) {
+			open = append(open, s.Name)
+		}
+	}
+	return all, open
+}
+
+// notApplicable says that a build never writes a log: Exchange 2010 and older
+// have no front end of their own.
+func notApplicable(source string, b postern.Build) bool {
+	return source == "httpproxy" && !b.IsZero() && b[0] < 15
+}
+
+// summary is the one plain sentence.
+func summary(in Input, c postern.Campaign, v postern.Verdict, open int, first, last postern.Instant) postern.Text {
+	args := []any{"host", in.Host, "campaign@", c.Title.Key, "count", open,
+		"from", c.Window.From.Format("2006-01-02"), "to", c.Window.To.Format("2006-01-02")}
+	if v.Level >= postern.Exploited {
+		if !first.IsZero() {
+			args = append(args, "first", first.Format("2006-01-02 15:04"), "last", last.Format("2006-01-02 15:04"))
+			if v.Confidence == postern.Low {
+				return postern.Say("correlate.summary.low", append(args, "level@", c.Levels[v.Level].Key)...)
+			}
+			// catalogue: correlate.summary.*
+			return postern.Say("correlate.summary."+strconv.Itoa(int(v.Level)), args...)
+		}
+		if v.Confidence == postern.Low {
+			return postern.Say("correlate.summary.low", append(args, "level@", c.Levels[v.Level].Key)...)
+		}
+		// catalogue: correlate.summary.*
+		return postern.Say("correlate.summary.undated", append(args, "level@", c.Levels[v.Level].Key)...)
+	}
+	key := "correlate.summary." + strconv.Itoa(int(v.Level))
+	if v.Conclusive {
+		return postern.Say(key+".conclusive", args...)
+	}
+	if open == 0 {
+		return postern.Say(key+".unread", args...)
+	}
+	return postern.Say(key+".open", args...)
+}
+
+// next gives the steps: what the pack says for the level, and for a verdict that
+// is open what to collect, what disappears first, first.
+func next(in Input, c postern.Campaign, v postern.Verdict, coverage []postern.Coverage) []postern.Text {
+	var steps []postern.Text
+	if in.Guidance != nil {
+		steps = append(steps, in.Guidance(c.Name, v.Level)...)
+	}
+	status := make(map[string]postern.CoverageStatus)
+	for _, cov := range coverage {
+		status[cov.Source] = cov.Status
+	}
+	wanted := slices.Clone(c.Sources)
+	slices.SortStableFunc(wanted, func(a, b postern.Source) int { return cmp.Compare(lifetime(a), lifetime(b)) })
+	for _, s := range wanted {
+		if st := status[s.Name]; !s.Collect.IsZero() && (st == postern.Absent || st == postern.Partial && s.Required) {
+			steps = append(steps, s.Collect)
+		}
+	}
+	return steps
+}
+
+func lifetime(s postern.Source) int {
+	if s.LifetimeDays == 0 {
+		return 1 << 30
+	}
+	return s.LifetimeDays
+}
+
+// worst is the host's verdict: the worst of its campaigns'. Of two of the same
+// level the one that is not conclusive is worse where nothing was found, and the
+// one that is where something was.
+func worst(campaigns []postern.CampaignVerdict) postern.Verdict {
+	if i := worstIndex(campaigns); i >= 0 {
+		return campaigns[i].Verdict
+	}
+	return postern.Verdict{Title: postern.Say("level.0"), Confidence: postern.Low, Summary: postern.Say("correlate.summary.no-campaign")}
+}
+
+func worstIndex(campaigns []postern.CampaignVerdict) int {
+	best := -1
+	for i := range campaigns {
+		if best < 0 || worseVerdict(campaigns[i].Verdict, campaigns[best].Verdict) {
+			best = i
+		}
+	}
+	return best
+}
+
+func worseVerdict(a, b postern.Verdict) bool {
+	if a.Level != b.Level {
+		return a.Level > b.Level
+	}
+	if a.Conclusive != b.Conclusive {
+		return a.Conclusive == (a.Level >= postern.Exploited)
+	}
+	return a.Confidence > b.Confidence
+}
+
+func sortedSources(sources map[string]*SourceSeen) []string {
+	return slices.Sorted(maps.Keys(sources))
+}
