@@ -1,0 +1,148 @@
+package exposure
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Header is one line of an answer's head, as it came. A name may stand several
+// times. Whoever reads from the network bounds their number and length.
+type Header struct{ Name, Value string }
+
+// Answer is one recorded request and what came back: the status line, the head
+// and as much of the decoded body as the bounds allow.
+type Answer struct {
+	Method string // "GET" or "HEAD"
+	Path   string // the absolute path that was asked for, without the query
+	Status int
+	Header []Header
+	Body   []byte
+	SHA256 string // of the body as received; computed from Body where empty
+}
+
+// Get gives the first value of a header, "" if there is none.
+func (a *Answer) Get(name string) string {
+	for i := range a.Header {
+		if strings.EqualFold(a.Header[i].Name, name) {
+			return a.Header[i].Value
+		}
+	}
+	return ""
+}
+
+// Handshake is what the TLS handshake showed. Certificates are facts, never errors.
+type Handshake struct {
+	Version     string // "1.2"
+	Profile     string // "modern" or "legacy"
+	Certificate Certificate
+}
+
+// Certificate is the leaf that the host presented.
+type Certificate struct {
+	SHA256     string   // of the certificate, lower-case hex
+	KeySHA256  string   // of the SubjectPublicKeyInfo, lower-case hex
+	CommonName string   // of the subject
+	Names      []string // DNS names of the subject alternative name
+	SelfSigned bool
+}
+
+// Network says whose network an address belongs to.
+type Network int
+
+// Whether the address is Microsoft's; the zero value says that nobody looked it up.
+const (
+	NetworkUnknown Network = iota
+	NetworkMicrosoft
+	NetworkOther
+)
+
+// Visit is all that one look at a target brought home.
+type Visit struct {
+	Name    string // host name that was asked for, "" if only an address
+	Address string
+	Answers []Answer
+	TLS     *Handshake // nil for plain HTTP
+	Network Network
+	// KnownSince is when an earlier scan, the mail service or the operator last
+	// showed an Exchange here; zero if nothing is known.
+	KnownSince time.Time
+}
+
+// manyNames is the number of names from which on a certificate is taken for one
+// that a hoster shares among customers. An organisation's own certificate seldom
+// has more than a dozen.
+const manyNames = 25
+
+// shared says whether the certificate may stand on hosts of several owners:
+// such a one alone never identifies a host.
+func (c *Certificate) shared() bool {
+	return len(c.Names) >= manyNames || slices.ContainsFunc(append(slices.Clone(c.Names), c.CommonName), func(n string) bool {
+		return strings.HasPrefix(n, "*")
+	})
+}
+
+// DefaultOf gives the server's full name if the certificate looks like the one
+// that Exchange's setup makes: self-signed, CN the short name, alternative names
+// exactly the short name and the full one.
+func (c *Certificate) DefaultOf() string {
+	if !c.SelfSigned || c.CommonName == "" || len(c.Names) == 0 || len(c.Names) > 2 || strings.Contains(c.CommonName, ".") {
+		return ""
+	}
+	full := ""
+	for _, n := range c.Names {
+		switch {
+		case strings.EqualFold(n, c.CommonName):
+		case len(n) > len(c.CommonName)+1 && strings.EqualFold(n[:len(c.CommonName)], c.CommonName) && n[len(c.CommonName)] == '.':
+			full = strings.ToLower(n)
+		default:
+			return ""
+		}
+	}
+	return full
+}
+
+// HostKey gives the strongest identity that the facts allow, kind first. From
+// strong to weak: internal full name of the health check; front-end name with
+// the certificate's names; the name in a default certificate; the key; the name
+// that was asked for; the address. A shared certificate is skipped.
+func HostKey(frontend, fqdn, name, address string, c *Certificate) string {
+	own := c != nil && !c.shared()
+	switch {
+	case strings.Contains(fqdn, "."):
+		return "fqdn:" + strings.ToLower(fqdn)
+	case frontend != "" && own && len(c.Names) > 0:
+		return "frontend:" + strings.ToUpper(frontend) + "+" + hashNames(c.Names)
+	case own && c.DefaultOf() != "":
+		return "default:" + c.DefaultOf()
+	case own && c.KeySHA256 != "":
+		// Several front ends may share one key: the name keeps them apart.
+		if frontend != "" {
+			return "key:" + c.KeySHA256 + "+" + strings.ToUpper(frontend)
+		}
+		return "key:" + c.KeySHA256
+	case name != "":
+		if frontend != "" {
+			return "name:" + strings.ToLower(name) + "+" + strings.ToUpper(frontend)
+		}
+		return "name:" + strings.ToLower(name)
+	}
+	return "address:" + address
+}
+
+// hashNames gives a short name for a set of names, whatever their order and case.
+func hashNames(names []string) string {
+	set := make([]string, len(names))
+	for i, n := range names {
+		set[i] = strings.ToLower(n)
+	}
+	slices.Sort(set)
+	h := sha256.New()
+	for _, n := range slices.Compact(set) {
+		h.Write([]byte(n))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
