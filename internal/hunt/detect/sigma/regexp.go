@@ -1,0 +1,297 @@
+package sigma
+
+import (
+	"errors"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"postern"
+)
+
+// compileRegexp compiles an expression with the flags of the submodifiers i, m
+// and s, for a search anywhere in the value. It gives the size of the program.
+func compileRegexp(line int, expr, flags string) (*regexpTest, int, error) {
+	if len(expr) > maxRegexpBytes {
+		return nil, 0, beyond(line, postern.Say("sigma.regexp-large", "limit", maxRegexpBytes),
+			"the regular expression is longer than %d bytes: split it", maxRegexpBytes)
+	}
+	mode := syntax.Perl
+	if strings.Contains(flags, "i") {
+		mode |= syntax.FoldCase
+	}
+	if strings.Contains(flags, "m") {
+		mode &^= syntax.OneLine
+	}
+	if strings.Contains(flags, "s") {
+		mode |= syntax.DotNL
+	}
+	tree, err := syntax.Parse(expr, mode)
+	if err != nil {
+		return nil, 0, refuseRegexp(line, expr, err)
+	}
+	size := programSize(tree)
+	if size > maxRegexpSize {
+		return nil, 0, beyond(line, postern.Say("sigma.regexp-large", "limit", maxRegexpSize),
+			"the regular expression compiles to more than %d steps: lower its repeat counts", maxRegexpSize)
+	}
+	foldASCII(tree)
+	re, err := regexp.Compile(tree.String())
+	if err != nil {
+		return nil, 0, refuseRegexp(line, expr, err)
+	}
+	t := &regexpTest{re: re}
+	for _, lit := range required(tree.Simplify()) {
+		t.guards = append(t.guards, []byte(lit))
+	}
+	return t, size, nil
+}
+
+// refuseRegexp tells what of PCRE the linear-time engine does not have from what
+// is simply wrong.
+func refuseRegexp(line int, expr string, err error) error {
+	var parse *syntax.Error
+	if errors.As(err, &parse) {
+		around := []string{"(?=", "(?!", "(?<=", "(?<!"}
+		has := func(s string) bool { return strings.HasPrefix(parse.Expr, s) }
+		switch {
+		// The parser reports a look-behind as a bad group name.
+		case slices.ContainsFunc(around, has):
+			return unsupported(line, postern.Say("sigma.regexp-lookaround", "expression", expr),
+				"the regular expression %q looks around (%s): say it with a second field test and a filter in the condition",
+				expr, parse.Expr)
+		case parse.Code == syntax.ErrInvalidEscape && len(parse.Expr) == 2 && '1' <= parse.Expr[1] && parse.Expr[1] <= '9':
+			return unsupported(line, postern.Say("sigma.regexp-backreference", "expression", expr),
+				"the regular expression %q refers back to a group (%s): write the alternatives out", expr, parse.Expr)
+		}
+	}
+	e := malformed(line, postern.Say("sigma.regexp-bad", "expression", expr, "detail", err.Error()),
+		"the regular expression %q does not compile: %v", expr, err)
+	if parse != nil && (parse.Code == syntax.ErrInvalidPerlOp || parse.Code == syntax.ErrInvalidRepeatOp) {
+		e.Kind = postern.Unsupported // atomic groups, possessive counts and their like
+	}
+	return e
+}
+
+// programSize estimates the instructions of the program before it is built, so
+// that a bomb of nested counts costs nothing. It stops counting beyond the bound.
+func programSize(re *syntax.Regexp) int {
+	n := 1
+	switch re.Op {
+	case syntax.OpLiteral:
+		n = len(re.Rune)
+	case syntax.OpCharClass:
+		n = 1 + len(re.Rune)/32
+	}
+	for _, sub := range re.Sub {
+		n += programSize(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return min(n, maxRegexpSize+1)
+}
+
+// foldASCII makes case-insensitive literals fold letters of ASCII inside ASCII
+// only, as everything else here does. Go also lets k match the Kelvin sign and s
+// the long s; a literal with them could not be required of raw bytes.
+func foldASCII(re *syntax.Regexp) {
+	for _, sub := range re.Sub {
+		foldASCII(sub)
+	}
+	if re.Op != syntax.OpLiteral || re.Flags&syntax.FoldCase == 0 ||
+		!slices.ContainsFunc(re.Rune, func(r rune) bool { return strings.ContainsRune("kKsS", r) }) {
+		return
+	}
+	var subs []*syntax.Regexp
+	for _, r := range re.Rune {
+		sub := &syntax.Regexp{Op: syntax.OpLiteral, Flags: re.Flags, Rune: []rune{r}}
+		if strings.ContainsRune("kKsS", r) {
+			upper, lower := unicode.ToUpper(r), unicode.ToLower(r)
+			sub = &syntax.Regexp{Op: syntax.OpCharClass, Flags: re.Flags &^ syntax.FoldCase,
+				Rune: []rune{upper, upper, lower, lower}}
+		}
+		subs = append(subs, sub)
+	}
+	*re = syntax.Regexp{Op: syntax.OpConcat, Flags: re.Flags &^ syntax.FoldCase, Sub: subs}
+}
+
+// Bounds of the derivation of required literals: a set of alternatives longer
+// than this is no good guard, and classes wider than this are as good as a dot.
+const (
+	maxAlternatives = 32
+	maxClassRunes   = 8
+)
+
+// need is what is known of the texts that a part of an expression matches, all
+// folded. If exact is not nil, every such text is one of exact. If some is not
+// nil, every such text contains one of some.
+type need struct{ exact, some []string }
+
+// required gives folded literals of which each match of the expression contains
+// at least one; nil if none can be derived.
+func required(re *syntax.Regexp) []string {
+	n := needOf(re)
+	best := better(n.some, useful(n.exact))
+	slices.Sort(best)
+	return slices.Compact(best)
+}
+
+func needOf(re *syntax.Regexp) need {
+	switch re.Op {
+	case syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText,
+		syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return need{exact: []string{""}}
+	case syntax.OpLiteral:
+		return needOfLiteral(re)
+	case syntax.OpCharClass:
+		return needOfClass(re)
+	case syntax.OpCapture:
+		return needOf(re.Sub[0])
+	case syntax.OpPlus:
+		return need{some: needOf(re.Sub[0]).best()}
+	case syntax.OpRepeat:
+		if re.Min == 0 {
+			return need{}
+		}
+		return need{some: needOf(re.Sub[0]).best()}
+	case syntax.OpQuest:
+		if sub := needOf(re.Sub[0]); sub.exact != nil && len(sub.exact) < maxAlternatives {
+			return need{exact: append(slices.Clone(sub.exact), "")}
+		}
+		return need{}
+	case syntax.OpAlternate:
+		return needOfAlternate(re.Sub)
+	case syntax.OpConcat:
+		return needOfConcat(re.Sub)
+	}
+	return need{}
+}
+
+func needOfLiteral(re *syntax.Regexp) need {
+	var b []byte
+	for _, r := range re.Rune {
+		// RuneError also matches a byte that is no UTF-8; letters outside ASCII fold
+		// in more ways here than there.
+		if r == utf8.RuneError || re.Flags&syntax.FoldCase != 0 && r >= utf8.RuneSelf {
+			return need{}
+		}
+		b = utf8.AppendRune(b, foldRune(r))
+	}
+	return need{exact: []string{string(b)}}
+}
+
+func needOfClass(re *syntax.Regexp) need {
+	var all []string
+	for i := 0; i+1 < len(re.Rune); i += 2 {
+		lo, hi := re.Rune[i], re.Rune[i+1]
+		if int(hi-lo) >= maxClassRunes || len(all) > 2*maxClassRunes {
+			return need{}
+		}
+		for r := lo; r <= hi; r++ {
+			if r == utf8.RuneError {
+				return need{}
+			}
+			all = append(all, string(foldRune(r)))
+		}
+	}
+	slices.Sort(all)
+	if all = slices.Compact(all); len(all) == 0 || len(all) > maxClassRunes {
+		return need{}
+	}
+	return need{exact: all}
+}
+
+func needOfAlternate(subs []*syntax.Regexp) need {
+	var exact, some []string
+	exactly, known := true, true
+	for _, sub := range subs {
+		n := needOf(sub)
+		exactly = exactly && n.exact != nil
+		exact = append(exact, n.exact...)
+		best := n.best()
+		known = known && best != nil
+		some = append(some, best...)
+	}
+	var n need
+	if exactly && len(exact) <= maxAlternatives {
+		n.exact = exact
+	}
+	if known {
+		n.some = some
+	}
+	return n
+}
+
+// needOfConcat multiplies neighbours out while that stays small, so that
+// (cmd|sh)\.exe needs cmd.exe or sh.exe, and keeps the best that it saw.
+func needOfConcat(subs []*syntax.Regexp) need {
+	run := []string{""} // texts of the neighbours so far
+	whole := true       // run covers the expression from its start
+	var best []string
+	for _, sub := range subs {
+		n := needOf(sub)
+		if n.exact != nil && len(run)*len(n.exact) <= maxAlternatives {
+			run = product(run, n.exact)
+			continue
+		}
+		whole = false
+		best = better(best, useful(run), n.best())
+		if run = n.exact; run == nil {
+			run = []string{""}
+		}
+	}
+	if whole {
+		return need{exact: run}
+	}
+	return need{some: better(best, useful(run))}
+}
+
+func product(a, b []string) []string {
+	all := make([]string, 0, len(a)*len(b))
+	for _, x := range a {
+		for _, y := range b {
+			all = append(all, x+y)
+		}
+	}
+	return all
+}
+
+func (n need) best() []string { return better(n.some, useful(n.exact)) }
+
+// useful gives the texts if each of them says something.
+func useful(texts []string) []string {
+	if len(texts) == 0 || slices.Contains(texts, "") {
+		return nil
+	}
+	return texts
+}
+
+// better gives the list whose shortest text is longest, the shorter list of two
+// such.
+func better(lists ...[]string) []string {
+	var best []string
+	for _, l := range lists {
+		if len(l) == 0 {
+			continue
+		}
+		a, b := shortest(l), shortest(best)
+		if best == nil || a > b || a == b && len(l) < len(best) {
+			best = l
+		}
+	}
+	return best
+}
+
+func shortest(texts []string) int {
+	n := 0
+	for i, t := range texts {
+		if i == 0 || len(t) < n {
+			n = len(t)
+		}
+	}
+	return n
+}

@@ -1,0 +1,131 @@
+package sigma
+
+import (
+	"postern"
+)
+
+// table gives field names numbers, so that an event's names are looked up once
+// and not once a rule. Keys are folded.
+type table struct {
+	slots map[string]int32
+	names []string // by slot, as first spelt
+}
+
+func newTable() *table { return &table{slots: make(map[string]int32)} }
+
+func (t *table) add(name string) int32 {
+	key := fold(name)
+	slot, ok := t.slots[key]
+	if !ok {
+		slot = int32(len(t.names))
+		t.slots[key] = slot
+		t.names = append(t.names, name)
+	}
+	return slot
+}
+
+// view is an event laid out for evaluation: its values by slot, folded when
+// first asked. It is used again for the next event, so that none of it is
+// allocated per event.
+type view struct {
+	table  *table
+	bind   []int32 // from a rule's field index to slot; nil if they are the same
+	first  []int32 // by slot: its first value, -1 if the event does not have the field
+	values []value
+	buf    []byte   // folded values and, before each is done with, names
+	marks  []uint64 // rules to evaluate, for Set
+}
+
+type value struct {
+	name       string
+	text       string
+	from, to   int   // of the folded value in buf, once folded
+	next       int32 // next value of the same slot, -1 for the last
+	foldedDone bool
+}
+
+// load lays out the event. A column that has a derived value under its name is
+// not reachable by name, as in [postern.Event.Values]; keywords still see it.
+func (v *view) load(ev *postern.Event, t *table) {
+	v.table = t
+	if cap(v.first) < len(t.names) {
+		v.first = make([]int32, len(t.names))
+	}
+	v.first = v.first[:len(t.names)]
+	for i := range v.first {
+		v.first[i] = -1
+	}
+	v.values, v.buf = v.values[:0], v.buf[:0]
+	v.list(ev.Derived)
+	derived := int32(len(v.values))
+	v.list(ev.Fields)
+	// Walking backwards makes each chain come out in the event's order.
+	v.chain(0, derived, derived)
+	v.chain(derived, int32(len(v.values)), derived)
+	if ev.Raw != "" {
+		v.values = append(v.values, value{text: ev.Raw, next: -1})
+	}
+}
+
+func (v *view) list(fields []postern.Field) {
+	for i := range fields {
+		v.values = append(v.values, value{name: fields[i].Name, text: fields[i].Value, next: -1})
+	}
+}
+
+// chain links the values from one index to another into their slots; those of
+// columns only where no derived value is linked.
+func (v *view) chain(from, to, derived int32) {
+	for i := to - 1; i >= from; i-- {
+		v.buf = appendFold(v.buf[:0], v.values[i].name)
+		slot, ok := v.table.slots[string(v.buf)]
+		if !ok {
+			continue
+		}
+		head := v.first[slot]
+		if from == derived && head >= 0 && head < derived {
+			continue
+		}
+		v.values[i].next = head
+		v.first[slot] = i
+	}
+	v.buf = v.buf[:0]
+}
+
+// unload lets go of the event's text.
+func (v *view) unload() {
+	clear(v.values)
+	v.values = v.values[:0]
+	v.table, v.bind = nil, nil
+	if cap(v.buf) > maxKeptBuffer {
+		v.buf = nil
+	}
+}
+
+// maxKeptBuffer is what a view keeps between events: one giant line must not
+// stay in memory for the rest of the run.
+const maxKeptBuffer = 1 << 20
+
+// slot gives the slot of a rule's field.
+func (v *view) slot(field int32) int32 {
+	if v.bind == nil {
+		return field
+	}
+	return v.bind[field]
+}
+
+// head gives the first value of a rule's field, -1 if the event does not have it.
+func (v *view) head(field int32) int32 { return v.first[v.slot(field)] }
+
+// folded gives a value in the form for comparison without case. It is good
+// until the next call.
+func (v *view) folded(i int32) []byte {
+	x := &v.values[i]
+	if !x.foldedDone {
+		x.from = len(v.buf)
+		v.buf = appendFold(v.buf, x.text)
+		x.to = len(v.buf)
+		x.foldedDone = true
+	}
+	return v.buf[x.from:x.to]
+}
