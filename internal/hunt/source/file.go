@@ -1,0 +1,302 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"postern"
+)
+
+// File is one regular file of the evidence.
+type File struct {
+	// Path is the place in the evidence: valid for [fs.ValidPath], the members of
+	// an archive as outer.zip!/inner/path.
+	Path string
+	// Size is what the folder or the archive says; -1 where only reading tells, as
+	// with the content of a .gz. What Open gives may be longer or shorter.
+	Size    int64
+	ModTime time.Time // zero if unknown
+	// LocalTime says that ModTime is in the unknown time zone of whoever packed
+	// the archive, shown as if it were UTC: zip files have no better time unless
+	// their program wrote one.
+	LocalTime bool
+	// Archive says that the file was opened as an archive, and that its members
+	// are visited after it.
+	Archive bool
+
+	mount   string     // where its members lie if it is an archive; "" if it is not to be tried
+	nesting int        // how many archives it lies in
+	account *allowance // of the archive on disk that it lies in; nil on disk
+	open    func() (io.ReadCloser, error)
+}
+
+// Open gives a fresh reader from the first byte; the caller closes it. Any number
+// may be open at once.
+//
+// An error, and whatever goes wrong while reading, has been told to
+// [Options.Problem] already: the reader then just ends with io.EOF, so that every
+// parser takes what there is. Its method Err() error says after the end why the
+// file was not read whole, nil if it was. The reader of a file that lies unpacked
+// on disk or in memory is also an io.ReaderAt with a method Size() int64.
+func (f *File) Open() (io.ReadCloser, error) { return f.open() }
+
+// randomAccess is a reader at any offset of something of known size.
+type randomAccess interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// openFlags keep a pipe that took the place of a file from blocking us.
+const openFlags = os.O_RDONLY | syscall.O_NONBLOCK
+
+// openOnDisk opens a file of a folder. The folder may have been closed since it
+// was walked; then the way leads from the root again.
+func (e *Evidence) openOnDisk(dir *os.Root, name, real, path string) (io.ReadCloser, error) {
+	f, err := openIn(dir, name)
+	if errors.Is(err, os.ErrClosed) {
+		f, err = openIn(e.root, filepath.FromSlash(real))
+	}
+	return e.plain(f, path, err)
+}
+
+// openSingle opens the one file of an evidence that is not a folder.
+func (e *Evidence) openSingle() (io.ReadCloser, error) {
+	f, err := os.OpenFile(e.path, openFlags, 0)
+	return e.plain(f, shown(e.name), err)
+}
+
+// plain makes the reader of a file on disk and tells why there is none.
+func (e *Evidence) plain(f *os.File, path string, err error) (io.ReadCloser, error) {
+	var info fs.FileInfo
+	if err == nil {
+		if info, err = f.Stat(); err != nil {
+			f.Close()
+		}
+	}
+	if err != nil {
+		e.failure(path, err)
+		return nil, fmt.Errorf("open %s: %w: %w", path, errTold, err)
+	}
+	if !info.Mode().IsRegular() {
+		f.Close()
+		e.special(path, info.Mode())
+		return nil, fmt.Errorf("open %s: %w: not a regular file any more", path, errTold)
+	}
+	return &plainFile{f: f, e: e, path: path, size: info.Size()}, nil
+}
+
+// special tells about something that is neither file, folder nor link. Opening
+// one can block for ever or do things.
+func (e *Evidence) special(path string, mode fs.FileMode) {
+	detail := postern.Say("source.special")
+	switch {
+	case mode&fs.ModeDevice != 0:
+		detail = postern.Say("source.device")
+	case mode&fs.ModeNamedPipe != 0:
+		detail = postern.Say("source.pipe")
+	case mode&fs.ModeSocket != 0:
+		detail = postern.Say("source.socket")
+	}
+	e.problem(path, postern.Unsupported, detail)
+}
+
+// plainFile reads a file on disk up to the size that it had when it was opened:
+// the end of a log that is being written never comes.
+type plainFile struct {
+	f    *os.File
+	e    *Evidence
+	path string
+	size int64
+	read int64
+	one  [1]byte
+	done bool
+	err  error
+}
+
+func (p *plainFile) Read(b []byte) (int, error) {
+	if p.done {
+		return 0, io.EOF
+	}
+	if len(b) == 0 {
+		return 0, nil
+	}
+	left := p.size - p.read
+	if left == 0 {
+		// One read at the end tells whether the file has grown, as it would tell
+		// any other reader that it has ended.
+		if n, _ := p.f.ReadAt(p.one[:], p.size); n > 0 {
+			p.end(postern.Truncated, postern.Say("source.grew", "size", p.size))
+		}
+		p.done = true
+		return 0, io.EOF
+	}
+	if int64(len(b)) > left {
+		b = b[:left]
+	}
+	n, err := p.f.Read(b)
+	p.read += int64(n)
+	switch {
+	case err == io.EOF:
+		p.end(postern.Truncated, postern.Say("source.shrank", "size", p.size, "read", p.read))
+	case err != nil:
+		p.end(postern.Unreadable, postern.Say("source.read-error", "read", p.read, "error", reason(err)))
+	default:
+		return n, nil
+	}
+	return n, io.EOF
+}
+
+func (p *plainFile) end(what postern.ProblemKind, detail postern.Text) {
+	p.done = true
+	p.err = fmt.Errorf("%s: %w: %s", p.path, errTold, detail.Key)
+	p.e.problem(p.path, what, detail)
+}
+
+// ReadAt reads below the size at the time of opening.
+func (p *plainFile) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 || off >= p.size {
+		return 0, io.EOF
+	}
+	short := int64(len(b)) > p.size-off
+	if short {
+		b = b[:p.size-off]
+	}
+	n, err := p.f.ReadAt(b, off)
+	if err == nil && short {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (p *plainFile) Size() int64  { return p.size }
+func (p *plainFile) Err() error   { return p.err }
+func (p *plainFile) Close() error { return p.f.Close() }
+
+// spendAtOnce is how much a reader takes from the allowance when an archive did
+// not say, or not truly, how long its member is.
+const spendAtOnce = 256 << 10
+
+// memberReader reads a member of an archive within its allowance, and compares
+// what comes with what the archive promised.
+type memberReader struct {
+	e       *Evidence
+	account *allowance
+	path    string
+	m       member
+	r       io.ReadCloser
+	release func()
+
+	read  int64
+	grant int64
+	crc   uint32
+	done  bool
+	err   error
+}
+
+func (r *memberReader) Read(b []byte) (int, error) {
+	if r.done {
+		return 0, io.EOF
+	}
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if r.read == r.grant && r.m.flags&free == 0 {
+		r.grant += r.account.take(spendAtOnce)
+	}
+	left := r.grant - r.read
+	last := left <= 0 // nothing is left: one byte tells whether the member goes on
+	if int64(len(b)) > left {
+		b = b[:max(left, 1)]
+	}
+	n, err := guardRead(r.r, b)
+	if n > 0 && last {
+		n = 0
+		r.end(postern.Limit, postern.Say("source.member-allowance", "read", r.read))
+		return 0, io.EOF
+	}
+	r.read += int64(n)
+	if r.m.flags&hasCRC != 0 {
+		r.crc = crc32.Update(r.crc, crc32.IEEETable, b[:n])
+	}
+	if err == nil {
+		return n, nil
+	}
+	r.ended(err)
+	return n, io.EOF
+}
+
+// ended says what the end of the packed stream means.
+func (r *memberReader) ended(err error) {
+	r.done = true
+	known := r.m.size != unknownSize
+	var limit *limitError
+	switch {
+	case errors.As(err, &limit):
+		r.end(postern.Limit, limit.detail)
+	case err == io.EOF && known && r.read > r.m.size:
+		// The whole of it was read, so this is no loss; but who packs like that?
+		r.e.problem(r.path, postern.Malformed, postern.Say("source.member-longer", "size", r.m.size, "read", r.read))
+	case err == io.EOF && known && r.read < r.m.size,
+		errors.Is(err, io.ErrUnexpectedEOF):
+		r.end(postern.Truncated, postern.Say("source.member-truncated", "read", r.read))
+	case err == io.EOF && r.m.flags&hasCRC != 0 && r.crc != r.m.crc:
+		r.end(postern.Malformed, postern.Say("source.member-checksum"))
+	case err != io.EOF:
+		r.end(postern.Malformed, postern.Say("source.member-damaged", "read", r.read, "error", reason(err)))
+	}
+}
+
+func (r *memberReader) end(what postern.ProblemKind, detail postern.Text) {
+	r.done = true
+	r.err = fmt.Errorf("%s: %w: %s", r.path, errTold, detail.Key)
+	r.e.problem(r.path, what, detail)
+}
+
+func (r *memberReader) Err() error { return r.err }
+
+func (r *memberReader) Close() error {
+	if r.release == nil {
+		return nil
+	}
+	if unused := r.grant - max(r.read, r.m.grant); unused > 0 && r.m.flags&free == 0 {
+		r.account.giveBack(unused)
+	}
+	err := r.r.Close()
+	r.release()
+	r.release = nil
+	r.done = true
+	return err
+}
+
+// memberReaderAt is a memberReader whose bytes lie somewhere as they are.
+type memberReaderAt struct {
+	memberReader
+	randomAccess
+}
+
+// limitError is an error of reading that is a bound of ours.
+type limitError struct{ detail postern.Text }
+
+func (l *limitError) Error() string { return l.detail.Key }
+
+// guardRead keeps a decoder that panics on hostile input from ending the hunt.
+// The decoders of the libraries are fuzzed, but not by us.
+func guardRead(r io.Reader, b []byte) (n int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			n, err = 0, fmt.Errorf("decoder: %v", p)
+		}
+	}()
+	n, err = r.Read(b)
+	if n < 0 || n > len(b) {
+		return 0, fmt.Errorf("decoder: read %d of %d bytes", n, len(b))
+	}
+	return n, err
+}

@@ -1,0 +1,455 @@
+package source
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"sync"
+
+	"github.com/bodgit/sevenzip"
+
+	"postern"
+)
+
+// The 7z reader is the library's. What stands before it is ours: the library
+// allocates what a directory asks for, and 100 hostile bytes can ask for all the
+// memory there is. So the directory is unpacked and measured first, and the
+// library then reads exactly the bytes that were measured.
+//
+// Members lie one behind another in packed blocks, and to read one is to unpack
+// all before it. A block with several members is therefore unpacked once, in
+// order, into the spool when the first of them is read.
+
+const (
+	sevenStartLen  = 32 // signature and start header
+	sevenPlain     = 0x01
+	sevenEncoded   = 0x17
+	sevenMaxLayers = 4 // of encoding around the directory; programs make one
+)
+
+// sevenArchive reads the members of a 7z file.
+type sevenArchive struct {
+	e      *Evidence
+	outer  string
+	files  []*sevenzip.File
+	blocks []sevenBlock
+
+	mu    sync.Mutex
+	spool *spool
+}
+
+// sevenBlock is one packed block.
+type sevenBlock struct {
+	err    error // why it is not to be unpacked
+	parts  []sevenPart
+	closed bool // the allowance ended within it
+
+	once  sync.Once
+	spans map[int]span // where each member lies in the spool
+}
+
+// sevenPart is one member of a block, and how much of it is paid for.
+type sevenPart struct {
+	no    int
+	grant int64
+}
+
+type span struct{ from, length int64 }
+
+// readSevenZip lists the members of a 7z file.
+func readSevenZip(x *index, ra randomAccess) format {
+	r, folders, err := openSeven(x.e, ra)
+	if errors.Is(err, errSevenEmpty) {
+		return nil
+	}
+	if err != nil {
+		x.sevenProblem(err)
+		return nil
+	}
+	a := &sevenArchive{e: x.e, outer: x.outer, files: r.File, blocks: make([]sevenBlock, len(folders)), spool: &spool{e: x.e}}
+	for i, f := range folders {
+		a.blocks[i].err = f.err
+	}
+	a.list(x)
+	return a
+}
+
+// sevenProblem tells why an archive cannot be opened.
+func (x *index) sevenProblem(err error) {
+	var limit *limitError
+	var me *memberError
+	switch {
+	case errors.As(err, &me):
+		x.e.problem(x.outer, me.what, me.detail)
+	case errors.As(err, &limit):
+		x.e.problem(x.outer, postern.Limit, limit.detail)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		// The directory is the last thing in the file.
+		x.e.problem(x.outer, postern.Truncated, postern.Say("source.7z-truncated"))
+	default:
+		x.e.problem(x.outer, postern.Malformed, postern.Say("source.archive-damaged", "error", reason(err)))
+	}
+}
+
+// list puts the members into the index.
+func (a *sevenArchive) list(x *index) {
+	refused := make(map[string]error) // one problem for all blocks with one cause
+	for no, f := range a.files {
+		var block *sevenBlock
+		if f.UncompressedSize > 0 {
+			if f.Stream >= len(a.blocks) || f.UncompressedSize > 1<<62 {
+				x.e.problem(x.outer, postern.Malformed, postern.Say("source.member-header", "name", printable(f.Name)))
+				continue
+			}
+			block = &a.blocks[f.Stream]
+		}
+		mode := f.Mode()
+		size := int64(f.UncompressedSize)
+		switch {
+		case block != nil && block.err != nil:
+			refused[block.err.Error()] = block.err
+			continue
+		case block != nil && block.closed:
+			x.refused++
+			continue
+		case mode.IsDir() && block == nil:
+			if !x.addFolder(f.Name) {
+				return
+			}
+			continue
+		case mode&fs.ModeSymlink != 0:
+			x.e.problem(x.outer, postern.Unsupported, postern.Say("source.member-link", "name", printable(f.Name)))
+			block.pay(no, x.pay(size), size)
+			continue
+		case mode.Type()&^fs.ModeDir != 0:
+			x.e.problem(x.outer, postern.Unsupported, postern.Say("source.member-special", "name", printable(f.Name)))
+			block.pay(no, x.pay(size), size)
+			continue
+		}
+		m := member{size: size, offset: int64(no), crc: f.CRC32}
+		if f.CRC32 != 0 {
+			m.flags |= hasCRC
+		}
+		m.setTime(f.Modified)
+		before := x.taken
+		if !x.add(f.Name, m) {
+			return
+		}
+		block.pay(no, x.taken-before, size)
+	}
+	for _, err := range refused {
+		x.sevenProblem(err)
+	}
+}
+
+// pay notes how much of a member the allowance pays for. What lies behind one
+// that is not paid for whole cannot be reached.
+func (b *sevenBlock) pay(no int, grant, size int64) {
+	if b == nil {
+		return
+	}
+	if grant > 0 {
+		b.parts = append(b.parts, sevenPart{no, grant})
+	}
+	b.closed = grant < size
+}
+
+func (a *sevenArchive) read(m *member) (io.ReadCloser, error) {
+	no := int(m.offset)
+	f := a.files[no]
+	if m.size == 0 {
+		return io.NopCloser(bytes.NewReader(nil)), nil
+	}
+	b := &a.blocks[f.Stream]
+	if len(b.parts) == 1 {
+		return openSevenFile(f)
+	}
+	b.once.Do(func() { a.unpack(b) })
+	s, ok := b.spans[no]
+	if !ok { // its block ended before it
+		return nil, io.ErrUnexpectedEOF
+	}
+	return sectionReader{io.NewSectionReader(a.spool, s.from, s.length)}, nil
+}
+
+// unpack puts a block into the spool. Blocks wait for one another: there is one spool.
+func (a *sevenArchive) unpack(b *sevenBlock) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b.spans = make(map[int]span, len(b.parts))
+	for _, part := range b.parts {
+		r, err := openSevenFile(a.files[part.no])
+		if err != nil {
+			a.spool.cut(a.outer, err)
+			return
+		}
+		from := a.spool.Size()
+		a.spool.fill(a.e.ctx, io.LimitReader(r, part.grant), nil, a.outer)
+		r.Close()
+		length := a.spool.Size() - from
+		b.spans[part.no] = span{from, length}
+		if length < part.grant {
+			return // told by fill; the rest of the block cannot be reached
+		}
+	}
+}
+
+func (a *sevenArchive) Close() error { return a.spool.Close() }
+
+// openSevenFile opens a member without the panics of hostile input.
+func openSevenFile(f *sevenzip.File) (rc io.ReadCloser, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			rc, err = nil, fmt.Errorf("decoder: %v", p)
+		}
+	}()
+	rc, err = f.Open()
+	return rc, sevenError(err)
+}
+
+// sevenError takes the words of the library off an error.
+func sevenError(err error) error {
+	if e := (*sevenzip.ReadError)(nil); errors.As(err, &e) && e.Encrypted {
+		return &memberError{postern.Unreadable, postern.Say("source.wrong-password", "count", 1)}
+	}
+	return err
+}
+
+// openSeven measures the directory and opens the archive with the first password
+// that fits.
+func openSeven(e *Evidence, ra randomAccess) (*sevenzip.Reader, []sevenFolder, error) {
+	header, err := sevenHeader(ra, e.limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	passwords := append([]string{""}, e.passwords...)
+	for layers := 0; len(header) > 0 && header[0] == sevenEncoded; layers++ {
+		if layers == sevenMaxLayers {
+			return nil, nil, errSevenHeader
+		}
+		if header, passwords, err = e.decodeSeven(ra, header, passwords); err != nil {
+			return nil, nil, err
+		}
+	}
+	folders, err := measureSeven(header, e.limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := openSevenHeader(ra, header, passwords[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	probe := firstEncrypted(r, folders)
+	if probe < 0 {
+		return r, folders, nil
+	}
+	for _, p := range passwords {
+		if p == "" {
+			continue
+		}
+		with, err := openSevenHeader(ra, header, p)
+		if err == nil && sevenFits(with.File[probe]) {
+			return with, folders, nil
+		}
+	}
+	lock(folders, r, len(e.passwords) > 0)
+	return r, folders, nil
+}
+
+// firstEncrypted gives the first member of an encrypted block, -1 if no block is.
+func firstEncrypted(r *sevenzip.Reader, folders []sevenFolder) int {
+	for no, f := range r.File {
+		if f.UncompressedSize == 0 || f.Stream >= len(folders) || !folders[f.Stream].encrypted || folders[f.Stream].err != nil {
+			continue
+		}
+		return no
+	}
+	return -1
+}
+
+// lock marks the encrypted blocks as unreadable.
+func lock(folders []sevenFolder, r *sevenzip.Reader, tried bool) {
+	count := 0
+	for _, f := range r.File {
+		if f.UncompressedSize > 0 && f.Stream < len(folders) && folders[f.Stream].encrypted {
+			count++
+		}
+	}
+	detail := postern.Say("source.encrypted", "count", count)
+	if tried {
+		detail = postern.Say("source.wrong-password", "count", count)
+	}
+	for i := range folders {
+		if folders[i].encrypted && folders[i].err == nil {
+			folders[i].err = &memberError{postern.Unreadable, detail}
+		}
+	}
+}
+
+// sevenTrial is how much of a member is unpacked to know that a password is right.
+const sevenTrial = 1 << 20
+
+func sevenFits(f *sevenzip.File) bool {
+	r, err := openSevenFile(f)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	h := crc32.NewIEEE()
+	n, err := io.CopyN(h, guarded{r}, sevenTrial)
+	switch {
+	case err == nil:
+		return true
+	case err != io.EOF || uint64(n) != f.UncompressedSize:
+		return false
+	}
+	return f.CRC32 == 0 || h.Sum32() == f.CRC32
+}
+
+// sevenHeader reads the directory as it lies in the file.
+func sevenHeader(ra randomAccess, l Limits) ([]byte, error) {
+	var b [sevenStartLen]byte
+	if !readAt(ra, b[:], 0) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	le := binary.LittleEndian
+	if crc32.ChecksumIEEE(b[12:]) != le.Uint32(b[8:]) {
+		return nil, errSevenHeader
+	}
+	offset, size := le.Uint64(b[12:]), le.Uint64(b[20:])
+	switch {
+	case size == 0:
+		return nil, errSevenEmpty
+	case offset > uint64(ra.Size()) || size > uint64(ra.Size()) || sevenStartLen+offset+size > uint64(ra.Size()):
+		return nil, io.ErrUnexpectedEOF
+	case size > uint64(l.Header):
+		return nil, &limitError{postern.Say("source.7z-header", "limit", l.Header)}
+	}
+	header := make([]byte, size)
+	if !readAt(ra, header, int64(sevenStartLen+offset)) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	if crc32.ChecksumIEEE(header) != le.Uint32(b[28:]) {
+		return nil, errSevenHeader
+	}
+	return header, nil
+}
+
+var (
+	errSevenHeader = errors.New("the directory is damaged")
+	errSevenEmpty  = errors.New("the archive has no members")
+)
+
+// decodeSeven unpacks a packed directory. It lets the library read the archive
+// with a directory in which the packed one is the only member; the description of
+// its block stands in the packed directory's header as it would there. The
+// answer has the passwords that are left to try: the right one alone if the
+// directory is encrypted.
+func (e *Evidence) decodeSeven(ra randomAccess, header []byte, passwords []string) ([]byte, []string, error) {
+	folders, unpacked, err := measureEncoded(header, e.limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	if folders[0].err != nil {
+		return nil, nil, folders[0].err
+	}
+	plain := []byte{sevenPlain, 0x04}
+	plain = append(plain, header[1:]...)
+	plain = append(plain, 0x05, 1, 0x11, 5, 0, 'h', 0, 0, 0, 0, 0) // one file named h
+	for _, p := range passwords {
+		if folders[0].encrypted == (p == "") {
+			continue
+		}
+		r, err := openSevenHeader(ra, plain, p)
+		if err != nil || len(r.File) != 1 {
+			return nil, nil, errSevenHeader
+		}
+		f := r.File[0]
+		if f.UncompressedSize != unpacked {
+			return nil, nil, errSevenHeader
+		}
+		inner, err := readSevenHeader(f, unpacked)
+		if err == nil {
+			if folders[0].encrypted {
+				passwords = []string{p}
+			}
+			return inner, passwords, nil
+		}
+		if !folders[0].encrypted {
+			return nil, nil, err
+		}
+	}
+	if len(e.passwords) == 0 {
+		return nil, nil, &memberError{postern.Unreadable, postern.Say("source.encrypted-names")}
+	}
+	return nil, nil, &memberError{postern.Unreadable, postern.Say("source.wrong-password-names")}
+}
+
+func readSevenHeader(f *sevenzip.File, size uint64) ([]byte, error) {
+	r, err := openSevenFile(f)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var b bytes.Buffer
+	if _, err := io.CopyN(&b, guarded{r}, int64(size)); err != nil {
+		return nil, errSevenHeader
+	}
+	if f.CRC32 != 0 && crc32.ChecksumIEEE(b.Bytes()) != f.CRC32 {
+		return nil, errSevenHeader
+	}
+	return b.Bytes(), nil
+}
+
+// openSevenHeader opens an archive with another directory than its own.
+func openSevenHeader(ra randomAccess, header []byte, password string) (r *sevenzip.Reader, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, fmt.Errorf("7z: %v", p)
+		}
+	}()
+	o := overlay{ra: ra, header: header}
+	le := binary.LittleEndian
+	ra.ReadAt(o.start[:8], 0) // signature and version
+	le.PutUint64(o.start[12:], uint64(ra.Size()-sevenStartLen))
+	le.PutUint64(o.start[20:], uint64(len(header)))
+	le.PutUint32(o.start[28:], crc32.ChecksumIEEE(header))
+	le.PutUint32(o.start[8:], crc32.ChecksumIEEE(o.start[12:]))
+	return sevenzip.NewReaderWithPassword(&o, ra.Size()+int64(len(header)), password)
+}
+
+// overlay is an archive with another start and a directory behind its end.
+type overlay struct {
+	start  [sevenStartLen]byte
+	ra     randomAccess
+	header []byte
+}
+
+func (o *overlay) ReadAt(b []byte, off int64) (int, error) {
+	size := o.ra.Size()
+	n := 0
+	for n < len(b) {
+		at := off + int64(n)
+		var m int
+		switch {
+		case at < 0 || at >= size+int64(len(o.header)):
+			return n, io.EOF
+		case at < sevenStartLen:
+			m = copy(b[n:], o.start[at:])
+		case at < size:
+			var err error
+			m, err = o.ra.ReadAt(b[n:min(int64(len(b)), int64(n)+size-at)], at)
+			if m == 0 && err != nil {
+				return n, err
+			}
+		default:
+			m = copy(b[n:], o.header[at-size:])
+		}
+		n += m
+	}
+	return n, nil
+}
