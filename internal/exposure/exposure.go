@@ -100,6 +100,8 @@ type Identity struct {
 	KeySHA256         string `json:"key_sha256"`
 	// Host is the strongest of the above in one word, kind first: "fqdn:ex01.alpha.local".
 	Host string `json:"host,omitempty"`
+	// Also is its other strong names: an earlier visit may have seen only one of them.
+	Also []string `json:"also,omitempty"`
 	// Tenant is the cloud tenant of a hybrid host, for finding its contact.
 	Tenant string `json:"tenant,omitempty"`
 }

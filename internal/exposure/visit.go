@@ -104,32 +104,39 @@ func (c *Certificate) DefaultOf() string {
 	return full
 }
 
-// HostKey gives the strongest identity that the facts allow, kind first. From
-// strong to weak: internal full name of the health check; front-end name with
-// the certificate's names; the name in a default certificate; the key; the name
-// that was asked for; the address. A shared certificate is skipped.
-func HostKey(frontend, fqdn, name, address string, c *Certificate) string {
+// HostKeys gives the names by which a host can be known again, the strongest
+// first, kind before value: internal full name of the health check; front-end
+// name with the certificate's names; the name in a default certificate; the key;
+// the name that was asked for; the address. A shared certificate is skipped. The
+// weak kinds stand only where there is nothing stronger, because many hosts can
+// share one; the strong ones stand together, because not every visit asks for all.
+func HostKeys(frontend, fqdn, name, address string, c *Certificate) []string {
+	var keys []string
+	frontend = strings.ToUpper(frontend)
 	own := c != nil && !c.shared()
-	switch {
-	case strings.Contains(fqdn, "."):
-		return "fqdn:" + strings.ToLower(fqdn)
-	case frontend != "" && own && len(c.Names) > 0:
-		return "frontend:" + strings.ToUpper(frontend) + "+" + hashNames(c.Names)
-	case own && c.DefaultOf() != "":
-		return "default:" + c.DefaultOf()
-	case own && c.KeySHA256 != "":
-		// Several front ends may share one key: the name keeps them apart.
-		if frontend != "" {
-			return "key:" + c.KeySHA256 + "+" + strings.ToUpper(frontend)
-		}
-		return "key:" + c.KeySHA256
-	case name != "":
-		if frontend != "" {
-			return "name:" + strings.ToLower(name) + "+" + strings.ToUpper(frontend)
-		}
-		return "name:" + strings.ToLower(name)
+	if strings.Contains(fqdn, ".") {
+		keys = append(keys, "fqdn:"+strings.ToLower(fqdn))
 	}
-	return "address:" + address
+	if own && frontend != "" && len(c.Names) > 0 {
+		keys = append(keys, "frontend:"+frontend+"+"+hashNames(c.Names))
+	}
+	if own && c.DefaultOf() != "" {
+		keys = append(keys, "default:"+c.DefaultOf())
+	}
+	if len(keys) > 0 {
+		return keys
+	}
+	key := "address:" + address
+	switch {
+	case own && c.KeySHA256 != "":
+		key = "key:" + c.KeySHA256
+	case name != "":
+		key = "name:" + strings.ToLower(name)
+	}
+	if frontend != "" {
+		key += "+" + frontend // several front ends may share one key, name or address
+	}
+	return []string{key}
 }
 
 // hashNames gives a short name for a set of names, whatever their order and case.

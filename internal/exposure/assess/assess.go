@@ -147,8 +147,10 @@ func (a *Assessor) combine(q question, list []exposure.Release) (postern.Assessm
 		}
 	}
 	switch {
-	case silent == len(list):
+	case silent == len(list) && why.IsZero():
 		return postern.NotAssessed, postern.Say("exposure.assess.not-assessed")
+	case silent == len(list):
+		return postern.NotAssessed, why
 	case safe == len(list), open == len(list):
 		return worst, why
 	case unknown == len(list):

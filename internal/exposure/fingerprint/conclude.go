@@ -68,7 +68,8 @@ func (b *Book) Replay(o *exposure.Observation) {
 	}
 	r.Conclude(o)
 	// The certificate is not stored whole: what it said about the identity stays.
-	o.Identity.CertificateSHA256, o.Identity.KeySHA256, o.Identity.Host = kept.CertificateSHA256, kept.KeySHA256, kept.Host
+	kept.Frontend, kept.FQDN, kept.Tenant = o.Identity.Frontend, o.Identity.FQDN, o.Identity.Tenant
+	o.Identity = kept
 	for i := range o.Members {
 		if h := hosts[o.Members[i].Frontend]; h != "" {
 			o.Members[i].Host = h
@@ -266,7 +267,8 @@ func (r *Reading) identify(o *exposure.Observation, v view) {
 	if r.cert != nil {
 		o.Identity.CertificateSHA256, o.Identity.KeySHA256 = r.cert.SHA256, r.cert.KeySHA256
 	}
-	o.Identity.Host = exposure.HostKey(o.Identity.Frontend, v.health, r.name, r.address, r.cert)
+	keys := exposure.HostKeys(o.Identity.Frontend, v.health, r.name, r.address, r.cert)
+	o.Identity.Host, o.Identity.Also = keys[0], keys[1:]
 }
 
 // judge finds the outcome, with its reason.
@@ -506,7 +508,7 @@ func (r *Reading) asMember(name string, v view, members int, edition, lineName s
 	if members == 1 || truncate(short) == name {
 		m.FQDN = v.health
 	}
-	m.Host = exposure.HostKey(name, m.FQDN, r.name, r.address, r.cert)
+	m.Host = exposure.HostKeys(name, m.FQDN, r.name, r.address, r.cert)[0]
 	return m
 }
 

@@ -1,0 +1,501 @@
+package picture
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"postern"
+)
+
+// Options say what to estimate.
+type Options struct {
+	CVE string
+	// Available gives the day since which the fix could be had for a line, and false
+	// for a line that never got one: its clock does not start, and its hosts count as
+	// unfixed. Nil, and for the unknown line "": Since.
+	Available func(line string) (time.Time, bool)
+	// Since is the day of the first fix; zero if unknown, and then there is no clock
+	// for hosts of an unknown line.
+	Since time.Time
+	// MixScopes allows series of different scope into one curve, which is then
+	// labelled with all of them.
+	MixScopes bool
+	// Instant is how long a scan takes that counts as one instant; 0 chooses: exact
+	// times where there are few, else hours or days.
+	Instant time.Duration
+	// FirstScan is how long the first scan took: hosts first seen later join the
+	// count late. 0 is one day.
+	FirstScan time.Duration
+	// By says what Sighting.Group means, "country"; "" is one curve for all.
+	By string
+	// MaxGroups bounds how many groups get a curve, the largest first; 0 is 40.
+	MaxGroups int
+	// Draws is how many times the operators are weighed anew for the bands; 0 is 400.
+	Draws int
+	// Seed makes the bands repeatable.
+	Seed uint64
+}
+
+// Defaults of the options.
+const (
+	defaultDraws     = 400
+	defaultGroups    = 40
+	defaultFirstScan = 24 * time.Hour
+)
+
+// Point is the share at one instant.
+type Point struct {
+	Time time.Time // zero on the clock since the fix
+	Days int       // days since the fix on that clock
+	// Share is the part of hosts that were fixed. Low and High are the 95 % band at
+	// this point, taken by itself.
+	Share, Low, High float64
+	// CurveLow and CurveHigh are the 95 % band in which the whole curve lies.
+	CurveLow, CurveHigh float64
+	// UndecidableLow and UndecidableHigh are the share if no undecidable host were
+	// fixed, or each since it was first seen undecidable.
+	UndecidableLow, UndecidableHigh float64
+	// N hosts were under watch and not known to be fixed before; Waiting of them had
+	// no fix for their line yet; Undecidable more were under watch and never decided.
+	N, Waiting, Undecidable int
+}
+
+// Median is the time from the fix to its installation on half of the hosts.
+type Median struct {
+	Reached bool // more than half were fixed by the end of the watch
+	// Half of the hosts were fixed after After days and within Days.
+	After, Days int
+	// The 95 % interval; High is -1 if it has no end within the watch.
+	Low, High int
+	// With all undecidable hosts fixed, and with none; -1 if not reached.
+	UndecidableLow, UndecidableHigh int
+	// By is the day by which half were fixed, by the calendar; zero if not reached.
+	By time.Time
+}
+
+// Counts says what the curve rests on and what it leaves out.
+type Counts struct {
+	Sightings    int
+	Hosts        int // seen at all
+	Followed     int // histories in the curve
+	Fixed        int // of them known to be fixed
+	Unfixed      int // of them open when last decided
+	HiddenOpen   int // of these hidden when last seen: not counted as fixed
+	Undecidable  int // never decided: in the bounds only
+	NoFix        int // followed, in a line that never got the fix: unfixed, without a clock
+	NoClock      int // followed, in a line that nobody knows
+	LateFixed    int // first seen after the first scan and fixed then: left out
+	Downgraded   int // fell back after being fixed: a new history each
+	Unstable     int // went back and forth: several hosts under one identity, left out
+	Operators    int // clusters, a host without one being its own
+	LargestShare float64
+}
+
+// Curve is the estimate for one population.
+type Curve struct {
+	Group    string
+	Points   []Point // by the calendar
+	SinceFix []Point // by days since a fix existed for the host's line
+	Median   Median
+	Counts   Counts
+}
+
+// Report is the estimate for all and for each group.
+type Report struct {
+	CVE    string
+	By     string
+	Scopes []string
+	Curve
+	Groups []Curve
+	Notes  []postern.Text
+}
+
+// ErrNothing says that no host can be followed.
+var ErrNothing = errors.New("no host in these observations is decided for this CVE")
+
+// Adoption gathers sightings and then estimates. It is for one goroutine.
+type Adoption struct {
+	o  Options
+	st *store
+}
+
+// NewAdoption starts with no sighting.
+func NewAdoption(o Options) *Adoption {
+	o.Draws = cmp.Or(o.Draws, defaultDraws)
+	o.MaxGroups = cmp.Or(o.MaxGroups, defaultGroups)
+	o.FirstScan = cmp.Or(o.FirstScan, defaultFirstScan)
+	return &Adoption{o: o, st: newStore()}
+}
+
+// Add takes one sighting; their order does not matter. An error that is [ErrScope]
+// should end the work; any other is about this sighting alone.
+func (a *Adoption) Add(s *Sighting) error { return a.st.add(s, a.o.MixScopes) }
+
+// Len says how many sightings there are.
+func (a *Adoption) Len() int { return a.st.n }
+
+// member is one life as the estimates see it.
+type member struct {
+	life
+	startsAt time.Time // when its clock starts; zero if it has none
+	noFix    bool
+}
+
+// Estimate draws the picture. Nothing can be added afterwards.
+func (a *Adoption) Estimate() (*Report, error) {
+	if a.st.n == 0 {
+		return nil, ErrNothing
+	}
+	g := newGrid(a.st.what, a.o.Instant)
+	groups := map[uint32]*population{}
+	all := &population{grid: &g, o: &a.o}
+	end := g.times[0] + uint32(a.o.FirstScan/time.Second)
+	clock := a.clocks()
+	a.st.each(func(h *host, list []sighted) {
+		targets := []*population{all}
+		if a.o.By != "" {
+			p := groups[h.group]
+			if p == nil {
+				p = &population{grid: &g, o: &a.o, name: a.st.groups.words[h.group]}
+				groups[h.group] = p
+			}
+			targets = append(targets, p)
+		}
+		lives, downgrades := g.lives(list, end)
+		for _, p := range targets {
+			p.counts.Sightings += len(list)
+			p.counts.Hosts++
+			p.counts.Downgraded += downgrades
+			if lives == nil {
+				p.counts.Unstable++
+			}
+			for i := range lives {
+				lives[i].cluster = h.cluster
+				p.add(&lives[i], clock)
+			}
+		}
+	})
+	a.st.who, a.st.what = nil, nil
+	r := &Report{CVE: a.o.CVE, By: a.o.By, Scopes: a.st.scopes}
+	if all.counts.Followed == 0 {
+		return nil, ErrNothing
+	}
+	r.Curve = all.estimate()
+	list := make([]*population, 0, len(groups))
+	for _, p := range groups {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(x, y *population) int {
+		return cmp.Or(cmp.Compare(y.counts.Followed, x.counts.Followed), cmp.Compare(x.name, y.name))
+	})
+	left := 0
+	for i, p := range list {
+		if i >= a.o.MaxGroups || p.counts.Followed == 0 {
+			left++
+			continue
+		}
+		r.Groups = append(r.Groups, p.estimate())
+	}
+	r.Notes = a.notes(r, left)
+	return r, nil
+}
+
+// starting is when the clock of a line starts.
+type starting struct {
+	at    time.Time
+	noFix bool
+}
+
+// clocks asks once for each line.
+func (a *Adoption) clocks() []starting {
+	list := make([]starting, len(a.st.lines.words))
+	for i, line := range a.st.lines.words {
+		list[i].at = a.o.Since
+		if a.o.Available != nil && line != "" {
+			at, ok := a.o.Available(line)
+			list[i] = starting{at: at, noFix: !ok}
+		}
+	}
+	return list
+}
+
+// population is the lives of one curve.
+type population struct {
+	name   string
+	grid   *grid
+	o      *Options
+	lives  []member
+	counts Counts
+}
+
+// add takes one life in, or counts why not.
+func (p *population) add(l *life, clock []starting) {
+	if l.start == none {
+		return // only ever hidden: nothing to say of it
+	}
+	k := len(p.grid.times)
+	_, ok := l.main(k)
+	switch {
+	case !l.decided():
+		p.counts.Undecidable++
+	case !ok:
+		p.counts.LateFixed++
+	default:
+		p.counts.Followed++
+		switch {
+		case l.closed != none:
+			p.counts.Fixed++
+		case l.open != none:
+			p.counts.Unfixed++
+			if l.gone {
+				p.counts.HiddenOpen++
+			}
+		}
+		switch c := clock[l.line]; {
+		case c.noFix:
+			p.counts.NoFix++
+		case c.at.IsZero():
+			p.counts.NoClock++
+		}
+	}
+	p.lives = append(p.lives, member{life: *l, startsAt: clock[l.line].at, noFix: clock[l.line].noFix})
+}
+
+// scale maps a life to classes on some clock.
+type scale struct {
+	instants int
+	// place puts a cell of the calendar on the scale, for a life; none is before its
+	// beginning.
+	place func(m *member, cell int) int
+	// has says whether the life is on this scale at all.
+	has func(m *member) bool
+}
+
+// calendar is the scale of the grid itself.
+func (p *population) calendar() scale {
+	return scale{instants: len(p.grid.times),
+		place: func(_ *member, cell int) int { return cell },
+		has:   func(*member) bool { return true }}
+}
+
+// sinceFix is the scale of whole days since the fix could be had for the line. It
+// also gives the days.
+func (p *population) sinceFix() (scale, []int) {
+	day := func(m *member, cell int) int {
+		return int(math.Floor(p.grid.at(cell).Sub(m.startsAt).Hours() / 24))
+	}
+	has := func(m *member) bool { return !m.noFix && !m.startsAt.IsZero() }
+	seen := map[int]bool{}
+	starts := map[time.Time]bool{}
+	for i := range p.lives {
+		if m := &p.lives[i]; has(m) && !starts[m.startsAt] {
+			starts[m.startsAt] = true
+			for c := range p.grid.times {
+				if d := day(m, c); d >= 0 {
+					seen[d] = true
+				}
+			}
+		}
+	}
+	days := make([]int, 0, len(seen))
+	for d := range seen {
+		days = append(days, d)
+	}
+	slices.Sort(days)
+	place := make(map[int]int, len(days))
+	for i, d := range days {
+		place[d] = i
+	}
+	return scale{instants: len(days), has: has, place: func(m *member, cell int) int {
+		if cell == none {
+			return none
+		}
+		if i, ok := place[day(m, cell)]; ok {
+			return i
+		}
+		return none
+	}}, days
+}
+
+// translate puts a class of the calendar on a scale.
+func (s *scale) translate(m *member, c class, k int) class {
+	t := class{after: s.place(m, c.after), by: s.instants, entered: s.place(m, c.entered)}
+	if c.by < k {
+		// Fixed before its own line's fix was out, by moving to another line: at once.
+		t.by = max(s.place(m, c.by), 0)
+	}
+	t.after = min(t.after, t.by-1)
+	t.entered = min(t.entered, t.after)
+	return t
+}
+
+// estimate makes the curves of the population.
+func (p *population) estimate() Curve {
+	c := Curve{Group: p.name, Counts: p.counts}
+	b := newBander(p)
+	c.Counts.Operators, c.Counts.LargestShare = b.operators, b.largest
+	cal := p.calendar()
+	c.Points = p.curve(cal, b)
+	for i := range c.Points {
+		c.Points[i].Time = p.grid.at(i)
+	}
+	fix, days := p.sinceFix()
+	if len(days) > 0 && slices.ContainsFunc(p.lives, func(m member) bool { return fix.has(&m) && m.decided() }) {
+		c.SinceFix = p.curve(fix, b)
+		for i, d := range days {
+			c.SinceFix[i].Days = d
+		}
+	}
+	c.Median = median(c.SinceFix)
+	if i := slices.IndexFunc(c.Points, func(x Point) bool { return x.Share >= 0.5 }); i >= 0 {
+		c.Median.By = c.Points[i].Time
+	}
+	return c
+}
+
+// curve estimates on one scale.
+func (p *population) curve(s scale, b *bander) []Point {
+	k := len(p.grid.times)
+	gather := func(of func(*life, int) (class, bool), all bool) *tally {
+		t := newTally(s.instants)
+		for i := range p.lives {
+			m := &p.lives[i]
+			if !s.has(m) || !all && !m.decided() {
+				continue
+			}
+			if c, ok := of(&m.life, k); ok {
+				t.add(s.translate(m, c, k), b.of(m))
+			}
+		}
+		return t
+	}
+	main := gather((*life).main, false)
+	points := b.band(main)
+	unsure := slices.ContainsFunc(p.lives, func(m member) bool { return m.unsure != none && s.has(&m) })
+	if unsure {
+		low, _ := gather((*life).lowest, true).sample().fit(nil, tolerance)
+		high, _ := gather((*life).highest, true).sample().fit(nil, tolerance)
+		for i := range points {
+			points[i].UndecidableLow = min(low[i], points[i].Share)
+			points[i].UndecidableHigh = max(high[i], points[i].Share)
+		}
+	}
+	p.atRisk(s, points)
+	return points
+}
+
+// atRisk counts who was under watch at each instant.
+func (p *population) atRisk(s scale, points []Point) {
+	k := len(p.grid.times)
+	diff := make([][3]int, s.instants+1)
+	count := func(what, from, to int) {
+		if from <= to {
+			diff[from][what]++
+			diff[to+1][what]--
+		}
+	}
+	for i := range p.lives {
+		m := &p.lives[i]
+		if !s.has(m) {
+			continue
+		}
+		from, to := max(s.place(m, m.start), 0), s.place(m, m.last)
+		if !m.decided() {
+			count(2, from, to)
+			continue
+		}
+		if _, ok := m.main(k); !ok {
+			continue
+		}
+		if m.closed != none {
+			to = min(to, max(s.place(m, m.closed), 0))
+		}
+		count(0, from, to)
+		if m.noFix {
+			count(1, from, to)
+		} else if !m.startsAt.IsZero() {
+			// The last instant before the fix was out; on the fix's own clock there is none.
+			wait := to
+			for wait >= from && !p.before(s, m, wait) {
+				wait--
+			}
+			count(1, from, wait)
+		}
+	}
+	sum := [3]int{}
+	for i := range points {
+		for w := range sum {
+			sum[w] += diff[i][w]
+		}
+		points[i].N, points[i].Waiting, points[i].Undecidable = sum[0], sum[1], sum[2]
+	}
+}
+
+// before says whether an instant of the calendar lies before the life's clock starts.
+func (p *population) before(s scale, m *member, i int) bool {
+	return s.instants == len(p.grid.times) && s.place(m, i) == i && p.grid.at(i).Before(m.startsAt)
+}
+
+// median reads the time to the fix from the curve on its clock.
+func median(points []Point) Median {
+	m := Median{High: -1, UndecidableLow: -1, UndecidableHigh: -1}
+	first := func(share func(*Point) float64) int {
+		return slices.IndexFunc(points, func(x Point) bool { return share(&x) >= 0.5 })
+	}
+	day := func(i int) int {
+		if i < 0 {
+			return -1
+		}
+		return points[i].Days
+	}
+	at := first(func(x *Point) float64 { return x.Share })
+	if m.Reached = at >= 0; m.Reached {
+		m.Days = points[at].Days
+		if at > 0 {
+			m.After = points[at-1].Days
+		}
+	}
+	// It may have been reached just after the instant before the band first allows it.
+	switch i := first(func(x *Point) float64 { return x.High }); {
+	case i > 0:
+		m.Low = points[i-1].Days
+	case i < 0 && len(points) > 0:
+		m.Low = points[len(points)-1].Days
+	}
+	m.High = day(first(func(x *Point) float64 { return x.Low }))
+	m.UndecidableLow = day(first(func(x *Point) float64 { return x.UndecidableHigh }))
+	m.UndecidableHigh = day(first(func(x *Point) float64 { return x.UndecidableLow }))
+	return m
+}
+
+// notes says what the reader has to know beside the numbers.
+func (a *Adoption) notes(r *Report, groupsLeft int) []postern.Text {
+	c := &r.Counts
+	notes := []postern.Text{
+		postern.Say("picture.note.unit"),
+		postern.Say("picture.note.band", "draws", a.o.Draws, "operators", c.Operators),
+	}
+	say := func(n int, t postern.Text) {
+		if n > 0 {
+			notes = append(notes, t)
+		}
+	}
+	say(c.Undecidable, postern.Say("picture.note.undecidable", "count", c.Undecidable))
+	say(c.HiddenOpen, postern.Say("picture.note.hidden", "count", c.HiddenOpen))
+	say(c.NoFix, postern.Say("picture.note.no-fix", "count", c.NoFix))
+	say(c.NoClock, postern.Say("picture.note.no-clock", "count", c.NoClock))
+	say(c.LateFixed, postern.Say("picture.note.late-fixed", "count", c.LateFixed))
+	say(c.Downgraded, postern.Say("picture.note.downgraded", "count", c.Downgraded))
+	say(c.Unstable, postern.Say("picture.note.unstable", "count", c.Unstable))
+	say(groupsLeft, postern.Say("picture.note.groups-left", "count", groupsLeft))
+	if c.Operators < fewOperators {
+		notes = append(notes, postern.Say("picture.note.few-operators", "count", c.Operators))
+	}
+	if len(r.Scopes) > 1 {
+		notes = append(notes, postern.Say("picture.note.mixed-scopes", "count", len(r.Scopes)))
+	}
+	return notes
+}

@@ -1,0 +1,165 @@
+package picture
+
+import "math"
+
+// class is a group of hosts with the same knowledge about when they were fixed.
+// Times are places on a grid t0 < t1 < … of K instants. Open at t[after] and fixed
+// by t[by]: the fix came in between. After is -1 if the host was never seen open,
+// by is K if it was never seen fixed. Entered is the instant at which the host
+// joined the count being open, so that it could not have been counted had it been
+// fixed by then; -1 if it was there from the start.
+type class struct{ after, by, entered int }
+
+// sample is classes with how many hosts each stands for. Weights need not be whole
+// numbers: the band weighs hosts at random.
+type sample struct {
+	instants int // K
+	classes  []class
+	weight   []float64
+}
+
+// Bounds of the iteration. Steps are accelerated; the largest real histories need
+// some dozens.
+const (
+	maxSteps  = 400
+	tolerance = 1e-7 // largest change of a share in one step at which the estimate stands
+)
+
+// fit gives the estimate: the share fixed by each instant. It starts from a former
+// estimate's jumps if there are any. The second result is the jumps, one for each
+// gap between instants: jumps[j] falls after t[j-1] and by t[j]; the last, jumps[K],
+// is never.
+func (s *sample) fit(from []float64, tol float64) (share, jumps []float64) {
+	k := s.instants
+	p := make([]float64, k+1)
+	if from != nil {
+		copy(p, from)
+		// A jump of nothing can never grow again: leave a little everywhere.
+		for j := range p {
+			p[j] += 1e-6 / float64(k+1)
+		}
+	} else {
+		for j := range p {
+			p[j] = 1
+		}
+	}
+	normalise(p)
+	e := newStepper(s)
+	one, two, jump := make([]float64, k+1), make([]float64, k+1), make([]float64, k+1)
+	for n := 0; n < maxSteps; n++ {
+		// Two plain steps, and a leap along what they have in common (SQUAREM, Varadhan
+		// and Roland 2008), kept if the likelihood does not suffer.
+		e.step(p, one)
+		like := e.step(one, two)
+		if distance(one, two) < tol {
+			p, two = two, p
+			break
+		}
+		var rr, vv float64
+		for j := range p {
+			r, v := one[j]-p[j], two[j]-2*one[j]+p[j]
+			rr += r * r
+			vv += v * v
+		}
+		if vv == 0 {
+			p, two = two, p
+			break
+		}
+		alpha := -math.Sqrt(rr / vv)
+		if alpha > -1 {
+			alpha = -1
+		}
+		for j := range p {
+			r, v := one[j]-p[j], two[j]-2*one[j]+p[j]
+			// Never to zero: a leap may overshoot a jump that is small but real.
+			jump[j] = math.Max(p[j]-2*alpha*r+alpha*alpha*v, two[j]*1e-3)
+		}
+		normalise(jump)
+		if e.step(jump, p) < like {
+			copy(p, two)
+		}
+	}
+	share = make([]float64, k)
+	sum := 0.0
+	for j := range k {
+		sum += p[j]
+		share[j] = math.Min(sum, 1)
+	}
+	return share, p
+}
+
+func normalise(p []float64) {
+	sum := 0.0
+	for _, x := range p {
+		sum += x
+	}
+	for j := range p {
+		p[j] /= sum
+	}
+}
+
+// distance is the largest difference between two cumulative shares.
+func distance(p, q []float64) float64 {
+	var far, sum float64
+	for j := range p {
+		sum += p[j] - q[j]
+		far = math.Max(far, math.Abs(sum))
+	}
+	return far
+}
+
+// stepper does the self-consistency step in time linear in classes and instants.
+type stepper struct {
+	s    *sample
+	sum  []float64 // sum[j] is the share in jumps before j
+	gain []float64 // differences of what each jump gets for one unit of its own share
+}
+
+func newStepper(s *sample) *stepper {
+	return &stepper{s: s, sum: make([]float64, s.instants+2), gain: make([]float64, s.instants+2)}
+}
+
+// step takes p to out and gives the logarithm of the likelihood of p. Each class
+// spreads its hosts over the jumps that it allows, in proportion to p; and each
+// host that joined late stands for those that would have joined had they not been
+// fixed before, spread over the jumps up to then.
+func (e *stepper) step(p, out []float64) float64 {
+	k := e.s.instants
+	for j := range p {
+		e.sum[j+1] = e.sum[j] + p[j]
+	}
+	clear(e.gain)
+	like, total := 0.0, 0.0
+	for i, c := range e.s.classes {
+		w := e.s.weight[i]
+		if w == 0 {
+			continue
+		}
+		in := e.sum[c.by+1] - e.sum[c.after+1]
+		if in < 1e-300 {
+			in = 1e-300
+		}
+		like += w * math.Log(in)
+		total += w
+		e.gain[c.after+1] += w / in
+		e.gain[c.by+1] -= w / in
+		if c.entered >= 0 {
+			left := math.Max(e.sum[k+1]-e.sum[c.entered+1], 1e-300)
+			like -= w * math.Log(left)
+			total += w * e.sum[c.entered+1] / left
+			e.gain[0] += w / left
+			e.gain[c.entered+1] -= w / left
+		}
+	}
+	if total == 0 {
+		copy(out, p)
+		return like
+	}
+	g := 0.0
+	for j := range p {
+		g += e.gain[j]
+		out[j] = math.Max(p[j]*g/total, 0)
+	}
+	normalise(out)
+	return like
+}
