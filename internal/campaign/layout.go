@@ -125,9 +125,9 @@ func below(p, folder string) (string, bool) {
 	return "", false
 }
 
-// sourcesOf gives the sources that a rule with that log source is about: the
+// SourcesOf gives the sources that a rule with that log source is about: the
 // product's own name and a source as service, or the words of public rules.
-func (p *Product) sourcesOf(s SigmaSource) []string {
+func (p *Product) SourcesOf(s SigmaSource) []string {
 	var names []string
 	for _, l := range p.Layout.Sources {
 		if s == (SigmaSource{Product: p.Name, Service: l.Name}) || slices.Contains(l.Sigma, s) {

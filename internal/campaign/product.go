@@ -33,7 +33,7 @@ type Product struct {
 	named    map[[2]string]int // edition and line
 	cve      map[string]int    // index in CVEs
 	fixes    map[string][]*fix // by CVE, one entry a line, nil where nothing is said
-	observed map[postern.Build]int
+	observed map[string]int
 	stock    map[string]bool // hashes of stock files
 	words    speech
 }
@@ -118,7 +118,7 @@ func LoadProduct(fsys fs.FS, name string) (*Product, error) {
 		named:    make(map[[2]string]int),
 		cve:      make(map[string]int),
 		fixes:    make(map[string][]*fix),
-		observed: make(map[postern.Build]int),
+		observed: make(map[string]int),
 		stock:    make(map[string]bool),
 		words:    newSpeech(),
 	}
@@ -256,8 +256,10 @@ func (p *Product) CVE(id string) (CVE, bool) {
 // IsStock says whether the product ships a file with that SHA-256 (lower-case hex).
 func (p *Product) IsStock(sha256 string) bool { return p.stock[sha256] }
 
-// Observation gives how a version that was seen is to be read, if it needs care.
-func (p *Product) Observation(seen postern.Build) (Observed, bool) {
+// Observation gives how a version is to be read, by its spelling, if that needs
+// care: zeros before a number are a sign of their own. Where it was seen counts too:
+// what is a lower bound in one place is exact in another.
+func (p *Product) Observation(seen string) (Observed, bool) {
 	i, ok := p.observed[seen]
 	if !ok {
 		return Observed{}, false
@@ -404,14 +406,11 @@ func (p *Product) readObserved(c *checker, file string, b []byte) {
 				return
 			}
 		}
-		// A row such as 15.20.x.y is about a family; the edition already tells it.
-		if seen, err := postern.ParseBuild(o.Seen); err == nil {
-			if _, twice := p.observed[seen]; twice {
-				r.bad(postern.Say("campaign.twice", "value", o.Seen))
-				return
-			}
-			p.observed[seen] = len(p.Observed)
+		if _, twice := p.observed[o.Seen]; twice || o.Seen == "" {
+			r.bad(postern.Say("campaign.twice", "value", o.Seen))
+			return
 		}
+		p.observed[o.Seen] = len(p.Observed)
 		p.Observed = append(p.Observed, o)
 	})
 }

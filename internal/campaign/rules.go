@@ -79,7 +79,7 @@ func (r *packReader) readRule(d *document, o *object) RuleDoc {
 	}
 	if source := o.need("logsource"); source != nil {
 		s := sigmaSource(d.object(source, "category", "product", "service", "definition"))
-		if doc.Sources = r.pack.Facts.sourcesOf(s); len(doc.Sources) == 0 {
+		if doc.Sources = r.pack.Facts.SourcesOf(s); len(doc.Sources) == 0 {
 			d.bad(source, postern.Say("campaign.unknown-source", "source", clip(strings.Trim(s.Product+"/"+s.Category+"/"+s.Service, "/")),
 				"known", strings.Join(r.pack.Facts.sourceNames(), ", ")))
 		}

@@ -5,43 +5,85 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+
+	"postern"
+	"postern/internal/hunt/parse"
+	"postern/internal/hunt/source"
 )
 
-// group is the files of one part of the evidence that stand for one host until
-// their own words say otherwise.
+// logFile is one recognised log.
+type logFile struct {
+	input  int
+	file   source.File
+	format *parse.Format
+	server string // as its first row says it
+}
+
+// group is one part of the evidence that stands for one host until the logs'
+// own words say otherwise.
 type group struct {
-	input   int
-	prefix  string
-	known   bool // see [place]
-	logs    []*artefact
-	files   []*artefact
-	servers map[string]int
+	input    int
+	prefix   string
+	known    bool // see [place]
+	logs     []logFile
+	servers  map[string]int
+	findings []postern.Finding // of single files
+	parts    map[string][]any  // of each HostDetector
+	web      int64             // files in folders that the web server serves
+	lost     int               // pieces that could not be read
 }
 
-// hostFiles is what belongs to one host.
-type hostFiles struct {
-	name  string
-	logs  []*artefact
-	files []*artefact
+// groups collects what the walk finds, by input and prefix.
+type groups struct {
+	sync.Mutex
+	byKey map[groupKey]*group
+	order []*group
 }
 
-// hosts tells the servers in the evidence apart: by the name they write into
+type groupKey struct {
+	input  int
+	prefix string
+}
+
+// at gives the group of a place. The caller holds the lock.
+func (gs *groups) at(input int, prefix string, known bool) *group {
+	k := groupKey{input, strings.ToLower(prefix)}
+	g := gs.byKey[k]
+	if g == nil {
+		g = &group{input: input, prefix: prefix, servers: make(map[string]int), parts: make(map[string][]any)}
+		gs.byKey[k] = g
+		gs.order = append(gs.order, g)
+	}
+	g.known = g.known || known
+	return g
+}
+
+// server is everything that belongs to one host.
+type server struct {
+	name   string
+	logs   []logFile
+	groups []*group
+}
+
+// servers tells the hosts in the evidence apart: by the name they write into
 // their logs, else by the folder or archive they were collected into. Only, if
 // not empty, is the one name that the user has given.
-func hosts(found []*artefact, inputs []string, only string) []*hostFiles {
-	groups := groupFiles(found)
-	byName := make(map[string]*hostFiles)
-	host := func(name string) *hostFiles {
+func servers(found []*group, inputs []string, only string) []*server {
+	byName := make(map[string]*server)
+	host := func(name string) *server {
 		key := strings.ToLower(name)
-		h := byName[key]
-		if h == nil {
-			h = &hostFiles{name: name}
-			byName[key] = h
+		if byName[key] == nil {
+			byName[key] = &server{name: name}
 		}
-		return h
+		return byName[key]
 	}
+	found = slices.Clone(found)
+	slices.SortFunc(found, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(a.input, b.input), strings.Compare(a.prefix, b.prefix))
+	})
 	var nameless []*group
-	for _, g := range groups {
+	for _, g := range found {
 		names := slices.Sorted(maps.Keys(g.servers))
 		switch {
 		case only != "":
@@ -49,70 +91,66 @@ func hosts(found []*artefact, inputs []string, only string) []*hostFiles {
 		case len(names) == 1:
 			host(names[0]).take(g)
 		case len(names) > 1: // a share with the logs of several servers
-			for _, a := range g.logs {
-				h := host(cmp.Or(a.server, groupName(g, inputs)))
-				h.logs = append(h.logs, a)
-			}
-			if len(g.files) > 0 {
-				h := host(groupName(g, inputs))
-				h.files = append(h.files, g.files...)
+			rest := host(groupName(g, inputs))
+			rest.groups = append(rest.groups, g)
+			for _, l := range g.logs {
+				h := host(cmp.Or(l.server, rest.name))
+				h.logs = append(h.logs, l)
 			}
 		default:
 			nameless = append(nameless, g)
 		}
 	}
-	// Files without a name of their own belong to the only server that has one,
-	// unless they were collected as a host beside it.
-	var single *hostFiles
+	// What has no name of its own belongs to the only server that has one, unless
+	// it was collected as a host beside it.
+	var single *server
 	if len(byName) == 1 {
 		for _, h := range byName {
 			single = h
 		}
 	}
 	for _, g := range nameless {
-		switch {
-		case single != nil && (!g.known || g.prefix == "" || len(g.logs) == 0):
+		if single != nil && (!g.known || g.prefix == "" || len(g.logs) == 0) {
 			single.take(g)
-		default:
-			host(groupName(g, inputs)).take(g)
+			continue
 		}
+		if g.empty() {
+			continue
+		}
+		host(groupName(g, inputs)).take(g)
 	}
-	return slices.SortedFunc(maps.Values(byName), func(a, b *hostFiles) int { return strings.Compare(a.name, b.name) })
+	return slices.SortedFunc(maps.Values(byName), func(a, b *server) int { return strings.Compare(a.name, b.name) })
 }
 
-func (h *hostFiles) take(g *group) {
-	h.logs = append(h.logs, g.logs...)
-	h.files = append(h.files, g.files...)
+// empty says that nothing of a server was in the group: stray files beside the
+// folders of hosts are not a host.
+func (g *group) empty() bool {
+	return len(g.logs) == 0 && len(g.findings) == 0 && len(g.parts) == 0 && g.web == 0 && !g.known
+}
+
+func (s *server) take(g *group) {
+	s.logs = append(s.logs, g.logs...)
+	s.groups = append(s.groups, g)
 }
 
 func groupName(g *group, inputs []string) string {
 	return cmp.Or(hostName(g.prefix), hostName(strings.TrimRight(strings.ReplaceAll(inputs[g.input], `\`, "/"), "/")), "unknown")
 }
 
-func groupFiles(found []*artefact) []*group {
-	type key struct {
-		input  int
-		prefix string
+// servers gives the hosts; where nothing is recognised at all, one of the
+// evidence's own name, so that an empty hunt never looks like a clean one.
+func (h *hunt) servers(inputs []Input) []*server {
+	names := make([]string, len(inputs))
+	for i, in := range inputs {
+		names[i] = in.Name
 	}
-	byKey := make(map[key]*group)
-	var order []*group
-	for _, a := range found {
-		k := key{a.input, strings.ToLower(a.prefix)}
-		g := byKey[k]
-		if g == nil {
-			g = &group{input: a.input, prefix: a.prefix, known: a.known, servers: make(map[string]int)}
-			byKey[k] = g
-			order = append(order, g)
+	found := servers(h.groups.order, names, h.opt.Host)
+	if len(found) == 0 {
+		name := cmp.Or(h.opt.Host, "unknown")
+		if len(names) > 0 && h.opt.Host == "" {
+			name = cmp.Or(hostName(strings.ReplaceAll(names[0], `\\`, "/")), name)
 		}
-		g.known = g.known || a.known
-		if a.format != nil {
-			g.logs = append(g.logs, a)
-		} else {
-			g.files = append(g.files, a)
-		}
-		if a.server != "" {
-			g.servers[strings.ToUpper(a.server)]++
-		}
+		found = []*server{{name: name, groups: h.groups.order}}
 	}
-	return order
+	return found
 }

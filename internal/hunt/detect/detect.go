@@ -56,5 +56,25 @@ type Downgrade struct {
 type Sequence struct {
 	postern.Rule
 	Sigma []byte
+	Rules []string // IDs of the rules, in the order in which the document names them
 	Where string
+}
+
+// HostDetector reads files one by one and judges a host by all of them together,
+// as where a setting in one file undoes what another says.
+type HostDetector interface {
+	// Name says which kind of evidence its files are: "config".
+	Name() string
+	Wants(f *File) bool
+	// Read takes from one file what Judge needs. Part is nil if that is nothing.
+	Read(f *File) (part any, problems []postern.Problem, err error)
+	// Judge is given the parts of all files of one host.
+	Judge(parts []any) Judgement
+}
+
+// Judgement is what a HostDetector says of a host.
+type Judgement struct {
+	Findings []postern.Finding
+	// Mitigated answers for each campaign whether a mitigation is in force.
+	Mitigated map[string]postern.Fact
 }

@@ -15,8 +15,7 @@ const maxDecodes = 3
 // three times, lower case, '\' as '/', doubled slashes and dots resolved in the
 // path. The query keeps its order; its '+' are left alone.
 func URL(s string) string {
-	s = Decode(s)
-	s = strings.ToLower(s)
+	s = Lower(Decode(s))
 	path, query, has := strings.Cut(s, "?")
 	path = resolve(strings.ReplaceAll(path, `\`, "/"))
 	if !has {
@@ -90,6 +89,17 @@ func hex(s string, at, digits int) (v int, ok bool) {
 	return v, true
 }
 
+// Lower folds ASCII letters only: a Kelvin sign is no k to a file system, and a
+// gate over raw bytes could not foresee that it becomes one.
+func Lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
 // resolve takes doubled slashes, "." and ".." out of a path with '/'. It never
 // climbs above the beginning, as no server does.
 func resolve(p string) string {
@@ -124,11 +134,22 @@ var shortNames = map[string]string{
 	"aspnet~1": "aspnet_client", "progra~3": "programdata", "progra~2": "program files (x86)",
 }
 
+// ShortForms gives the 8.3 spellings of a folder name that stands in a literal.
+func ShortForms(literal string) []string {
+	var forms []string
+	for short, long := range shortNames {
+		if strings.Contains(literal, long) {
+			forms = append(forms, strings.ReplaceAll(literal, long, short))
+		}
+	}
+	return forms
+}
+
 // ServerPath gives the canonical form of a path on a Windows server: lower case,
 // '/', no device or administrative-share prefix, dots and 8.3 names resolved, no
 // trailing dots or spaces or stream name, as Windows itself ignores them.
 func ServerPath(s string) string {
-	p := strings.ToLower(strings.Trim(Decode(strings.TrimSpace(s)), `"'`))
+	p := Lower(strings.Trim(Decode(strings.TrimSpace(s)), `"'`))
 	p = strings.ReplaceAll(p, `\`, "/")
 	for _, prefix := range []string{"//?/unc/", "//?/", "//./", "/??/"} {
 		if rest, ok := strings.CutPrefix(p, prefix); ok {
@@ -214,7 +235,7 @@ func singleQuoted(s string) (value, rest string) {
 func UserAgent(s string) string {
 	s = strings.ReplaceAll(s, "+", " ")
 	s = strings.ReplaceAll(s, ",", " ")
-	return strings.ToLower(strings.Join(strings.Fields(s), " "))
+	return Lower(strings.Join(strings.Fields(s), " "))
 }
 
 // Add appends derived fields that have a value.

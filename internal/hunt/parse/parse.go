@@ -34,7 +34,8 @@ type Format struct {
 	// Derive adds canonical fields to an event. Nil if there are none.
 	Derive func(*postern.Event)
 	// Deciding names for each derived field the columns that it is computed from,
-	// so that a gate knows where to look for what a rule wants in it.
+	// so that a gate knows where to look for what a rule wants in it; nil for a
+	// field whose value does not stand in the row at all.
 	Deciding map[string][]string
 	// VersionIsBuild says that "#Version:" is the build of the server that wrote
 	// the file and not the constant of some other log.

@@ -64,16 +64,50 @@ type Result struct {
 	Problems []postern.Problem
 }
 
-// Recognise reads the beginning of a file and gives its format, nil if none of
-// the formats knows it, together with what the file says of itself.
-func Recognise(r io.Reader, path string, formats []*Format) (*Format, Head, error) {
-	raw := make([]byte, sniffSize)
-	n, err := io.ReadFull(r, raw)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, Head{Path: path}, err
+// Plausible says quickly whether the beginning of a file can be that of a log at
+// all, so that pictures and scripts cost nothing more.
+func Plausible(raw []byte, path string) bool {
+	if c, bom := Sniff(raw); c != UTF8 || bom > 0 {
+		return true
 	}
-	h := head(raw[:n], path)
-	return Find(formats, h), h, nil
+	b := bytes.TrimLeft(raw[:min(len(raw), 2048)], "\x00")
+	if len(b) == 0 {
+		return false
+	}
+	if b[0] == '#' || b[0] >= '0' && b[0] <= '9' || b[0] == '"' {
+		return true
+	}
+	return bytes.Contains(b, []byte("#Fields")) || bytes.Contains(b, []byte("DateTime,")) ||
+		bytes.Contains(b, []byte("temporary file")) || Head{Path: path}.PathHas("oabgenerator")
+}
+
+// Recognise gives the format of a file from its first bytes, nil if none of the
+// formats knows it, together with what the file says of itself.
+func Recognise(raw []byte, path string, formats []*Format) (*Format, Head) {
+	h := head(raw[:min(len(raw), sniffSize)], path)
+	return Find(formats, h), h
+}
+
+// ServerOf gives the server's own name from the first row of a file, "" if rows
+// do not say.
+func ServerOf(f *Format, h Head) string {
+	if f.Host == "" || len(h.Rows) == 0 {
+		return ""
+	}
+	columns := h.Fields
+	if columns == nil {
+		columns = f.Columns
+	}
+	i := index(columns, f.Host)
+	cells, _ := split([]byte(h.Rows[0]), f.Delim, nil)
+	if i < 0 || i >= len(cells) {
+		return ""
+	}
+	name := strings.TrimSpace(unquote(string(cells[i])))
+	if name == "-" || len(name) > 255 {
+		return ""
+	}
+	return name
 }
 
 // head reads the header block out of the first bytes of a file.

@@ -33,8 +33,8 @@ func Formats() []*parse.Format {
 			Recognise:      func(h parse.Head) bool { return h.HasFields("Cmdlet", "Parameters", "ProcessName") },
 			Derive: func(ev *postern.Event) {
 				parse.Add(ev,
-					"CmdName", strings.ToLower(strings.TrimSpace(ev.Get("Cmdlet"))),
-					"Command", strings.ToLower(parse.Decode(ev.Get("Cmdlet")+" "+ev.Get("Parameters"))))
+					"CmdName", parse.Lower(strings.TrimSpace(ev.Get("Cmdlet"))),
+					"Command", parse.Lower(parse.Decode(ev.Get("Cmdlet")+" "+ev.Get("Parameters"))))
 			},
 			Deciding: map[string][]string{"CmdName": {"Cmdlet"}, "Command": {"Cmdlet", "Parameters"}},
 		},

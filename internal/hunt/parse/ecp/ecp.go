@@ -73,11 +73,11 @@ func derive(ev *postern.Event) {
 		}
 	}
 	parse.Add(ev,
-		"CmdName", strings.ToLower(strings.TrimSpace(name)),
-		"Command", strings.ToLower(parse.Decode(cmd)),
+		"CmdName", parse.Lower(strings.TrimSpace(name)),
+		"Command", parse.Lower(parse.Decode(cmd)),
 		"Request", parse.URL(ev.Get("URL")),
 		"Canary", parse.Parameter(parse.Decode(ev.Get("URL")), "msExchEcpCanary"))
 	for _, m := range urlValue.FindAllStringSubmatch(cmd, 16) {
-		parse.Add(ev, "CmdUrl", strings.ToLower(parse.Decode(m[1])))
+		parse.Add(ev, "CmdUrl", parse.Lower(parse.Decode(m[1])))
 	}
 }

@@ -92,7 +92,7 @@ func derive(ev *postern.Event) {
 		"ClientIp", firstAddress(ev.Get("ClientIpAddress")))
 
 	anchor := parse.Decode(ev.Get("AnchorMailbox"))
-	parse.Add(ev, "Anchor", strings.ToLower(anchor))
+	parse.Add(ev, "Anchor", parse.Lower(anchor))
 	for _, value := range []string{anchor, parse.Decode(ev.Get("BackEndCookie"))} {
 		kind, rest, ok := strings.Cut(value, "~")
 		if !ok {
@@ -106,7 +106,7 @@ func derive(ev *postern.Event) {
 			continue
 		}
 		parse.Add(ev,
-			"BackEndHost", strings.ToLower(rest[:slash]),
+			"BackEndHost", parse.Lower(rest[:slash]),
 			"BackEndUrl", parse.URL(rest[slash:]),
 			"Canary", parse.Parameter(rest[slash:], "msExchEcpCanary"))
 		return

@@ -82,7 +82,7 @@ func derive(ev *postern.Event) {
 	parse.Add(ev,
 		"Url", parse.URL(target),
 		"UrlPath", parse.URL(stem),
-		"Query", strings.ToLower(parse.Decode(query)),
+		"Query", parse.Lower(parse.Decode(query)),
 		"Arguments", arguments(query),
 		"Agent", parse.UserAgent(value("cs(User-Agent)")),
 		"ClientIp", withoutPort(strings.TrimSpace(client)),

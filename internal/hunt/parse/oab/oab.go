@@ -27,7 +27,8 @@ func Format() *parse.Format {
 		Recognise: recognise,
 		Derive:    derive,
 		Deciding: map[string][]string{
-			"TempFile": {"Line"}, "TempFileRaw": {"Line"}, "Extension": {"Line"}, "Placement": {"Line"}, "Text": {"Line"},
+			"TempFile": {"Line"}, "TempFileRaw": {"Line"}, "Extension": {"Line"}, "Text": {"Line"},
+			"Placement": nil, // a judgement, not a text of the line
 		},
 	}
 }
@@ -55,7 +56,7 @@ var tempFile = regexp.MustCompile(`(?i)temporary file\s+['"‘“]?([^'"’”\r
 
 func derive(ev *postern.Event) {
 	line := ev.Get("Line")
-	parse.Add(ev, "Text", strings.ToLower(line))
+	parse.Add(ev, "Text", parse.Lower(line))
 	m := tempFile.FindStringSubmatch(line)
 	if m == nil {
 		return

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"postern"
+	"postern/internal/catalogue"
+)
+
+// Exit codes of every command; docs/exit-codes.md is their page.
+const (
+	exitDone       = 0 // done, nothing at level 2 or above
+	exitFailed     = 1
+	exitUsage      = 2 // the command line is wrong
+	exitFound      = 3 // done, level 2 or above found
+	exitOpen       = 4 // done but inconclusive or partial, and nothing found
+	exitInterrupts = 130
+)
+
+// app is what every command is given: streams, environment, language.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) (string, bool)
+	words    *catalogue.Catalogue
+	code     int // what main exits with when no error says otherwise
+}
+
+func newApp(in io.Reader, out, err io.Writer, env func(string) (string, bool)) *app {
+	return &app{in: in, out: out, err: err, env: env}
+}
+
+// main runs a command line and gives the exit code.
+func (a *app) main(ctx context.Context, args []string) int {
+	lang, err := a.language(args)
+	if err == nil {
+		a.words, err = catalogue.Load(lang)
+	}
+	if err != nil {
+		a.words, _ = catalogue.Load(catalogue.Languages[0])
+		return a.fail(err)
+	}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return a.fail(err)
+	}
+	return a.code
+}
+
+// language takes --lang out of the command line before cobra is made, as the help
+// texts need it; without it the environment decides.
+func (a *app) language(args []string) (string, error) {
+	for i, arg := range args {
+		value, ok := strings.CutPrefix(arg, "--lang=")
+		if arg == "--lang" && i+1 < len(args) {
+			value, ok = args[i+1], true
+		}
+		if arg == "--" {
+			break
+		}
+		if ok {
+			if _, err := catalogue.Load(value); err != nil {
+				return "", usage("cmd.bad-lang", "lang", value, "known", strings.Join(catalogue.Languages, ", "))
+			}
+			return value, nil
+		}
+	}
+	var wanted []string
+	for _, name := range []string{"POSTERN_LANG", "LC_ALL", "LC_MESSAGES", "LANG"} {
+		if v, ok := a.env(name); ok && v != "" {
+			wanted = append(wanted, v)
+			break
+		}
+	}
+	return catalogue.Choose(wanted...), nil
+}
+
+// problem is an error in the words of the person who reads it: what happened, to
+// what, and what to do next.
+type problem struct {
+	code  int
+	what  postern.Text
+	hint  postern.Text
+	cause error
+}
+
+func (p *problem) Error() string {
+	if p.cause != nil {
+		return fmt.Sprintf("%s: %v", p.what.Key, p.cause)
+	}
+	return p.what.Key
+}
+func (p *problem) Unwrap() error { return p.cause }
+
+// usage is a command line that is wrong. The key's hint is key.hint.
+func usage(key string, pairs ...any) error {
+	return &problem{code: exitUsage, what: postern.Say(key, pairs...), hint: postern.Say(key+".hint", pairs...)}
+}
+
+// failed is a command that could not do its work.
+func failed(cause error, key string, pairs ...any) error {
+	pairs = append(pairs, "reason", reason(cause))
+	return &problem{code: exitFailed, what: postern.Say(key, pairs...), hint: postern.Say(key+".hint", pairs...), cause: cause}
+}
+
+// reason is the innermost error: people need what happened, not who saw it.
+func reason(err error) string {
+	for err != nil {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+	return ""
+}
+
+// fail prints an error and gives the exit code for it.
+func (a *app) fail(err error) int {
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(a.err, a.words.T("cmd.interrupted"))
+		return exitInterrupts
+	}
+	var p *problem
+	if !errors.As(err, &p) { // cobra's own errors are all about the command line
+		p = &problem{code: exitUsage, what: postern.Say("cmd.usage", "error", err.Error()), hint: postern.Say("cmd.usage.hint")}
+	}
+	fmt.Fprintln(a.err, a.words.T("cmd.error", "text", a.words.Say(p.what)))
+	if a.words.Has(p.hint.Key) {
+		fmt.Fprintln(a.err, a.words.T("cmd.hint", "text", a.words.Say(p.hint)))
+	}
+	return p.code
+}
+
+// root makes the tree of commands in the language of the catalogue.
+func (a *app) root() *cobra.Command {
+	t := a.words.T
+	root := &cobra.Command{
+		Use:           "postern",
+		Short:         t("cmd.root.short"),
+		Long:          t("cmd.root.long"),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.PersistentFlags().String("lang", "", t("cmd.flag.lang"))
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
+	root.SetUsageTemplate(a.usageTemplate())
+	root.SetHelpCommand(&cobra.Command{Use: "help", Short: t("cmd.help.short"), Hidden: true})
+	root.AddCommand(a.huntCommand(), a.reportCommand(), a.eventsCommand(), a.campaignCommand(), a.exerciseCommand(), a.versionCommand())
+	a.helpFlag(root)
+	return root
+}
+
+func (a *app) helpFlag(c *cobra.Command) {
+	c.Flags().BoolP("help", "h", false, a.words.T("cmd.flag.help"))
+	for _, sub := range c.Commands() {
+		a.helpFlag(sub)
+	}
+}
+
+// usageTemplate is cobra's, with words from the catalogue and the exit codes.
+func (a *app) usageTemplate() string {
+	t := a.words.T
+	return t("cmd.usage.usage") + `{{if .Runnable}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} ` + t("cmd.usage.command") + `{{end}}{{if .HasExample}}
+
+` + t("cmd.usage.examples") + `
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+
+` + t("cmd.usage.commands") + `{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+` + t("cmd.usage.flags") + `
+{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+` + t("cmd.usage.global") + `
+{{.InheritedFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}
+
+` + t("cmd.usage.exit") + `
+`
+}
+
+// isTerminal says whether a stream is a terminal that a person looks at.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

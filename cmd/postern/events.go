@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern"
+	"postern/internal/hunt/parse"
+	parseall "postern/internal/hunt/parse/all"
+	"postern/internal/hunt/source"
+)
+
+func (a *app) eventsCommand() *cobra.Command {
+	t := a.words.T
+	var format string
+	var derived bool
+	c := &cobra.Command{
+		Use:     "events [flags] FILE…",
+		Short:   t("cmd.events.short"),
+		Long:    t("cmd.events.long"),
+		Example: t("cmd.events.example"),
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if format != "jsonl" {
+				return usage("cmd.bad-format", "value", format, "known", "jsonl")
+			}
+			return a.events(c.Context(), args, derived)
+		},
+	}
+	c.Flags().StringVar(&format, "format", "jsonl", t("cmd.flag.events-format"))
+	c.Flags().BoolVar(&derived, "derived", false, t("cmd.flag.derived"))
+	return c
+}
+
+// events prints the rows of logs, one JSON object a line.
+func (a *app) events(ctx context.Context, paths []string, derived bool) error {
+	out := bufio.NewWriterSize(a.out, 64<<10)
+	defer out.Flush()
+	formats := parseall.Formats()
+	known := false
+	for _, path := range paths {
+		tell := func(p postern.Problem) {
+			fmt.Fprintln(a.err, a.words.T("cmd.events.problem", "path", clean(p.Path), "what", p.What, "detail", a.words.Say(p.Detail)))
+			a.code = exitOpen
+		}
+		e, err := source.Open(ctx, path, source.Options{Problem: tell})
+		if err != nil {
+			return failed(err, "cmd.open", "file", path)
+		}
+		err = e.Walk(ctx, func(f source.File) error {
+			ok, err := a.eventsOf(ctx, f, formats, out, derived, tell)
+			known = known || ok
+			return err
+		})
+		e.Close()
+		if err != nil {
+			return err
+		}
+	}
+	if !known {
+		return &problem{code: exitFailed, what: postern.Say("cmd.events.unknown", "file", strings.Join(paths, ", ")), hint: postern.Say("cmd.events.unknown.hint")}
+	}
+	return nil
+}
+
+// eventsOf prints the rows of one file and says whether its format is known.
+func (a *app) eventsOf(ctx context.Context, f source.File, formats []*parse.Format, out *bufio.Writer, derived bool, tell func(postern.Problem)) (bool, error) {
+	r, err := f.Open()
+	if err != nil {
+		return false, nil // told already
+	}
+	head := make([]byte, 16<<10)
+	n, _ := io.ReadFull(r, head)
+	r.Close()
+	format, _ := parse.Recognise(head[:n], f.Path, formats)
+	if format == nil {
+		return false, nil
+	}
+	if r, err = f.Open(); err != nil {
+		return true, nil
+	}
+	defer r.Close()
+	var failure error
+	result, err := parse.Scan(ctx, r, f.Path, format, parse.Options{Yield: func(ev *postern.Event) {
+		if failure == nil {
+			failure = writeEvent(out, ev, derived)
+		}
+	}})
+	for _, p := range result.Problems {
+		tell(p)
+	}
+	if failure != nil {
+		return true, failed(failure, "cmd.write")
+	}
+	if err != nil && !source.Told(err) {
+		return true, failed(err, "cmd.open", "file", f.Path)
+	}
+	return true, nil
+}
+
+// writeEvent writes one object with the columns in their order. A column that
+// stands twice gets a number behind its name the second time.
+func writeEvent(w *bufio.Writer, ev *postern.Event, derived bool) error {
+	used := make(map[string]int, len(ev.Fields))
+	w.WriteByte('{')
+	for i, f := range ev.Fields {
+		if i > 0 {
+			w.WriteByte(',')
+		}
+		name := f.Name
+		if used[name]++; used[name] > 1 {
+			name = fmt.Sprintf("%s#%d", name, used[name])
+		}
+		writeJSON(w, name)
+		w.WriteByte(':')
+		writeJSON(w, f.Value)
+	}
+	if derived {
+		w.WriteString(`,"_source":`)
+		writeJSON(w, ev.Source)
+		w.WriteString(`,"_time":`)
+		stamp := ""
+		if !ev.Time.IsZero() {
+			stamp = ev.Time.Format(time.RFC3339Nano)
+		}
+		writeJSON(w, stamp)
+		fmt.Fprintf(w, `,"_line":%d,"_offset":%d,"_derived":[`, ev.Place.Line, ev.Place.Offset)
+		for i, f := range ev.Derived {
+			if i > 0 {
+				w.WriteByte(',')
+			}
+			w.WriteByte('[')
+			writeJSON(w, f.Name)
+			w.WriteByte(',')
+			writeJSON(w, f.Value)
+			w.WriteByte(']')
+		}
+		w.WriteByte(']')
+	}
+	_, err := w.WriteString("}\n")
+	return err
+}
+
+func writeJSON(w *bufio.Writer, s string) {
+	b, err := json.Marshal(s)
+	if err != nil { // a string always has a form
+		b = []byte(`""`)
+	}
+	w.Write(b)
+}
+
+// clean makes a name from the evidence safe for a terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}

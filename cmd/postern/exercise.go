@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"postern/internal/exercise"
+)
+
+type exerciseOptions struct {
+	seed    uint64
+	out     string
+	size    string
+	stories []string
+	hosts   int
+	plain   bool
+}
+
+func (a *app) exerciseCommand() *cobra.Command {
+	t := a.words.T
+	c := &cobra.Command{
+		Use:   "exercise",
+		Short: t("cmd.exercise.short"),
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	var o exerciseOptions
+	evidence := &cobra.Command{
+		Use:     "evidence --out DIR [flags]",
+		Short:   t("cmd.exercise.evidence.short"),
+		Long:    t("cmd.exercise.evidence.long", "stories", strings.Join(storyNames(), ", ")),
+		Example: t("cmd.exercise.evidence.example"),
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return a.exerciseEvidence(c.Context(), o) },
+	}
+	f := evidence.Flags()
+	f.Uint64Var(&o.seed, "seed", 1, t("cmd.flag.seed"))
+	f.StringVar(&o.out, "out", "", t("cmd.flag.out"))
+	f.StringVar(&o.size, "size", "", t("cmd.flag.size"))
+	f.StringSliceVar(&o.stories, "story", nil, t("cmd.flag.story"))
+	f.IntVar(&o.hosts, "hosts", 0, t("cmd.flag.hosts"))
+	f.BoolVar(&o.plain, "plain", false, t("cmd.flag.plain"))
+	c.AddCommand(evidence)
+	return c
+}
+
+func storyNames() []string {
+	var names []string
+	for _, s := range exercise.Stories() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (a *app) exerciseEvidence(ctx context.Context, o exerciseOptions) error {
+	if o.out == "" {
+		return usage("cmd.exercise.no-out")
+	}
+	size, err := parseSize(o.size)
+	if err != nil {
+		return usage("cmd.bad-size", "value", o.size)
+	}
+	opt := exercise.Options{Seed: o.seed, Out: o.out, Size: size, Stories: o.stories, Hosts: o.hosts}
+	if o.plain {
+		opt.Variation = exercise.VaryNone
+	}
+	if isTerminal(a.err) {
+		bar := progressbar.DefaultBytes(-1, a.words.T("cmd.progress.laying"))
+		opt.Progress = func(p exercise.Progress) { bar.ChangeMax64(p.Total); _ = bar.Set64(p.Bytes) }
+		defer bar.Clear()
+	}
+	for _, name := range o.stories {
+		if !slices.Contains(storyNames(), name) {
+			return usage("cmd.exercise.bad-story", "value", name, "known", strings.Join(storyNames(), ", "))
+		}
+	}
+	truth, err := exercise.Evidence(ctx, opt)
+	if err != nil {
+		return failed(err, "cmd.exercise.failed", "dir", o.out)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, h := range truth.Hosts {
+		fmt.Fprintf(w, "%s\t%s\t%d\n", h.Host, h.Story, h.Expect.Level)
+	}
+	return w.Flush()
+}
+
+// parseSize reads 500MB, 2GB or a number of bytes; "" is 0. Units are powers of 1000.
+func parseSize(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	unit := int64(1)
+	upper := strings.ToUpper(strings.TrimSpace(s))
+	for suffix, factor := range map[string]int64{"KB": 1e3, "MB": 1e6, "GB": 1e9} {
+		if rest, ok := strings.CutSuffix(upper, suffix); ok {
+			upper, unit = strings.TrimSpace(rest), factor
+		}
+	}
+	n, err := strconv.ParseFloat(upper, 64)
+	if err != nil || n < 0 || n*float64(unit) > 1e13 {
+		return 0, fmt.Errorf("size %q", s)
+	}
+	return int64(n * float64(unit)), nil
+}

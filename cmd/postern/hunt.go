@@ -1,0 +1,330 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"postern"
+	"postern/internal/hunt"
+	"postern/internal/hunt/source"
+	"postern/internal/report"
+	reportall "postern/internal/report/all"
+)
+
+// huntOptions are the flags of "postern hunt".
+type huntOptions struct {
+	campaigns    []string
+	format       string
+	output       string
+	host         string
+	patchedAt    string
+	ownScanners  string
+	passwordFile string
+	hash         string
+	tempDir      string
+	color        string
+	threads      int
+}
+
+func (a *app) huntCommand() *cobra.Command {
+	t := a.words.T
+	var o huntOptions
+	c := &cobra.Command{
+		Use:     "hunt [flags] [PATH…]",
+		Short:   t("cmd.hunt.short"),
+		Long:    t("cmd.hunt.long"),
+		Example: t("cmd.hunt.example"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.hunt(c.Context(), o, args) },
+	}
+	f := c.Flags()
+	f.StringSliceVar(&o.campaigns, "campaign", nil, t("cmd.flag.campaign"))
+	f.StringVar(&o.format, "format", "text", t("cmd.flag.format"))
+	f.StringVarP(&o.output, "output", "o", "", t("cmd.flag.output"))
+	f.StringVar(&o.host, "host", "", t("cmd.flag.host"))
+	f.StringVar(&o.patchedAt, "patched-at", "", t("cmd.flag.patched-at"))
+	f.StringVar(&o.ownScanners, "own-scanners", "", t("cmd.flag.own-scanners"))
+	f.StringVar(&o.passwordFile, "password-file", "", t("cmd.flag.password-file"))
+	f.StringVar(&o.hash, "hash", "found", t("cmd.flag.hash"))
+	f.StringVar(&o.tempDir, "temp-dir", "", t("cmd.flag.temp-dir"))
+	f.StringVar(&o.color, "color", "auto", t("cmd.flag.color"))
+	f.IntVar(&o.threads, "threads", 0, t("cmd.flag.threads"))
+	return c
+}
+
+// hunt is the command: evidence to verdict.
+func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
+	form, err := findFormat(o.format)
+	if err != nil {
+		return err
+	}
+	if o.hash != "found" && o.hash != "all" {
+		return usage("cmd.bad-hash", "value", o.hash)
+	}
+	if !slices.Contains([]string{"auto", "always", "never"}, o.color) {
+		return usage("cmd.bad-color", "value", o.color)
+	}
+	known, err := a.learn(o.campaigns)
+	if err != nil {
+		return err
+	}
+	opt, err := known.options()
+	if err != nil {
+		return err
+	}
+	a.words = known.words
+	if err := o.fill(&opt); err != nil {
+		return err
+	}
+	inputs, err := a.inputs(o, paths)
+	if err != nil {
+		return err
+	}
+	out := &lazyFile{path: o.output, std: a.out}
+	handler := form.New(out, a.reportOptions(o.color, out), a.words)
+	sink := &huntSink{feed: report.NewFeed(handler, a.words)}
+	names := make([]string, len(inputs))
+	for i, in := range inputs {
+		names[i] = in.Name
+	}
+	if err := sink.feed.Start(version(), time.Now(), names, opt.Campaigns); err != nil {
+		return failed(err, "cmd.write")
+	}
+	opt.Progress = &hunt.Progress{}
+	stop := a.showProgress(opt.Progress)
+	err = hunt.Run(ctx, inputs, opt, sink)
+	stop()
+	if err := errors.Join(err, out.Close()); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var p *problem
+		if errors.As(err, &p) {
+			return err
+		}
+		return failed(err, "cmd.write")
+	}
+	a.code = sink.exitCode()
+	return nil
+}
+
+// fill adds what the flags say to the options of the hunt.
+func (o huntOptions) fill(opt *hunt.Options) error {
+	opt.Host, opt.Threads, opt.HashAll = o.host, o.threads, o.hash == "all"
+	if o.patchedAt != "" {
+		at, err := parseInstant(o.patchedAt)
+		if err != nil {
+			return usage("cmd.bad-time", "flag", "--patched-at", "value", o.patchedAt)
+		}
+		opt.PatchedAt = at
+	}
+	if o.ownScanners != "" {
+		own, err := readNetworks(o.ownScanners)
+		if err != nil {
+			return err
+		}
+		opt.Own = own
+	}
+	return nil
+}
+
+// parseInstant reads a day or a moment; without a zone it is UTC.
+func parseInstant(s string) (time.Time, error) {
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.Parse(form, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("time %q", s)
+}
+
+// maxNetworks bounds the list of own scanners; a national scanner has some hundreds.
+const maxNetworks = 100_000
+
+// readNetworks reads addresses and networks, one a line, '#' begins a comment.
+func readNetworks(name string) ([]netip.Prefix, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, failed(err, "cmd.open", "file", name)
+	}
+	defer f.Close()
+	var all []netip.Prefix
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			addr, err := netip.ParseAddr(text)
+			if err != nil || len(all) == maxNetworks {
+				return nil, usage("cmd.bad-network", "file", name, "line", n, "value", text)
+			}
+			p = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
+		}
+		all = append(all, p.Masked())
+	}
+	if err := lines.Err(); err != nil {
+		return nil, failed(err, "cmd.open", "file", name)
+	}
+	return all, nil
+}
+
+// inputs gives what to hunt: the paths, or without any the local machine.
+func (a *app) inputs(o huntOptions, paths []string) ([]hunt.Input, error) {
+	opt := source.Options{TempDir: o.tempDir}
+	if o.passwordFile != "" {
+		b, err := os.ReadFile(o.passwordFile)
+		if err != nil {
+			return nil, failed(err, "cmd.open", "file", o.passwordFile)
+		}
+		for line := range strings.Lines(string(b)) {
+			if line = strings.TrimRight(line, "\r\n"); line != "" {
+				opt.Passwords = append(opt.Passwords, line)
+			}
+		}
+	}
+	if len(paths) == 0 {
+		local, err := source.Local()
+		if err != nil || len(local) == 0 {
+			return nil, usage("cmd.no-path")
+		}
+		for _, root := range local {
+			paths = append(paths, root.Path)
+		}
+	}
+	var inputs []hunt.Input
+	for _, p := range paths {
+		if _, err := os.Stat(p); err != nil {
+			return nil, failed(err, "cmd.open", "file", p)
+		}
+		name := p
+		if abs, err := filepath.Abs(p); err == nil && filepath.Base(p) == "." {
+			name = abs
+		}
+		inputs = append(inputs, hunt.Input{Name: name, Open: func(ctx context.Context, tell func(postern.Problem)) (hunt.Evidence, error) {
+			opt := opt
+			opt.Problem = tell
+			e, err := source.Open(ctx, p, opt)
+			if err != nil {
+				return nil, failed(err, "cmd.open", "file", p)
+			}
+			return e, nil
+		}})
+	}
+	return inputs, nil
+}
+
+func findFormat(name string) (reportall.Format, error) {
+	var names []string
+	for _, f := range reportall.Formats() {
+		if f.Name == name {
+			return f, nil
+		}
+		names = append(names, f.Name)
+	}
+	return reportall.Format{}, usage("cmd.bad-format", "value", name, "known", strings.Join(names, ", "))
+}
+
+// reportOptions decides about colour and width by where the report goes.
+func (a *app) reportOptions(color string, out *lazyFile) report.Options {
+	terminal := out.path == "" && isTerminal(a.out)
+	opt := report.Options{Color: color == "always" || color == "auto" && terminal && !a.noColor()}
+	if terminal {
+		if w, _, err := term.GetSize(int(a.out.(*os.File).Fd())); err == nil {
+			opt.Width = min(max(w, 60), 100)
+		}
+		opt.ASCII = !a.utf8()
+	}
+	return opt
+}
+
+// noColor obeys the wish that https://no-color.org describes.
+func (a *app) noColor() bool {
+	v, ok := a.env("NO_COLOR")
+	term, _ := a.env("TERM")
+	return ok && v != "" || term == "dumb"
+}
+
+// utf8 says whether the terminal shows UTF-8. Windows consoles do.
+func (a *app) utf8() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v, ok := a.env(name); ok && v != "" {
+			v = strings.ToLower(v)
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return os.PathSeparator == '\\'
+}
+
+// huntSink feeds the report and remembers what decides the exit code.
+type huntSink struct {
+	feed   *report.Feed
+	worst  postern.Level
+	open   bool
+	status postern.Status
+}
+
+func (s *huntSink) Problem(p postern.Problem) error { return s.feed.Problem(p) }
+
+func (s *huntSink) Host(h postern.Host) error {
+	s.worst = max(s.worst, h.Verdict.Level)
+	s.open = s.open || !h.Verdict.Conclusive
+	return s.feed.Host(h)
+}
+
+func (s *huntSink) End(status postern.Status, stats postern.Stats) error {
+	s.status = status
+	return s.feed.End(status, stats)
+}
+
+func (s *huntSink) exitCode() int {
+	switch {
+	case s.worst >= postern.Exploited:
+		return exitFound
+	case s.open || s.status != postern.Complete:
+		return exitOpen
+	}
+	return exitDone
+}
+
+// lazyFile is the output: standard output, or a file that only comes into being
+// when there is something to write.
+type lazyFile struct {
+	path string
+	std  io.Writer
+	f    *os.File
+}
+
+func (l *lazyFile) Write(p []byte) (int, error) {
+	if l.path == "" || l.path == "-" {
+		return l.std.Write(p)
+	}
+	if l.f == nil {
+		f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return 0, failed(err, "cmd.create", "file", l.path)
+		}
+		l.f = f
+	}
+	return l.f.Write(p)
+}
+
+func (l *lazyFile) Close() error {
+	if l.f == nil {
+		return nil
+	}
+	return l.f.Close()
+}

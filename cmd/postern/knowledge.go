@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"postern"
+	"postern/internal/campaign"
+	"postern/internal/catalogue"
+	"postern/internal/hunt"
+	"postern/internal/hunt/detect"
+	detectall "postern/internal/hunt/detect/all"
+	"postern/internal/hunt/parse"
+	parseall "postern/internal/hunt/parse/all"
+)
+
+// knowledge is what the chosen campaign packs and their products teach.
+type knowledge struct {
+	packs   []*campaign.Pack
+	formats []*parse.Format
+	words   *catalogue.Catalogue // with the packs' texts
+}
+
+// learn loads the packs that are named, all built-in ones if none is.
+func (a *app) learn(names []string) (*knowledge, error) {
+	packs, err := loadPacks(names)
+	if err != nil {
+		return nil, a.packError(err)
+	}
+	k := &knowledge{packs: packs, formats: parseall.Formats(), words: a.words}
+	for _, p := range packs {
+		k.words = k.words.With(p.Messages(a.words.Lang()))
+	}
+	a.words = k.words
+	return k, nil
+}
+
+func loadPacks(names []string) ([]*campaign.Pack, error) {
+	if len(names) == 0 {
+		return campaign.BuiltIn()
+	}
+	var packs []*campaign.Pack
+	for _, name := range names {
+		p, err := campaign.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		packs = append(packs, p)
+	}
+	return packs, nil
+}
+
+// packError tells what is wrong with a pack, a line each.
+func (a *app) packError(err error) error {
+	var errs campaign.Errors
+	if !errors.As(err, &errs) || len(errs) == 0 {
+		return failed(err, "cmd.pack")
+	}
+	for _, e := range errs {
+		where := e.File
+		if e.Line > 0 {
+			where = fmt.Sprintf("%s:%d", e.File, e.Line)
+		}
+		fmt.Fprintln(a.err, strings.TrimPrefix(where+": "+a.words.Say(e.What), ": "))
+	}
+	return &problem{code: exitFailed, what: postern.Say("cmd.pack-errors", "count", len(errs)), hint: postern.Say("cmd.pack-errors.hint")}
+}
+
+// campaigns gives the campaigns in the form of the root.
+func (k *knowledge) campaigns() []postern.Campaign {
+	var all []postern.Campaign
+	for _, p := range k.packs {
+		all = append(all, p.Campaign)
+	}
+	return all
+}
+
+// rules compiles the rules over rows of all packs.
+func (k *knowledge) rules() (*detectall.Rows, error) {
+	var rules []detect.RowRule
+	var sequences []detect.Sequence
+	for _, p := range k.packs {
+		for _, r := range p.Rules {
+			rule := detect.RowRule{Rule: r.Rule, Sigma: r.Sigma, Entities: r.Entities, Where: r.Where.String()}
+			for _, d := range r.Downgrade {
+				rule.Downgrade = append(rule.Downgrade, detect.Downgrade(d))
+			}
+			rules = append(rules, rule)
+		}
+		for _, s := range p.Sequences {
+			sequences = append(sequences, detect.Sequence{Rule: s.Rule, Sigma: s.Sigma, Rules: s.Rules, Where: s.Where.String()})
+		}
+	}
+	return detectall.NewRows(rules, sequences, k.formats, k.sourcesOf)
+}
+
+// sourcesOf gives the event sources of a Sigma log source: those that the
+// products of the packs say it means.
+func (k *knowledge) sourcesOf(category, product, service string) []string {
+	var all []string
+	for _, p := range k.packs {
+		all = append(all, p.Facts.SourcesOf(campaign.SigmaSource{Category: category, Product: product, Service: service})...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// product answers for the builds of all packs' products.
+func (k *knowledge) product() *campaign.Product {
+	if len(k.packs) == 0 {
+		return nil
+	}
+	return k.packs[0].Facts
+}
+
+func (k *knowledge) guidance(name string, level postern.Level) []postern.Text {
+	for _, p := range k.packs {
+		if p.Name == name && level.Valid() {
+			return p.Guidance[level]
+		}
+	}
+	return nil
+}
+
+// detectors makes the detectors of files and hosts.
+func (k *knowledge) detectors() ([]detect.FileDetector, []detect.HostDetector, error) {
+	var known detectall.Knowledge
+	for _, p := range k.packs {
+		known.Indicators = append(known.Indicators, p.Indicators...)
+		if len(p.Mitigations) > 0 {
+			known.Mitigations = append(known.Mitigations, detectall.Mitigations{
+				Campaign: p.Name, File: path.Join(p.Name, "mitigations.yaml"), Data: p.Mitigations})
+		}
+	}
+	if p := k.product(); p != nil {
+		known.Stock = p.Stock
+		known.Layout = layoutOf(p.Layout)
+	}
+	known.Languages = catalogue.Languages
+	files, hosts, messages, err := detectall.Detectors(known)
+	if err == nil {
+		k.words = k.words.With(messages[k.words.Lang()])
+	}
+	return files, hosts, err
+}
+
+// options puts together what a hunt needs of the packs.
+func (k *knowledge) options() (hunt.Options, error) {
+	rules, err := k.rules()
+	if err != nil {
+		return hunt.Options{}, failed(err, "cmd.rules")
+	}
+	files, hosts, err := k.detectors()
+	if err != nil {
+		return hunt.Options{}, failed(err, "cmd.rules")
+	}
+	return hunt.Options{
+		Campaigns: k.campaigns(),
+		Formats:   k.formats,
+		Rules:     rules,
+		Files:     files,
+		Hosts:     hosts,
+		Product:   k.product(),
+		Guidance:  k.guidance,
+	}, nil
+}

@@ -1,0 +1,269 @@
+// Package all puts the detectors together: rules over rows with their gate, and
+// the lists of detectors that look at files and hosts. It knows every leaf of the
+// stage so that the river need not.
+package all
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"postern"
+	"postern/internal/hunt"
+	"postern/internal/hunt/detect"
+	"postern/internal/hunt/detect/literal"
+	"postern/internal/hunt/detect/page"
+	"postern/internal/hunt/detect/sigma"
+	"postern/internal/hunt/parse"
+)
+
+// Rows judges rows of logs by Sigma rules. It does not change once made.
+type Rows struct {
+	set       *sigma.Set
+	rules     map[*sigma.Rule]*detect.RowRule
+	clauses   map[string][][]literal.Clause // of each source
+	formats   map[string]*parse.Format
+	sequences []sequence
+}
+
+type sequence struct {
+	doc    detect.Sequence
+	parsed *sigma.Correlation
+	names  map[string]string // rule ID → its name in the correlation
+}
+
+// NewRows compiles rules for the formats. SourceOf gives the event sources of a
+// Sigma log source. An error names the rule.
+func NewRows(rules []detect.RowRule, sequences []detect.Sequence, formats []*parse.Format, sourceOf func(category, product, service string) []string) (*Rows, error) {
+	r := &Rows{
+		rules:   make(map[*sigma.Rule]*detect.RowRule),
+		clauses: make(map[string][][]literal.Clause),
+		formats: make(map[string]*parse.Format),
+	}
+	var compiled []*sigma.Rule
+	for i := range rules {
+		c, err := sigma.Compile(rules[i].Sigma, conditions(rules[i].Downgrade))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", rules[i].Where, err)
+		}
+		compiled = append(compiled, c)
+		r.rules[c] = &rules[i]
+	}
+	aliases := make(map[string]map[string]string)
+	for _, f := range formats {
+		r.formats[f.Name] = f
+		aliases[f.Name] = f.Aliases
+	}
+	r.set = sigma.NewSet(compiled, func(l sigma.LogSource) []string {
+		return sourceOf(l.Category, l.Product, l.Service)
+	}, aliases)
+	for _, f := range formats {
+		for _, c := range r.set.Rules(f.Name) {
+			r.clauses[f.Name] = append(r.clauses[f.Name], clauses(f, c.Needs()))
+		}
+	}
+	for _, s := range sequences {
+		parsed, err := sigma.CompileCorrelation(s.Sigma)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Where, err)
+		}
+		names := make(map[string]string)
+		for i, id := range s.Rules {
+			if i < len(parsed.Rules) {
+				names[id] = parsed.Rules[i]
+			}
+		}
+		r.sequences = append(r.sequences, sequence{s, parsed, names})
+	}
+	return r, nil
+}
+
+// conditions gives the conditions of downgrades by the number of each.
+func conditions(downgrades []detect.Downgrade) map[string]string {
+	c := make(map[string]string, len(downgrades))
+	for i, d := range downgrades {
+		c[strconv.Itoa(i)] = d.When
+	}
+	return c
+}
+
+// clauses says in which columns of a log the needs of a rule have to be looked
+// for. A need in a field that is computed, and not read, cannot be.
+func clauses(f *parse.Format, needs []sigma.Need) []literal.Clause {
+	var all []literal.Clause
+	for _, n := range needs {
+		if n.Field == "" {
+			all = append(all, literal.Clause{Literals: n.Literals})
+			continue
+		}
+		if columns := f.ColumnsOf(n.Field); len(columns) > 0 {
+			all = append(all, literal.Clause{Columns: columns, Literals: n.Literals})
+		}
+	}
+	return all
+}
+
+// Host gives what judges one host.
+func (r *Rows) Host() hunt.HostRules {
+	return &hostRows{Rows: r, pages: page.New(), plans: make(map[string]*literal.Plan)}
+}
+
+// hostRows is Rows with the pages that one host's evidence has named.
+type hostRows struct {
+	*Rows
+	pages *page.Detector
+	plans map[string]*literal.Plan
+}
+
+// Learn takes pages from findings and makes the plans of the gates anew.
+func (h *hostRows) Learn(findings []postern.Finding) {
+	h.pages.Learn(findings)
+	h.plan()
+}
+
+func (h *hostRows) plan() {
+	for name, f := range h.formats {
+		rules := slices.Clone(h.clauses[name])
+		if names := h.pages.Names(); len(names) > 0 && isWeb(name) {
+			rules = append(rules, []literal.Clause{{Columns: f.ColumnsOf("Url"), Literals: names}})
+		}
+		h.plans[name] = literal.New(rules, parse.ShortForms)
+	}
+}
+
+// isWeb says whether the rows of a source are requests to pages.
+func isWeb(source string) bool { return source == "iis" || source == "httpproxy" }
+
+// Gate gives the gate for one file. It is called before Learn for the logs that
+// name pages, and after it for those of requests.
+func (h *hostRows) Gate(f *parse.Format, columns []string) parse.Gate {
+	plan := h.plans[f.Name]
+	if plan == nil {
+		plan = literal.New(h.clauses[f.Name], parse.ShortForms)
+	}
+	return plan.Gate(f.Delim, columns)
+}
+
+// Look evaluates the rules for a row.
+func (h *hostRows) Look(ev *postern.Event) []postern.Finding {
+	var findings []postern.Finding
+	request := false
+	for _, m := range h.set.Eval(ev, nil) {
+		f := h.finding(ev, &m)
+		request = request || f.HasTag("shell-request")
+		findings = append(findings, f)
+	}
+	if !request && isWeb(ev.Source) {
+		method, status := ev.Get("cs-method"), ev.Get("sc-status")
+		if ev.Source == "httpproxy" {
+			method, status = ev.Get("Method"), ev.Get("HttpStatus")
+		}
+		if f, ok := h.pages.Look(ev, method, status); ok {
+			findings = append(findings, f)
+		}
+	}
+	return findings
+}
+
+// finding makes a finding of a match: the level of the rule, or that of the first
+// downgrade that holds, with its reason.
+func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
+	doc := r.rules[m.Rule]
+	at := postern.Evidence{Path: ev.Place.Path, Line: ev.Place.Line, Record: ev.Place.Record, Offset: ev.Place.Offset, Excerpt: ev.Raw}
+	f := postern.Finding{
+		ID: postern.FindingID(doc.ID, at), Rule: doc.ID, Campaign: doc.Campaign,
+		Level: doc.Level, Confidence: doc.Confidence, Title: doc.Title, Time: ev.Time,
+		CVE: doc.CVE, Explain: []postern.Text{doc.Means}, Evidence: []postern.Evidence{at},
+		Tags: slices.Clone(doc.Tags),
+	}
+	for i, d := range doc.Downgrade {
+		if m.Holds(strconv.Itoa(i)) {
+			f.Level, f.Confidence = d.Level, d.Confidence
+			f.Explain = []postern.Text{d.Because}
+			break
+		}
+	}
+	for entity, field := range doc.Entities {
+		if v := strings.TrimSpace(ev.Get(field)); v != "-" {
+			f.Set(entity, v)
+		}
+	}
+	return f
+}
+
+// Sequences runs the correlations over findings in the order of their times.
+func (h *hostRows) Sequences(findings []postern.Finding) []postern.Finding {
+	var all []postern.Finding
+	for i := range h.sequences {
+		s := &h.sequences[i]
+		tracker := sigma.NewTracker(s.parsed)
+		byPlace := make(map[postern.Place]*postern.Finding)
+		var hits []sigma.Hit
+		for j := range findings {
+			f := &findings[j]
+			name, wanted := s.names[f.Rule]
+			if !wanted || h.lowered(f) {
+				continue
+			}
+			ev := asEvent(f)
+			byPlace[ev.Place] = f
+			hits = append(hits, tracker.Add(name, ev)...)
+		}
+		for _, hit := range append(hits, tracker.Flush()...) {
+			all = append(all, s.finding(hit, byPlace))
+		}
+	}
+	return all
+}
+
+// lowered says whether a downgrade has taken a finding below its rule's level:
+// such a one is a step that failed and no part of a sequence.
+func (h *hostRows) lowered(f *postern.Finding) bool {
+	for _, doc := range h.rules {
+		if doc.ID == f.Rule {
+			return f.Level < doc.Level
+		}
+	}
+	return false
+}
+
+// asEvent gives a finding in the form in which a tracker takes it: its entities
+// are the fields.
+func asEvent(f *postern.Finding) *postern.Event {
+	ev := &postern.Event{Time: f.Time}
+	for name, value := range f.Entities {
+		ev.Fields = append(ev.Fields, postern.Field{Name: name, Value: value})
+	}
+	if len(f.Evidence) > 0 {
+		e := f.Evidence[0]
+		ev.Place = postern.Place{Path: e.Path, Line: e.Line, Record: e.Record, Offset: e.Offset}
+	}
+	return ev
+}
+
+func (s *sequence) finding(hit sigma.Hit, byPlace map[postern.Place]*postern.Finding) postern.Finding {
+	f := postern.Finding{
+		Rule: s.doc.ID, Campaign: s.doc.Campaign, Level: s.doc.Level, Confidence: s.doc.Confidence,
+		Title: s.doc.Title, Time: hit.First, CVE: s.doc.CVE,
+		Explain: []postern.Text{s.doc.Means}, Tags: slices.Clone(s.doc.Tags),
+	}
+	for _, place := range hit.Places {
+		member := byPlace[place]
+		if member == nil {
+			continue
+		}
+		f.Evidence = append(f.Evidence, member.Evidence...)
+		for _, name := range []string{postern.ClientIP, postern.Canary, postern.Account, postern.URL} {
+			if f.Entities[name] == "" {
+				f.Set(name, member.Entities[name])
+			}
+		}
+	}
+	var first postern.Evidence
+	if len(f.Evidence) > 0 {
+		first = f.Evidence[0]
+	}
+	f.ID = postern.FindingID(f.Rule, first)
+	return f
+}

@@ -1,0 +1,104 @@
+// Package page looks for requests to pages that are known from elsewhere to be
+// back doors: a file that was found, a path that a log says was written. Input:
+// findings that name a page, then rows of web server logs. Output: a finding for
+// each request that the rules of a pack, which know only the usual folders, do
+// not see.
+package page
+
+import (
+	"strings"
+
+	"postern"
+)
+
+// Rule IDs of the findings.
+const (
+	Used   = "page/used"
+	Exists = "page/exists"
+	Asked  = "page/asked"
+)
+
+// maxPages bounds the pages of one host; more back doors than that are one story.
+const maxPages = 1000
+
+// Detector knows the pages of one host. Learn ends before Look begins.
+type Detector struct {
+	pages map[string]postern.Finding // last two parts of the path → what named it
+	names []string                   // their base names, for the gate
+}
+
+// New gives a detector that knows no page.
+func New() *Detector { return &Detector{pages: make(map[string]postern.Finding)} }
+
+// Learn takes pages out of findings of level 4 and above.
+func (d *Detector) Learn(findings []postern.Finding) {
+	for _, f := range findings {
+		if f.Level < postern.Implanted || len(d.pages) >= maxPages {
+			continue
+		}
+		for _, name := range []string{f.Entities[postern.URL], f.Entities[postern.File]} {
+			k := key(name)
+			if !strings.Contains(k, "/") || !script(k) {
+				continue
+			}
+			if _, known := d.pages[k]; !known {
+				d.pages[k] = f
+				d.names = append(d.names, k[strings.LastIndexByte(k, '/')+1:])
+			}
+		}
+	}
+}
+
+// Names are the base names of the pages, lower case.
+func (d *Detector) Names() []string { return d.names }
+
+func script(k string) bool {
+	for _, ext := range []string{".aspx", ".ashx", ".asmx", ".asp", ".asax", ".php", ".jsp"} {
+		if strings.HasSuffix(k, ext) {
+			return true
+		}
+	}
+	return false
+}
+
+// key gives folder and name, lower case, with '/'.
+func key(p string) string {
+	p, _, _ = strings.Cut(strings.ToLower(strings.ReplaceAll(p, `\`, "/")), "?")
+	parts := strings.Split(strings.Trim(p, "/"), "/")
+	return strings.Join(parts[max(0, len(parts)-2):], "/")
+}
+
+// Look gives a finding for a request to a known page. Method and status are those
+// of the row.
+func (d *Detector) Look(ev *postern.Event, method, status string) (postern.Finding, bool) {
+	if len(d.pages) == 0 {
+		return postern.Finding{}, false
+	}
+	url := ev.Get("Url")
+	named, known := d.pages[key(url)]
+	if !known {
+		return postern.Finding{}, false
+	}
+	path, _, _ := strings.Cut(url, "?")
+	f := postern.Finding{Campaign: named.Campaign, Time: ev.Time, Confidence: postern.High,
+		Explain: []postern.Text{postern.Say("page.known", "rule", named.Rule)},
+		Tags:    []string{"shell-request"}}
+	f.Set(postern.URL, path)
+	f.Set(postern.ClientIP, ev.Get("ClientIp"))
+	f.Set(postern.HTTPStatus, status)
+	f.Set(postern.Method, method)
+	there := status == "200" || status == "206" || status == "500"
+	sends := strings.EqualFold(method, "POST") || strings.EqualFold(method, "PUT") || ev.Get("Arguments") != ""
+	switch {
+	case there && sends && status != "500":
+		f.Rule, f.Level, f.Title = Used, postern.Used, postern.Say("page.used.title")
+	case there:
+		f.Rule, f.Level, f.Title = Exists, postern.Implanted, postern.Say("page.exists.title")
+	default:
+		f.Rule, f.Level, f.Title = Asked, postern.Probed, postern.Say("page.asked.title")
+	}
+	at := postern.Evidence{Path: ev.Place.Path, Line: ev.Place.Line, Offset: ev.Place.Offset, Excerpt: ev.Raw}
+	f.Evidence = []postern.Evidence{at}
+	f.ID = postern.FindingID(f.Rule, at)
+	return f, true
+}

@@ -1,0 +1,445 @@
+package webfile
+
+import (
+	"bytes"
+	"html"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of the lexer.
+const (
+	// MaxTokens is kept of one page: at 56 bytes each, 28 MB. The largest public
+	// specimens have 120,000, the largest stock pages of Exchange 10,000.
+	MaxTokens = 500_000
+	// maxNesting is how deep interpolated strings may stand in each other.
+	maxNesting = 8
+)
+
+// Kind is what a token is.
+type Kind uint8
+
+// Kinds of tokens.
+const (
+	Ident  Kind = iota // a word, in lower case; of PHP with its '$'
+	String             // a string or character, decoded
+	Number             // as written, in lower case
+	Punct              // an operator or bracket
+	Break              // the end of a statement, or the border of a region
+)
+
+// Token is one word of server-side code.
+type Token struct {
+	Kind Kind
+	Lang Lang
+	// Odd says that the word was written so that it cannot be searched for: with
+	// escapes in a name or with a comment between it and the next.
+	Odd  bool
+	Text string
+	Off  int // in the page's text
+}
+
+// Is says whether a token is this operator or bracket.
+func (t Token) Is(punct string) bool { return t.Kind == Punct && t.Text == punct }
+
+// Word says whether a token is this word.
+func (t Token) Word(word string) bool { return t.Kind == Ident && t.Text == word }
+
+// Tokens reads all regions of a page in their order, with a Break between them.
+// cut says that the page had more than MaxTokens.
+func (p *Page) Tokens() (toks []Token, cut bool) {
+	l := lexer{limit: MaxTokens}
+	for _, r := range p.Regions {
+		l.region(p.Text.Bytes, r)
+	}
+	return l.out, l.full || p.Cut
+}
+
+// Lex reads a piece of code that stood hidden in a string. Every token has the
+// offset off, that of the string.
+func Lex(code string, lang Lang, off, limit int) []Token {
+	l := lexer{limit: limit, lang: lang, fixed: true, base: off}
+	l.lex([]byte(code), 0, len(code))
+	return l.out
+}
+
+type lexer struct {
+	out   []Token
+	limit int
+	full  bool
+	lang  Lang
+	b     []byte
+	depth int // of brackets, inside which a newline does not end a statement of Basic
+	nest  int // of interpolated strings
+	fixed bool
+	base  int // offset of every token if fixed
+	odd   bool
+}
+
+func (l *lexer) region(b []byte, r Region) {
+	l.lang, l.fixed, l.depth = r.Lang, false, 0
+	code := b[r.Start:r.End]
+	if r.Mode == Element {
+		if bytes.IndexByte(code, '&') >= 0 {
+			code = []byte(html.UnescapeString(string(code)))
+			l.fixed, l.base = true, r.Start
+		}
+		code = bytes.ReplaceAll(code, []byte("<![CDATA["), []byte("         "))
+		code = bytes.ReplaceAll(code, []byte("]]>"), []byte("   "))
+	}
+	if r.Lang == Java && bytes.Contains(code, []byte(`\u`)) {
+		code = javaEscapes(code)
+		l.fixed, l.base = true, r.Start
+	}
+	if !l.fixed {
+		l.base = r.Start
+	}
+	l.lex(code, 0, len(code))
+	l.depth = 0
+	l.emit(Break, "", len(code))
+}
+
+// javaEscapes resolves \uXXXX everywhere, as Java does before it reads anything else.
+func javaEscapes(code []byte) []byte {
+	out := make([]byte, 0, len(code))
+	for i := 0; i < len(code); {
+		if code[i] == '\\' && i+1 < len(code) && code[i+1] == 'u' {
+			j := i + 1
+			for j < len(code) && code[j] == 'u' {
+				j++
+			}
+			if r, ok := hexRune(code, j, 4); ok {
+				out = utf8.AppendRune(out, r)
+				i = j + 4
+				continue
+			}
+		}
+		out = append(out, code[i])
+		i++
+	}
+	return out
+}
+
+func (l *lexer) emit(k Kind, text string, at int) {
+	if len(l.out) >= l.limit {
+		l.full = true
+		return
+	}
+	if n := len(l.out); k == Break && (n == 0 || l.out[n-1].Kind == Break) {
+		return
+	}
+	off := l.base
+	if !l.fixed {
+		off += at
+	}
+	l.out = append(l.out, Token{Kind: k, Lang: l.lang, Odd: l.odd, Text: text, Off: off})
+	l.odd = false
+}
+
+// lex reads b[i:end]. Every branch moves on by at least one byte.
+func (l *lexer) lex(b []byte, i, end int) {
+	l.b = b
+	for i < end && !l.full {
+		c := b[i]
+		switch {
+		case isSpace(c):
+			if c == '\n' && l.lang.Basic() && l.depth <= 0 {
+				l.emit(Break, "", i)
+			}
+			i++
+		case c == '/' && i+1 < end && (b[i+1] == '/' || b[i+1] == '*') && !l.lang.Basic():
+			i = l.comment(i, end)
+		case c == '#' && (l.lang == PHP || l.lang == CSharp && l.lineStart(i)):
+			i = lineEnd(b, i, end)
+		case c == '\'' && l.lang.Basic():
+			i = lineEnd(b, i, end)
+		case c == '?' && l.lang == PHP && i+1 < end && b[i+1] == '>':
+			return
+		case c == '_' && l.lang.Basic() && continues(b, i+1, end) >= 0:
+			i = continues(b, i+1, end)
+		case c == '[' && l.lang.Basic():
+			i = l.bracketed(i, end)
+		case c >= 0x80 && l.lang != PHP && quoteAt(b, i, end) > 0:
+			i = l.typographic(i, end, quoteAt(b, i, end))
+		case isWordByte(c) || c == '$' && l.wordAt(i+1, end) || c == '\\' && l.escapedWord(i, end) || c == '@' && l.wordAt(i+1, end):
+			i = l.word(i, end)
+		case c >= '0' && c <= '9' || c == '&' && l.lang.Basic() && l.basicNumber(i, end):
+			i = l.number(i, end)
+		default:
+			if next, ok := l.quoted(i, end); ok {
+				i = next
+			} else {
+				i = l.punct(i, end)
+			}
+		}
+	}
+}
+
+func (l *lexer) comment(i, end int) int {
+	if l.b[i+1] == '/' {
+		return lineEnd(l.b, i, end)
+	}
+	stop := bytes.Index(l.b[i+2:end], []byte("*/"))
+	if stop < 0 {
+		return end
+	}
+	next := i + 2 + stop + 2
+	// A comment that nothing separates from the code on both sides is there to
+	// keep words apart for searchers.
+	if i > 0 && !isSpace(l.b[i-1]) && next < end && !isSpace(l.b[next]) {
+		l.odd = true
+	}
+	return next
+}
+
+func (l *lexer) lineStart(i int) bool {
+	for i--; i >= 0; i-- {
+		if l.b[i] == '\n' {
+			return true
+		}
+		if !isSpace(l.b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lineEnd(b []byte, i, end int) int {
+	if n := bytes.IndexByte(b[i:end], '\n'); n >= 0 {
+		return i + n
+	}
+	return end
+}
+
+// continues gives the position behind the newline if only spaces stand before
+// it: a statement of Basic that goes on in the next line.
+func continues(b []byte, i, end int) int {
+	for ; i < end && isSpace(b[i]); i++ {
+		if b[i] == '\n' {
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// bracketed reads [Name], by which Basic allows any name.
+func (l *lexer) bracketed(i, end int) int {
+	j := i + 1
+	for j < end && j-i < 256 && isWordByte(l.b[j]) {
+		j++
+	}
+	if j < end && l.b[j] == ']' && j > i+1 {
+		l.odd = true
+		l.emit(Ident, strings.ToLower(string(l.b[i+1:j])), i)
+		return j + 1
+	}
+	return l.punct(i, end)
+}
+
+func isWordByte(c byte) bool { return isLetter(c) || c == '_' || c >= 0x80 }
+
+func (l *lexer) wordAt(i, end int) bool {
+	if i >= end {
+		return false
+	}
+	c := l.b[i]
+	switch l.lang {
+	case PHP:
+		return l.b[i-1] == '$' && isWordByte(c)
+	case CSharp:
+		return l.b[i-1] == '@' && isWordByte(c)
+	}
+	return l.b[i-1] == '$' && (isWordByte(c) || c >= '0' && c <= '9')
+}
+
+func (l *lexer) escapedWord(i, end int) bool {
+	if l.lang == PHP || l.lang.Basic() {
+		return false
+	}
+	_, _, ok := unicodeEscape(l.b, i, end)
+	return ok
+}
+
+// word reads a name, its escapes resolved and without the invisible characters
+// that compilers pass over.
+func (l *lexer) word(i, end int) int {
+	start := i
+	if l.b[i] == '@' {
+		i++
+	}
+	from := i
+	for i < end && (isWordByte(l.b[i]) || l.b[i] >= '0' && l.b[i] <= '9' || l.b[i] == '$' && (i == from || l.lang == JScript)) {
+		if l.b[i] >= 0x80 && l.lang != PHP {
+			if n := quoteAt(l.b, i, end); n > 0 {
+				break
+			}
+		}
+		i++
+	}
+	plain := l.b[from:i]
+	if i < end && l.b[i] == '\\' && l.escapedWord(i, end) || hasInvisible(plain) {
+		return l.oddWord(start, from, end)
+	}
+	text := strings.ToLower(string(plain))
+	if l.lang.Basic() && text == "rem" {
+		return lineEnd(l.b, i, end)
+	}
+	if l.lang == VBScript || l.lang == VBNet { // type characters: Chr$("…")
+		if i < end && (l.b[i] == '$' || l.b[i] == '%') {
+			i++
+		}
+	}
+	l.emit(Ident, text, start)
+	return i
+}
+
+func (l *lexer) oddWord(start, i, end int) int {
+	var name []byte
+	for i < end {
+		c := l.b[i]
+		if c == '\\' {
+			r, n, ok := unicodeEscape(l.b, i, end)
+			if !ok {
+				break
+			}
+			if !invisible(r) {
+				name = utf8.AppendRune(name, r)
+			}
+			i += n
+			continue
+		}
+		if c >= 0x80 {
+			r, n := utf8.DecodeRune(l.b[i:end])
+			if !invisible(r) {
+				name = append(name, l.b[i:i+n]...)
+			}
+			i += n
+			continue
+		}
+		if !isWordByte(c) && (c < '0' || c > '9') {
+			break
+		}
+		name = append(name, c)
+		i++
+	}
+	l.odd = true
+	l.emit(Ident, strings.ToLower(string(name)), start)
+	return max(i, start+1)
+}
+
+func hasInvisible(word []byte) bool {
+	for i := 0; i < len(word); {
+		if word[i] < 0x80 {
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(word[i:])
+		if invisible(r) {
+			return true
+		}
+		i += n
+	}
+	return false
+}
+
+// invisible characters are of Unicode's class Cf, which C# and JScript pass over
+// in names.
+func invisible(r rune) bool {
+	return r == 0xAD || r >= 0x200B && r <= 0x200F || r >= 0x202A && r <= 0x202E || r >= 0x2060 && r <= 0x2064 || r == 0xFEFF
+}
+
+// unicodeEscape reads \uXXXX, \UXXXXXXXX or \u{…}.
+func unicodeEscape(b []byte, i, end int) (r rune, n int, ok bool) {
+	if i+2 >= end || b[i] != '\\' {
+		return 0, 0, false
+	}
+	switch b[i+1] {
+	case 'u':
+		if b[i+2] == '{' {
+			stop := bytes.IndexByte(b[i:min(i+12, end)], '}')
+			if stop < 4 {
+				return 0, 0, false
+			}
+			r, ok = hexRune(b, i+3, stop-3)
+			return r, stop + 1, ok
+		}
+		r, ok = hexRune(b[:end], i+2, 4)
+		return r, 6, ok
+	case 'U':
+		r, ok = hexRune(b[:end], i+2, 8)
+		return r, 10, ok
+	}
+	return 0, 0, false
+}
+
+func hexRune(b []byte, i, n int) (rune, bool) {
+	if n <= 0 || i+n > len(b) {
+		return 0, false
+	}
+	v, err := strconv.ParseUint(string(b[i:i+n]), 16, 32)
+	if err != nil || v > utf8.MaxRune {
+		return 0, false
+	}
+	return rune(v), true
+}
+
+func (l *lexer) basicNumber(i, end int) bool {
+	if i+2 >= end {
+		return false
+	}
+	c := l.b[i+1] | 0x20
+	return (c == 'h' || c == 'o') && isHex(l.b[i+2]) && !l.afterValue(i)
+}
+
+// afterValue says whether a value stands right before a '&', which then joins
+// two values and is not the beginning of a number.
+func (l *lexer) afterValue(i int) bool {
+	return i > 0 && (isWordByte(l.b[i-1]) || l.b[i-1] == '"' || l.b[i-1] == ')' || l.b[i-1] >= '0' && l.b[i-1] <= '9')
+}
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
+
+func (l *lexer) number(i, end int) int {
+	start := i
+	i++
+	for i < end && (l.b[i] >= '0' && l.b[i] <= '9' || isLetter(l.b[i]) || l.b[i] == '.' && i+1 < end && l.b[i+1] >= '0' && l.b[i+1] <= '9') {
+		i++
+	}
+	l.emit(Number, strings.ToLower(string(l.b[start:i])), start)
+	return i
+}
+
+// operators of more than one character that must not be taken for an assignment
+// or for two operators.
+var operators = []string{"===", "!==", "==", "!=", "<=", ">=", "=>", "->", "::", "+=", ".=", "&=", "&&", "||", "??", "<>", ":=", "++", "--", "^="}
+
+func (l *lexer) punct(i, end int) int {
+	c := l.b[i]
+	switch c {
+	case '(', '[', '{':
+		l.depth++
+	case ')', ']', '}':
+		l.depth--
+	case ';':
+		l.emit(Break, "", i)
+		return i + 1
+	case ':':
+		// Between statements of Basic, not in a time or a named argument.
+		if l.lang.Basic() && l.depth <= 0 && (i+1 >= end || l.b[i+1] != '=') {
+			l.emit(Break, "", i)
+			return i + 1
+		}
+	}
+	for _, op := range operators {
+		if op[0] == c && i+len(op) <= end && string(l.b[i:i+len(op)]) == op {
+			if l.lang.Basic() && (op == "==" || op == "&&" || op == "??" || op == "::") {
+				continue
+			}
+			l.emit(Punct, op, i)
+			return i + len(op)
+		}
+	}
+	l.emit(Punct, string(rune(c)), i)
+	return i + 1
+}

@@ -1,0 +1,250 @@
+package hunt
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"postern"
+	"postern/internal/hunt/correlate"
+	"postern/internal/hunt/parse"
+)
+
+// maxFindings bounds what is kept of one rule for one host; more is counted. A
+// scanner that knocks a million times must not fill memory, and the thousandth
+// knock tells nobody anything new.
+const maxFindings = 5000
+
+// collector gathers what the logs of one host say.
+type collector struct {
+	mu      sync.Mutex
+	all     []postern.Finding
+	count   map[string]int64 // findings by rule
+	sources map[string]*correlate.SourceSeen
+	builds  []correlate.BuildSeen
+	lost    int
+}
+
+func newCollector(s *server) *collector {
+	c := &collector{count: make(map[string]int64), sources: make(map[string]*correlate.SourceSeen)}
+	for _, g := range s.groups {
+		c.add(g.findings...)
+		c.lost += g.lost
+		if g.web > 0 {
+			c.whole("files", g.web)
+		}
+		for name, parts := range g.parts {
+			c.whole(name, int64(len(parts)))
+		}
+	}
+	return c
+}
+
+// whole books evidence that has no times of its own.
+func (c *collector) whole(name string, files int64) {
+	s := c.source(name)
+	s.Whole = true
+	s.Files += files
+}
+
+func (c *collector) source(name string) *correlate.SourceSeen {
+	if c.sources[name] == nil {
+		c.sources[name] = &correlate.SourceSeen{Hours: make(map[int64]int64)}
+	}
+	return c.sources[name]
+}
+
+func (c *collector) add(findings ...postern.Finding) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range findings {
+		if c.count[f.Rule]++; c.count[f.Rule] <= maxFindings {
+			c.all = append(c.all, f)
+		}
+	}
+}
+
+// findings gives a copy of all that is there, in the order of time and place, so
+// that nothing depends on which goroutine was first.
+func (c *collector) findings() []postern.Finding {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.SortStableFunc(c.all, func(a, b postern.Finding) int {
+		if d := a.Time.Compare(b.Time); d != 0 {
+			return d
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return slices.Clone(c.all)
+}
+
+// seen books what the scan of one log learned.
+func (c *collector) seen(r *parse.Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.source(r.Format.Name)
+	s.Files++
+	s.Records += r.Records
+	for hour, n := range r.Hours {
+		s.Hours[hour] += n
+	}
+	if !r.From.IsZero() && (s.From.IsZero() || r.From.Before(s.From)) {
+		s.From = r.From
+	}
+	if r.To.After(s.To) {
+		s.To = r.To
+	}
+	for _, b := range r.Builds {
+		if b.Time.IsZero() {
+			b.Time = r.From
+		}
+		c.builds = append(c.builds, correlate.BuildSeen{Build: b.Build, Time: b.Time})
+	}
+}
+
+// dropped names the rules whose findings were only counted.
+func (c *collector) dropped(host string) []postern.Problem {
+	var problems []postern.Problem
+	for rule, n := range c.count {
+		if n > maxFindings {
+			problems = append(problems, postern.Problem{Path: host, What: postern.Limit,
+				Detail: postern.Say("hunt.findings-dropped", "count", n-maxFindings, "rule", rule, "bound", maxFindings)})
+		}
+	}
+	slices.SortFunc(problems, func(a, b postern.Problem) int { return strings.Compare(a.Detail.Args["rule"], b.Detail.Args["rule"]) })
+	return problems
+}
+
+// inOrder parts the logs into those that name pages and those of requests to
+// pages, so that the second pass knows what the first has found.
+func inOrder(logs []logFile) (early, late []logFile) {
+	for _, l := range logs {
+		if l.format.Name == "iis" || l.format.Name == "httpproxy" {
+			late = append(late, l)
+		} else {
+			early = append(early, l)
+		}
+	}
+	return early, late
+}
+
+// scan reads logs, several at a time.
+func (h *hunt) scan(ctx context.Context, logs []logFile, rules HostRules, c *collector) error {
+	next := make(chan logFile)
+	var workers sync.WaitGroup
+	for range min(h.opt.Threads, len(logs)) {
+		workers.Go(func() {
+			for l := range next {
+				h.scanOne(ctx, l, rules, c)
+			}
+		})
+	}
+	var err error
+	for _, l := range logs {
+		select {
+		case next <- l:
+			continue
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		break
+	}
+	close(next)
+	workers.Wait()
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+func (h *hunt) scanOne(ctx context.Context, l logFile, rules HostRules, c *collector) {
+	r, err := l.file.Open()
+	if err != nil {
+		h.note(l.input, l.file.Path, nil, err)
+		return
+	}
+	defer r.Close()
+	counted := &countingReader{r: r, n: &h.opt.Progress.Bytes}
+	result, err := parse.Scan(ctx, counted, l.file.Path, l.format, parse.Options{
+		Gate:  rules.Gate,
+		Yield: func(ev *postern.Event) { c.add(rules.Look(ev)...) },
+	})
+	c.seen(result)
+	h.opt.Progress.Records.Add(result.Records)
+	if ctx.Err() == nil {
+		h.note(l.input, l.file.Path, result.Problems, err)
+	}
+}
+
+// judge lets each host detector judge what it has read of the host.
+func (h *hunt) judge(s *server, c *collector) map[string]postern.Fact {
+	mitigated := make(map[string]postern.Fact)
+	for _, d := range h.opt.Hosts {
+		var parts []any
+		for _, g := range s.groups {
+			parts = append(parts, g.parts[d.Name()]...)
+		}
+		if len(parts) == 0 {
+			continue
+		}
+		j := d.Judge(parts)
+		c.add(j.Findings...)
+		for campaign, fact := range j.Mitigated {
+			mitigated[campaign] = fact
+		}
+	}
+	return mitigated
+}
+
+func (h *hunt) correlation(s *server, c *collector, mitigated map[string]postern.Fact) correlate.Input {
+	return correlate.Input{
+		Host:       s.name,
+		Campaigns:  h.opt.Campaigns,
+		Findings:   c.findings(),
+		Sources:    c.sources,
+		Builds:     c.builds,
+		Product:    h.opt.Product,
+		PatchedAt:  h.opt.PatchedAt,
+		Mitigated:  mitigated,
+		Own:        h.opt.Own,
+		Unreadable: c.lost,
+		Guidance:   h.opt.Guidance,
+	}
+}
+
+// report hands a host to the sink.
+func (h *hunt) report(problems []postern.Problem, host postern.Host) error {
+	for _, p := range problems {
+		h.tell(p)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sinkErr != nil {
+		return h.sinkErr
+	}
+	return h.sink.Host(host)
+}
+
+// end says how it went.
+func (h *hunt) end(elapsed time.Duration) error {
+	for _, e := range h.opened {
+		e.Close() // tells the problems that were only counted
+	}
+	h.opened = nil
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sinkErr != nil {
+		return h.sinkErr
+	}
+	status := postern.Complete
+	if h.lost {
+		status = postern.PartialStatus
+	}
+	p := h.opt.Progress
+	return h.sink.End(status, postern.Stats{
+		Files: p.Files.Load(), Bytes: p.Bytes.Load(), Records: p.Records.Load(),
+		ElapsedSeconds: elapsed.Seconds(),
+	})
+}

@@ -1,0 +1,241 @@
+package hunt
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+
+	"postern"
+	"postern/internal/hunt/detect"
+	"postern/internal/hunt/parse"
+	"postern/internal/hunt/source"
+)
+
+// Bounds of a hunt.
+const (
+	// maxLogs bounds the logs remembered between walk and scan, at about 500 bytes
+	// each: a server writes 30,000 a year.
+	maxLogs = 2_000_000
+	// maxProblems bounds the problems kept in the report by kind; what is more is counted.
+	maxProblems = 2000
+	// headSize is read of every file to see what it is: header and first rows.
+	headSize = 16 << 10
+)
+
+// hunt is the state of one run.
+type hunt struct {
+	opt    Options
+	sink   Sink
+	groups groups
+
+	mu       sync.Mutex // guards what follows
+	logs     int
+	problems map[postern.ProblemKind]int
+	lost     bool // something was not looked at
+	stats    postern.Stats
+	sinkErr  error
+	opened   []Evidence
+}
+
+func newHunt(opt Options, sink Sink) *hunt {
+	if opt.Progress == nil {
+		opt.Progress = &Progress{}
+	}
+	if opt.Threads <= 0 {
+		opt.Threads = runtime.NumCPU()
+	}
+	return &hunt{
+		opt: opt, sink: sink,
+		groups:   groups{byKey: make(map[groupKey]*group)},
+		problems: make(map[postern.ProblemKind]int),
+	}
+}
+
+// open opens an input; it stays open until the hunt ends.
+func (h *hunt) open(ctx context.Context, i int, in Input) (Evidence, error) {
+	e, err := in.Open(ctx, func(p postern.Problem) { h.problem(i, p) })
+	if err != nil {
+		return nil, err
+	}
+	h.opened = append(h.opened, e)
+	return e, nil
+}
+
+func (h *hunt) close() {
+	for _, e := range h.opened {
+		e.Close()
+	}
+}
+
+// walk visits every file of one input: recognises logs, and lets the file
+// detectors look at the rest at once.
+func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
+	files := make(chan source.File, 4*h.opt.Threads)
+	var workers sync.WaitGroup
+	for range h.opt.Threads {
+		workers.Go(func() {
+			head := make([]byte, headSize)
+			for f := range files {
+				h.visit(input, f, head)
+			}
+		})
+	}
+	err := e.Walk(ctx, func(f source.File) error {
+		select {
+		case files <- f:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	close(files)
+	workers.Wait()
+	return errors.Join(err, h.sinkErr)
+}
+
+// visit looks at one file.
+func (h *hunt) visit(input int, f source.File, head []byte) {
+	prefix, where, known := place(f.Path)
+	h.opt.Progress.Files.Add(1)
+	h.opt.Progress.TotalBytes.Add(max(f.Size, 0))
+	df := &detect.File{Path: f.Path, Server: where, Size: f.Size, ModTime: f.ModTime, Open: f.Open}
+
+	if l, ok := h.recognise(f, head); ok {
+		l.input = input
+		h.addLog(input, prefix, known, l)
+		return
+	}
+	var findings []postern.Finding
+	parts := make(map[string]any)
+	for _, d := range h.opt.Files {
+		if !d.Wants(df) {
+			continue
+		}
+		found, problems, err := d.Look(df)
+		findings = append(findings, found...)
+		h.note(input, f.Path, problems, err)
+	}
+	for _, d := range h.opt.Hosts {
+		if !d.Wants(df) {
+			continue
+		}
+		part, problems, err := d.Read(df)
+		if part != nil {
+			parts[d.Name()] = part
+		}
+		h.note(input, f.Path, problems, err)
+	}
+
+	h.groups.Lock()
+	defer h.groups.Unlock()
+	g := h.groups.at(input, prefix, known)
+	g.findings = append(g.findings, findings...)
+	for name, part := range parts {
+		g.parts[name] = append(g.parts[name], part)
+	}
+	if served(where) {
+		g.web++
+	}
+}
+
+// served says whether a file lies where the web server of the product takes
+// pages from: the folders that back doors are dropped in.
+func served(where string) bool {
+	return strings.HasPrefix(where, "frontend/httpproxy/") || strings.HasPrefix(where, "inetpub/wwwroot/") ||
+		strings.HasPrefix(where, "wwwroot/") || strings.HasPrefix(where, "aspnet_client/")
+}
+
+// recognise says whether a file is a log, by its beginning.
+func (h *hunt) recognise(f source.File, head []byte) (logFile, bool) {
+	if f.Archive || f.Size == 0 {
+		return logFile{}, false
+	}
+	r, err := f.Open()
+	if err != nil {
+		return logFile{}, false // told to the problems by the source
+	}
+	defer r.Close()
+	n, err := io.ReadFull(r, head)
+	if n == 0 || err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return logFile{}, false
+	}
+	if !parse.Plausible(head[:n], f.Path) {
+		return logFile{}, false
+	}
+	format, said := parse.Recognise(head[:n], f.Path, h.opt.Formats)
+	if format == nil {
+		return logFile{}, false
+	}
+	return logFile{file: f, format: format, server: parse.ServerOf(format, said)}, true
+}
+
+func (h *hunt) addLog(input int, prefix string, known bool, l logFile) {
+	h.mu.Lock()
+	h.logs++
+	full := h.logs == maxLogs+1
+	over := h.logs > maxLogs
+	h.mu.Unlock()
+	if over {
+		if full {
+			h.note(input, l.file.Path, []postern.Problem{{Path: l.file.Path, What: postern.Limit,
+				Detail: postern.Say("hunt.too-many-files", "bound", maxLogs)}}, nil)
+		}
+		return
+	}
+	h.groups.Lock()
+	defer h.groups.Unlock()
+	g := h.groups.at(input, prefix, known)
+	g.logs = append(g.logs, l)
+	if l.server != "" {
+		g.servers[strings.ToUpper(l.server)]++
+	}
+}
+
+// problem books what could not be looked at with the part of the evidence that it
+// is in, and tells the sink.
+func (h *hunt) problem(input int, p postern.Problem) {
+	if !source.Lossless(p) {
+		prefix, _, known := place(p.Path)
+		h.groups.Lock()
+		h.groups.at(input, prefix, known).lost++
+		h.groups.Unlock()
+	}
+	h.tell(p)
+}
+
+// note books the problems of one file and the error that ended reading it.
+func (h *hunt) note(input int, path string, problems []postern.Problem, err error) {
+	for _, p := range problems {
+		h.problem(input, p)
+	}
+	if err != nil && !source.Told(err) {
+		h.problem(input, postern.Problem{Path: path, What: postern.Unreadable, Detail: postern.Say("hunt.unreadable", "reason", reason(err))})
+	}
+}
+
+// reason is the innermost error: what happened, without the chain of who saw it.
+func reason(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+}
+
+// tell hands a problem to the sink.
+func (h *hunt) tell(p postern.Problem) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !source.Lossless(p) {
+		h.lost = true
+	}
+	h.problems[p.What]++
+	if h.problems[p.What] <= maxProblems && h.sinkErr == nil {
+		h.sinkErr = h.sink.Problem(p)
+	}
+}
