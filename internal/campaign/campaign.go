@@ -74,6 +74,7 @@ type Downgrade struct {
 	When       string // Sigma condition over the rule's own selections
 	Level      postern.Level
 	Confidence postern.Confidence
+	Title      postern.Text // what the match is called then; zero for the rule's own title
 	Because    postern.Text
 }
 

@@ -25,7 +25,7 @@ var (
 	sequenceKeys = []string{"title", "id", "name", "related", "taxonomy", "status", "description", "license", "references",
 		"author", "date", "modified", "tags", "scope", "correlation", "fields", "falsepositives", "level", "generate", "postern"}
 	additionKeys  = []string{"id", "title", "means", "level", "confidence", "cves", "tags", "downgrade", "entities", "next"}
-	downgradeKeys = []string{"when", "level", "confidence", "because"}
+	downgradeKeys = []string{"when", "level", "confidence", "title", "because"}
 )
 
 // pending is a sequence whose rules are looked up once all are read.
@@ -157,6 +157,7 @@ func (r *packReader) readDowngrade(o *object, rule *postern.Rule, i int) Downgra
 	if o.has("confidence") {
 		g.Confidence = o.confidence("confidence")
 	}
+	g.Title = o.say("title", r.pack.words, rule.ID+".lowered."+itoa(i+1))
 	g.Because = o.needSay("because", r.pack.words, rule.ID+".because."+itoa(i+1))
 	if o.has("level") && (g.Level > rule.Level || g.Level == rule.Level && g.Confidence >= rule.Confidence) {
 		o.d.bad(o.at["level"], postern.Say("campaign.no-downgrade"))

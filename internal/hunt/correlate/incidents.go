@@ -274,7 +274,7 @@ func (s step) text() postern.Text {
 	f := s.finding
 	t := postern.Text{Args: map[string]string{"title@": f.Title.Key, "count": strconv.Itoa(s.count), "level": strconv.Itoa(int(f.Level))}}
 	maps.Copy(t.Args, f.Title.Args)
-	what := cmp.Or(f.Entities[postern.File], f.Entities[postern.URL], f.Entities["target"])
+	what := cmp.Or(f.Entities[postern.File], f.Entities["target"], f.Entities[postern.URL])
 	t.Args["what"] = what
 	switch dated := !f.Time.IsZero(); {
 	case dated && what != "":

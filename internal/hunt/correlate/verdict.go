@@ -135,7 +135,9 @@ func next(in Input, c postern.Campaign, v postern.Verdict, coverage []postern.Co
 	wanted := slices.Clone(c.Sources)
 	slices.SortStableFunc(wanted, func(a, b postern.Source) int { return cmp.Compare(lifetime(a), lifetime(b)) })
 	for _, s := range wanted {
-		if st := status[s.Name]; !s.Collect.IsZero() && (st == postern.Absent || st == postern.Partial && s.Required) {
+		missing := status[s.Name] == postern.Absent || status[s.Name] == postern.Partial && s.Required
+		// Once an intrusion is proved, only what the story needs most is worth a line.
+		if missing && !s.Collect.IsZero() && (s.Required || v.Level < postern.Exploited) {
 			steps = append(steps, s.Collect)
 		}
 	}

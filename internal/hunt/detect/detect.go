@@ -49,6 +49,7 @@ type Downgrade struct {
 	When       string // Sigma condition over the rule's selections
 	Level      postern.Level
 	Confidence postern.Confidence
+	Title      postern.Text // zero for the rule's own
 	Because    postern.Text
 }
 

@@ -145,8 +145,10 @@ func head(raw []byte, path string) Head {
 			if s == "" {
 				continue
 			}
-			if cells := columnNames(s, ','); h.Fields == nil && len(cells) >= 3 && namesOnly(cells) {
-				h.Fields = cells
+			if cells := columnNames(s, ','); len(cells) >= 3 && namesOnly(cells) {
+				if h.Fields == nil {
+					h.Fields = cells
+				}
 			} else if len(h.Rows) < 8 {
 				h.Rows = append(h.Rows, s)
 			}

@@ -181,6 +181,9 @@ func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
 		if m.Holds(strconv.Itoa(i)) {
 			f.Level, f.Confidence = d.Level, d.Confidence
 			f.Explain = []postern.Text{d.Because}
+			if !d.Title.IsZero() {
+				f.Title = d.Title
+			}
 			break
 		}
 	}
