@@ -57,7 +57,7 @@ const (
 // New makes a detector.
 func New(k Knowledge) *Detector {
 	d := &Detector{k: k, install: strings.TrimSuffix(canonical(k.InstallPath, ""), "/"), rules: make(map[string]postern.Rule)}
-	for _, i := range k.Indicators {
+	for _, i := range slices.Concat(k.Indicators, k.KnownFolders) {
 		if folder := canonical(i.Value, ""); i.Kind == postern.IndicatorPath && folder != "" && folder != "/" {
 			d.known = append(d.known, knownFolder{folder, i})
 		}

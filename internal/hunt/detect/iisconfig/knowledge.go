@@ -33,8 +33,9 @@ type Knowledge struct {
 	// PageEngines run a file as a page.
 	PageEngines   []string
 	StockHandlers []StockHandler
-	// Indicators of kind path are folders of known back doors; others are passed over.
-	Indicators []postern.Indicator
+	// KnownFolders are folders of published back doors; so are those of the campaigns'
+	// Indicators that are of kind path. Others are passed over.
+	KnownFolders, Indicators []postern.Indicator
 	// Mitigations are what the campaigns know to have helped.
 	Mitigations []Mitigation
 }
@@ -88,7 +89,7 @@ func IIS() (Knowledge, error) {
 		PageEngines: y.PageEngines, StockHandlers: y.StockHandlers,
 	}
 	for _, f := range y.KnownFolders {
-		k.Indicators = append(k.Indicators, postern.Indicator{Kind: postern.IndicatorPath, Value: f.Path, Source: f.Source})
+		k.KnownFolders = append(k.KnownFolders, postern.Indicator{Kind: postern.IndicatorPath, Value: f.Path, Source: f.Source})
 	}
 	return k, nil
 }

@@ -16,6 +16,9 @@ type Mitigation struct {
 	Campaign string
 	CVE      []string
 	Title    postern.Text
+	// Decides says that it alone shuts the entrance of the campaign's attack. One that
+	// only takes a later step away from the intruder leaves the host unmitigated.
+	Decides bool
 	// Limits says what it does not do even when it works.
 	Limits postern.Text
 	// Rules must all be in force at every site that clients talk to.
@@ -55,6 +58,7 @@ type MitigationState struct {
 	Campaign string
 	CVE      []string
 	Title    postern.Text
+	Decides  bool // see [Mitigation]
 	Limits   postern.Text
 	// State is yes, no, ineffective (it is there and does not help) or unknown.
 	State    postern.State
@@ -86,7 +90,7 @@ func (d *Detector) Mitigations(configs ...*Config) []MitigationState {
 		m := &d.k.Mitigations[i]
 		a := h.judge(m)
 		states = append(states, MitigationState{
-			ID: m.ID, Campaign: m.Campaign, CVE: m.CVE, Title: m.Title, Limits: m.Limits,
+			ID: m.ID, Campaign: m.Campaign, CVE: m.CVE, Title: m.Title, Decides: m.Decides, Limits: m.Limits,
 			State: a.state, Why: a.why, Evidence: a.at,
 		})
 	}

@@ -234,6 +234,11 @@ func TestReadMitigations(t *testing.T) {
 	if len(p.Mitigations) != 4 {
 		t.Errorf("%d mitigations in the pack, want 4", len(p.Mitigations))
 	}
+	for _, m := range p.Mitigations {
+		if m.Decides != (m.ID == "backend-cookie") {
+			t.Errorf("%s decides: %v; only the rules shut the entrance", m.ID, m.Decides)
+		}
+	}
 	for _, lang := range []string{"en", "es"} {
 		for _, m := range p.Mitigations {
 			if p.Messages[lang][m.Title.Key] == "" || p.Messages[lang][m.Limits.Key] == "" {

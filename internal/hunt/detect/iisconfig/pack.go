@@ -27,11 +27,12 @@ func ReadMitigations(file string, data []byte, campaign string, languages []stri
 	var doc struct {
 		Schema      string `yaml:"schema"`
 		Mitigations []struct {
-			ID     string   `yaml:"id"`
-			CVE    []string `yaml:"cve"`
-			Title  phrase   `yaml:"title"`
-			Limits phrase   `yaml:"limits"`
-			Rules  []struct {
+			ID      string   `yaml:"id"`
+			CVE     []string `yaml:"cve"`
+			Title   phrase   `yaml:"title"`
+			Decides bool     `yaml:"decides"`
+			Limits  phrase   `yaml:"limits"`
+			Rules   []struct {
 				Name     string   `yaml:"name"`
 				Input    string   `yaml:"input"`
 				Patterns []string `yaml:"patterns"`
@@ -96,7 +97,7 @@ func ReadMitigations(file string, data []byte, campaign string, languages []stri
 		if kinds != 1 {
 			return fail("give either rules or pools or services")
 		}
-		m := Mitigation{ID: y.ID, Campaign: campaign, CVE: y.CVE, Title: say("title", y.Title),
+		m := Mitigation{ID: y.ID, Campaign: campaign, CVE: y.CVE, Title: say("title", y.Title), Decides: y.Decides,
 			Addresses: y.Addresses, Pools: y.Pools, Services: y.Services}
 		if y.Limits != nil {
 			m.Limits = say("limits", y.Limits)
