@@ -20,6 +20,9 @@ var logRoots = regexp.MustCompile(`^(httpproxy|logfiles|w3svc\d+|oabgeneratorlog
 // drive matches the names under which collectors store a drive.
 var drive = regexp.MustCompile(`(?i)^([a-z](:|%3a|_|\$|-drive|_drive|drive)?|\\\\.\\[a-z]:|%5c%5c\.%5c[a-z]%3a|uploads|auto|ntfs|file|fs|filesystem|image|root_fs|mnt)$`)
 
+// installFolder matches folders of the install path, which differ by host.
+var installFolder = regexp.MustCompile(`^(v1[45]|exchange server|exchange|microsoft|exchsrvr|logging|frontend|clientaccess)$`)
+
 // place splits a path in the evidence into the part that stands for a host, as
 // the collector named it, and the place of the file on the server in the form of
 // [detect.File]. Known says whether the split rests on a folder of the product
@@ -41,8 +44,16 @@ func place(p string) (prefix, server string, known bool) {
 		return "", lower[0], false
 	}
 	end := at
-	for end > 0 && (drive.MatchString(parts[end-1]) || drive.MatchString(lower[end-1])) {
-		end--
+	for i := range at {
+		if drive.MatchString(parts[i]) || drive.MatchString(lower[i]) {
+			end = i
+			break
+		}
+	}
+	if end == at { // no drive: what is above the product's folder is its install path
+		for end > 0 && installFolder.MatchString(lower[end-1]) {
+			end--
+		}
 	}
 	return strings.Join(parts[:end], "/"), productPlace(lower[at:]), true
 }

@@ -21,6 +21,11 @@ func verdict(in Input, c postern.Campaign, findings []postern.Finding) (postern.
 		if f.Campaign != "" && f.Campaign != c.Name {
 			continue
 		}
+		// Something odd that no campaign claims is for a person to look at; it is not a
+		// probe of this campaign's flaw.
+		if f.Campaign == "" && f.Level <= postern.Probed {
+			continue
+		}
 		if f.Level >= postern.Exploited && !f.Time.IsZero() {
 			if first.IsZero() || f.Time.Before(first) {
 				first = f.Time

@@ -30,8 +30,7 @@ const (
 )
 
 // Gate answers for a raw line, without its line end, whether it is worth
-// parsing. It must never refuse a line that a rule could be about, and it is
-// used by one goroutine.
+// parsing. It must never refuse a line that a rule could be about.
 type Gate interface {
 	Pass(line []byte) bool
 }
@@ -238,6 +237,7 @@ type scanner struct {
 	timeAt    [2]int // columns of the time; -1 where there is none
 	timeFirst bool   // the time is the beginning of the line
 	gate      Gate
+	gated     bool   // gate is that of the columns
 	named     bool   // a "#Fields:" line was seen in this block
 	date      string // of the last "#Date:" line, for logs whose rows hold no date
 
@@ -375,7 +375,7 @@ func (s *scanner) lastLine(line []byte) {
 // beginsRow says by its first byte whether a line can be a row of its own.
 // Where the time does not come first every line might be.
 func (s *scanner) beginsRow(c byte) bool {
-	return c >= '0' && c <= '9' || c == '#' || c == 0 || c == '\r' || c == '\n' || c == 0xEF || s.format.Delim != ',' || !s.timeFirst
+	return c >= '0' && c <= '9' || c == '#' || c == '"' || c == 0 || c == '\r' || c == '\n' || c == 0xEF || s.format.Delim != ',' || !s.timeFirst
 }
 
 // join finds the end of a row whose quoted value spans lines: -1 if it is not in b.
@@ -401,6 +401,9 @@ func (s *scanner) row(line []byte) bool {
 	if len(line) == 0 {
 		return false
 	}
+	if !s.gated && line[0] != '#' {
+		s.makeGate()
+	}
 	if s.timeFirst && len(line) >= 13 && string(line[:13]) == string(s.hourKey[:]) {
 		s.hourCount++
 	} else {
@@ -409,7 +412,7 @@ func (s *scanner) row(line []byte) bool {
 		}
 	}
 	s.result.Records++
-	if s.timeFirst {
+	if s.timeFirst && line[0] != '"' {
 		s.lastTime = line[:min(len(line), len(s.kept))]
 	}
 	if s.sample || s.gate == nil || s.gate.Pass(line) {
@@ -460,9 +463,9 @@ func (s *scanner) unusual(line []byte) []byte {
 	if hour := t.Unix() / 3600; hour != s.hour {
 		s.hour, s.sample = hour, true
 	}
-	if s.timeFirst {
+	if s.timeFirst && stamp == "" {
 		copy(s.hourKey[:], line)
-	} else { // every row comes this way and brings its own time
+	} else { // every such row comes this way and brings its own time
 		s.lastTime = append(s.kept[:0], stamp[:min(len(stamp), len(s.kept))]...)
 	}
 	return line
@@ -506,7 +509,7 @@ func (s *scanner) keepTime() {
 // timeOf gives the time of a row and the text it was read from. Where it does
 // not come first the row is split.
 func (s *scanner) timeOf(line []byte) (t postern.Instant, stamp string, ok bool) {
-	if s.timeFirst {
+	if s.timeFirst && line[0] != '"' {
 		t, ok = parseTime(line[:min(len(line), len(s.kept))])
 		return t, "", ok
 	}
@@ -588,7 +591,8 @@ func (s *scanner) bareHeader(line []byte) bool {
 			known++
 		}
 	}
-	if len(cells) < 3 || known*2 < len(cells) {
+	names := known*2 >= len(cells) || namesOnly(cells) && (known >= 3 || len(s.columns) == 0)
+	if len(cells) < 3 || !names {
 		return false
 	}
 	if !s.named {
@@ -614,9 +618,15 @@ func (s *scanner) setColumns(columns []string) {
 		s.timeAt[0] = 0
 	}
 	s.timeFirst = s.timeAt[0] == 0 && (len(s.format.Time) == 1 || s.timeAt[1] == 1)
-	s.sample = true
+	s.sample, s.gated = true, false
+}
+
+// makeGate asks for the gate of the columns once a row has come: most files
+// begin without columns and get them from their header.
+func (s *scanner) makeGate() {
+	s.gated = true
 	if s.opt.Gate != nil {
-		s.gate = s.opt.Gate(s.format, columns)
+		s.gate = s.opt.Gate(s.format, s.columns)
 	}
 }
 

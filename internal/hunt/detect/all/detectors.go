@@ -129,4 +129,3 @@ func CheckMitigations(campaign string, data []byte, languages []string) error {
 	_, err := iisconfig.ReadMitigations(campaign+"/mitigations.yaml", data, campaign, languages)
 	return err
 }
-

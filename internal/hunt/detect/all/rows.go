@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"postern"
 	"postern/internal/hunt"
@@ -106,7 +107,9 @@ func clauses(f *parse.Format, needs []sigma.Need) []literal.Clause {
 
 // Host gives what judges one host.
 func (r *Rows) Host() hunt.HostRules {
-	return &hostRows{Rows: r, pages: page.New(), plans: make(map[string]*literal.Plan)}
+	h := &hostRows{Rows: r, pages: page.New()}
+	h.plan()
+	return h
 }
 
 // hostRows is Rows with the pages that one host's evidence has named.
@@ -114,7 +117,15 @@ type hostRows struct {
 	*Rows
 	pages *page.Detector
 	plans map[string]*literal.Plan
+
+	mu    sync.Mutex
+	gates map[string]*literal.Gate // by format and columns
 }
+
+// maxGates bounds the gates that are kept, at some 100 KiB each: a server has a
+// few dozen headers, and evidence that makes up a new one for every file gets its gates
+// made anew.
+const maxGates = 64
 
 // Learn takes pages from findings and makes the plans of the gates anew.
 func (h *hostRows) Learn(findings []postern.Finding) {
@@ -123,6 +134,7 @@ func (h *hostRows) Learn(findings []postern.Finding) {
 }
 
 func (h *hostRows) plan() {
+	h.plans, h.gates = make(map[string]*literal.Plan), make(map[string]*literal.Gate)
 	for name, f := range h.formats {
 		rules := slices.Clone(h.clauses[name])
 		if names := h.pages.Names(); len(names) > 0 && isWeb(name) {
@@ -135,14 +147,19 @@ func (h *hostRows) plan() {
 // isWeb says whether the rows of a source are requests to pages.
 func isWeb(source string) bool { return source == "iis" || source == "httpproxy" }
 
-// Gate gives the gate for one file. It is called before Learn for the logs that
-// name pages, and after it for those of requests.
+// Gate gives the gate for the columns of a header.
 func (h *hostRows) Gate(f *parse.Format, columns []string) parse.Gate {
-	plan := h.plans[f.Name]
-	if plan == nil {
-		plan = literal.New(h.clauses[f.Name], parse.ShortForms)
+	key := f.Name + "\x00" + strings.Join(columns, "\x00")
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if g := h.gates[key]; g != nil {
+		return g
 	}
-	return plan.Gate(f.Delim, columns)
+	g := h.plans[f.Name].Gate(f.Delim, columns)
+	if len(h.gates) < maxGates {
+		h.gates[key] = g
+	}
+	return g
 }
 
 // Look evaluates the rules for a row.

@@ -165,8 +165,8 @@ func positions(names, columns []string) (at []int) {
 	return at
 }
 
-// Gate decides lines of one file between two headers. Not for use by several
-// goroutines.
+// Gate decides lines with one set of columns. It does not change once made;
+// several goroutines may use it at once.
 type Gate struct {
 	delim byte
 	all   bool

@@ -100,13 +100,19 @@ type Page struct {
 	Encoded bool
 	// XSLScript is where a style sheet with script of its own begins, -1 if none does.
 	XSLScript int
-	Cut       bool
+	// Program says that the file's extension makes it a program as a whole, not a page.
+	Program bool
+	Cut     bool
 }
 
 // Split finds what of a text runs on the server. name is the file's name; for a
 // name that no engine runs, every engine's marks are read.
 func Split(t Text, name string) *Page {
 	p := &Page{Text: t, Engine: EngineOf(name), XSLScript: -1}
+	switch strings.ToLower(path.Ext(name)) {
+	case ".ashx", ".asmx", ".soap", ".svc":
+		p.Program = true
+	}
 	s := splitter{p: p, b: t.Bytes}
 	s.run()
 	p.settleLanguages()
@@ -230,8 +236,8 @@ func (s *splitter) directive(at, start, end, next int) {
 			s.p.CodeBehind = v
 		}
 	}
-	switch d.Name {
-	case "webhandler", "webservice", "servicehost":
+	switch {
+	case d.Name == "webhandler", d.Name == "webservice", d.Name == "servicehost", s.p.Program && d.Attrs["class"] != "":
 		// What follows is a program to its last byte, unless it lives elsewhere.
 		if body := skipSpace(s.b, next, len(s.b)); body < len(s.b) {
 			s.whole = next
