@@ -272,7 +272,7 @@ func sniff(head []byte) (kind, string) {
 	switch {
 	case is("PK\x03\x04"), is("PK\x05\x06"), is("PK\x07\x08PK\x03\x04"), is("PK00PK\x03\x04"):
 		return zipFile, ""
-	case is("7z\xbc\xaf\x27\x1c"):
+	case is(sevenMagic):
 		return sevenZip, ""
 	case is("\x1f\x8b\x08"):
 		return gzipStream, ""
@@ -295,138 +295,108 @@ func sniff(head []byte) (kind, string) {
 
 // openArchive opens the archive that a file is. Nil without an error means that
 // it is none, or none that can be read; why is then told.
-func (e *Evidence) openArchive(f *File) (a *archive, err error) {
+func (e *Evidence) openArchive(f *File) (*archive, error) {
 	r, err := f.Open()
 	if err != nil {
 		return nil, err
 	}
-	keep := false // the archive reads from r as long as it is open
-	defer func() {
-		if !keep {
-			r.Close()
-		}
-	}()
-	ra, random := r.(randomAccess)
-	head, rest := peek(r, random, ra)
-	k, name := sniff(head)
-	if k == noArchive && strings.EqualFold(path.Ext(f.Path), ".zip") && random && zipBehindJunk(ra) {
-		k = zipFile
+	ra, _ := r.(randomAccess)
+	head, rest := peek(r, ra)
+	k := e.kindOf(f, head, ra)
+	if k == noArchive {
+		return nil, r.Close()
 	}
-	switch {
-	case k == noArchive && len(head) == 0:
-		return nil, nil // empty, or told by the reader
-	case k == noArchive && e.single && f.nesting == 0 && !namedArchive(f.Path):
-		return nil, nil
-	case k == noArchive:
-		e.problem(f.Path, postern.Malformed, postern.Say("source.not-archive"))
-		return nil, nil
-	case k == foreign:
-		e.problem(f.Path, postern.Unsupported, postern.Say("source.foreign-archive", "format", name))
-		return nil, nil
-	case f.nesting >= e.limits.Nesting:
-		e.problem(f.Path, postern.Limit, postern.Say("source.nesting", "limit", e.limits.Nesting))
-		return nil, nil
-	}
-
 	account := f.account
 	if account == nil {
-		account = e.spending.of(f.Path, fileSize(f, ra, random), e.limits)
+		account = e.spending.of(f.Path, ra.Size(), e.limits) // what lies on disk is a randomAccess
 	}
 	account.reopen(f.Path)
-	a = &archive{index: newIndex(e, f.Path, account), path: f.mount, nesting: f.nesting + 1}
-	defer func() {
-		account.opened(f.Path, a.taken)
-		a.finish()
-		if !keep && a.spool != nil {
-			a.spool.Close()
-		}
-	}()
-
-	switch k {
-	case gzipStream, zstdStream, bzip2Stream:
-		inner, err := e.unpack(k, rest)
-		if err != nil {
-			e.problem(f.Path, postern.Malformed, postern.Say("source.archive-damaged", "error", reason(err)))
-			return nil, nil
-		}
-		defer inner.Close()
-		block, _ := readHead(inner)
-		if !tarBlock(block) {
-			a.format = stream{e: e, k: k, outer: f}
-			a.add(streamName(f.Path), member{size: unknownSize, modified: modified(f)})
-			keep = true // only to say that all went well: the stream opens the file anew
-			r.Close()
-			return a, nil
-		}
-		a.spool = &spool{e: e}
-		a.taken += a.spool.fill(e.ctx, io.MultiReader(bytes.NewReader(block), inner), account, f.Path)
-		a.format = readTar(a.index, a.spool)
-		keep = true
-		r.Close()
-		return a, nil
-	}
-
-	if !random {
-		a.spool = &spool{e: e}
-		// Its bytes are already paid for: they are a member's of the archive around it.
-		a.spool.fill(e.ctx, rest, nil, f.Path)
-		ra = a.spool
-	}
-	switch k {
-	case zipFile:
-		a.format = readZip(a.index, ra)
-	case sevenZip:
-		a.format = readSevenZip(a.index, ra)
-	case tarFile:
-		a.format = readTar(a.index, ra)
-	}
+	a := &archive{index: newIndex(e, f.Path, account), path: f.mount, nesting: f.nesting + 1, outer: r}
+	a.format = a.read(k, f, rest, ra)
+	account.opened(f.Path, a.taken)
+	a.finish()
 	if a.format == nil {
-		return nil, nil
-	}
-	keep = true
-	if random {
-		a.outer = r
-	} else {
-		r.Close()
+		return nil, a.close()
 	}
 	return a, nil
 }
 
+// kindOf tells what archive a file is, and tells about one that is not to be opened.
+func (e *Evidence) kindOf(f *File, head []byte, ra randomAccess) kind {
+	k, name := sniff(head)
+	if k == noArchive && strings.EqualFold(path.Ext(f.Path), ".zip") && ra != nil && zipBehindJunk(ra) {
+		k = zipFile
+	}
+	switch {
+	case k == noArchive:
+		// An empty file holds nothing back, and a file that the user named need not
+		// be an archive.
+		if len(head) > 0 && namedArchive(f.Path) {
+			e.problem(f.Path, postern.Malformed, postern.Say("source.not-archive"))
+		}
+	case k == foreign:
+		e.problem(f.Path, postern.Unsupported, postern.Say("source.foreign-archive", "format", name))
+		return noArchive
+	case f.nesting >= e.limits.Nesting:
+		e.problem(f.Path, postern.Limit, postern.Say("source.nesting", "limit", e.limits.Nesting))
+		return noArchive
+	}
+	return k
+}
+
+// read lists the members and gives what reads them, nil if nothing can be. rest
+// is the file from its first byte on; ra is nil unless it lies as it is.
+func (a *archive) read(k kind, f *File, rest io.Reader, ra randomAccess) format {
+	switch k {
+	case gzipStream, zstdStream, bzip2Stream:
+		inner, err := a.e.unpack(k, rest)
+		if err != nil {
+			a.e.problem(f.Path, postern.Malformed, postern.Say("source.archive-damaged", "error", reason(err)))
+			return nil
+		}
+		defer inner.Close()
+		block := readHead(inner)
+		if tarBlock(block) {
+			a.spool = &spool{e: a.e}
+			a.taken += a.spool.fill(a.e.ctx, io.MultiReader(bytes.NewReader(block), inner), a.account, f.Path)
+			return readTar(a.index, a.spool)
+		}
+		m := member{size: unknownSize}
+		m.setTime(f.ModTime)
+		a.add(streamName(f.Path), m)
+		return stream{e: a.e, k: k, outer: f}
+	}
+	if ra == nil {
+		a.spool = &spool{e: a.e}
+		a.spool.fill(a.e.ctx, rest, nil, f.Path) // paid for as a member of the archive around it
+		ra = a.spool
+	}
+	switch k {
+	case zipFile:
+		return readZip(a.index, ra)
+	case sevenZip:
+		return readSevenZip(a.index, ra)
+	default:
+		return readTar(a.index, ra)
+	}
+}
+
 // peek reads the first bytes and gives a reader from the first byte on.
-func peek(r io.Reader, random bool, ra randomAccess) ([]byte, io.Reader) {
-	if random {
+func peek(r io.Reader, ra randomAccess) ([]byte, io.Reader) {
+	if ra != nil {
 		head := make([]byte, sniffLength)
 		n, _ := ra.ReadAt(head, 0)
 		return head[:n], bufio.NewReaderSize(r, 64<<10)
 	}
-	head, _ := readHead(r)
+	head := readHead(r)
 	return head, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(head), r), 64<<10)
 }
 
-func readHead(r io.Reader) ([]byte, error) {
+// readHead reads what tells the kind of an archive.
+func readHead(r io.Reader) []byte {
 	head := make([]byte, sniffLength)
-	n := 0
-	for n < len(head) {
-		m, err := guardRead(r, head[n:])
-		n += m
-		if err != nil {
-			return head[:n], err
-		}
-	}
-	return head, nil
-}
-
-func fileSize(f *File, ra randomAccess, random bool) int64 {
-	if random {
-		return ra.Size()
-	}
-	return max(f.Size, 0)
-}
-
-func modified(f *File) int64 {
-	var m member
-	m.setTime(f.ModTime)
-	return m.modified
+	n, _ := io.ReadFull(guarded{r}, head)
+	return head[:n]
 }
 
 // mountName is the name of the folder of an archive's members: the file's with a

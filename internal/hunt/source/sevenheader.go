@@ -10,7 +10,8 @@ import (
 // sevenFolder is what the directory says of one packed block.
 type sevenFolder struct {
 	encrypted bool
-	err       error // why it is not to be unpacked
+	aes       []byte // properties of the cipher
+	err       error  // why it is not to be unpacked
 }
 
 // sevenScanner walks over a 7z directory as 7zFormat.txt lays it out, and
@@ -352,7 +353,7 @@ func (s *sevenScanner) coder(f *sevenFolder) (in, out int) {
 			memory = uint64(binary.LittleEndian.Uint32(props[1:]))
 		}
 	case "\x06\xf1\x07\x01": // AES
-		f.encrypted = true
+		f.encrypted, f.aes = true, props
 	default:
 		// Among them zstd, LZ4 and Brotli, whose memory the library does not bound.
 		f.refuse(&memberError{postern.Unsupported, postern.Say("source.7z-method", "method", hexBytes(id))})

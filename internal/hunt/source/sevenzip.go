@@ -25,6 +25,7 @@ import (
 // order, into the spool when the first of them is read.
 
 const (
+	sevenMagic     = "7z\xbc\xaf\x27\x1c"
 	sevenStartLen  = 32 // signature and start header
 	sevenPlain     = 0x01
 	sevenEncoded   = 0x17
@@ -33,10 +34,13 @@ const (
 
 // sevenArchive reads the members of a 7z file.
 type sevenArchive struct {
-	e      *Evidence
-	outer  string
-	files  []*sevenzip.File
-	blocks []sevenBlock
+	e        *Evidence
+	outer    string
+	password string
+	files    []*sevenzip.File
+	blocks   []sevenBlock
+
+	keys sync.Mutex // see prime
 
 	mu    sync.Mutex
 	spool *spool
@@ -44,7 +48,7 @@ type sevenArchive struct {
 
 // sevenBlock is one packed block.
 type sevenBlock struct {
-	err    error // why it is not to be unpacked
+	sevenFolder
 	parts  []sevenPart
 	closed bool // the allowance ended within it
 
@@ -62,7 +66,7 @@ type span struct{ from, length int64 }
 
 // readSevenZip lists the members of a 7z file.
 func readSevenZip(x *index, ra randomAccess) format {
-	r, folders, err := openSeven(x.e, ra)
+	r, password, folders, err := openSeven(x.e, ra)
 	if errors.Is(err, errSevenEmpty) {
 		return nil
 	}
@@ -70,9 +74,9 @@ func readSevenZip(x *index, ra randomAccess) format {
 		x.sevenProblem(err)
 		return nil
 	}
-	a := &sevenArchive{e: x.e, outer: x.outer, files: r.File, blocks: make([]sevenBlock, len(folders)), spool: &spool{e: x.e}}
+	a := &sevenArchive{e: x.e, outer: x.outer, password: password, files: r.File, blocks: make([]sevenBlock, len(folders)), spool: &spool{e: x.e}}
 	for i, f := range folders {
-		a.blocks[i].err = f.err
+		a.blocks[i].sevenFolder = f
 	}
 	a.list(x)
 	return a
@@ -166,7 +170,7 @@ func (a *sevenArchive) read(m *member) (io.ReadCloser, error) {
 	}
 	b := &a.blocks[f.Stream]
 	if len(b.parts) == 1 {
-		return openSevenFile(f)
+		return a.open(no, b)
 	}
 	b.once.Do(func() { a.unpack(b) })
 	s, ok := b.spans[no]
@@ -182,7 +186,7 @@ func (a *sevenArchive) unpack(b *sevenBlock) {
 	defer a.mu.Unlock()
 	b.spans = make(map[int]span, len(b.parts))
 	for _, part := range b.parts {
-		r, err := openSevenFile(a.files[part.no])
+		r, err := a.open(part.no, b)
 		if err != nil {
 			a.spool.cut(a.outer, err)
 			return
@@ -196,6 +200,43 @@ func (a *sevenArchive) unpack(b *sevenBlock) {
 			return // told by fill; the rest of the block cannot be reached
 		}
 	}
+}
+
+// open opens a member of a block.
+func (a *sevenArchive) open(no int, b *sevenBlock) (io.ReadCloser, error) {
+	if b.encrypted {
+		a.keys.Lock()
+		defer a.keys.Unlock()
+		prime(a.password, b.aes)
+	}
+	return openSevenFile(a.files[no])
+}
+
+// prime lets the library derive a key from a password. When it derives one, its
+// version 1.6.5 writes the password over the initial vector of the block that
+// asked, which then cannot be opened a second time; when it has the key already,
+// it does not. So an empty archive with the same cipher asks first.
+func prime(password string, aes []byte) {
+	header := []byte{sevenPlain, 0x04, 0x06, 0, 1, 0x09, 16, 0, 0x07, 0x0b, 1, 0, 1, 0x24, 0x06, 0xf1, 0x07, 0x01}
+	header = append(header, sevenSize(len(aes))...)
+	header = append(header, aes...)
+	header = append(header, 0x0c, 16, 0, 0, 0x05, 1, 0x11, 5, 0, 'h', 0, 0, 0, 0, 0)
+	packed := sectionReader{io.NewSectionReader(bytes.NewReader(append([]byte(sevenMagic), make([]byte, sevenStartLen+16)...)), 0, sevenStartLen+16)}
+	r, err := openSevenHeader(packed, header, password)
+	if err != nil || len(r.File) == 0 {
+		return
+	}
+	if f, err := openSevenFile(r.File[0]); err == nil {
+		f.Close()
+	}
+}
+
+// sevenSize writes a number below 2^14 as 7z does.
+func sevenSize(n int) []byte {
+	if n < 1<<7 {
+		return []byte{byte(n)}
+	}
+	return []byte{0x80 | byte(n>>8), byte(n)}
 }
 
 func (a *sevenArchive) Close() error { return a.spool.Close() }
@@ -221,43 +262,47 @@ func sevenError(err error) error {
 
 // openSeven measures the directory and opens the archive with the first password
 // that fits.
-func openSeven(e *Evidence, ra randomAccess) (*sevenzip.Reader, []sevenFolder, error) {
+func openSeven(e *Evidence, ra randomAccess) (*sevenzip.Reader, string, []sevenFolder, error) {
 	header, err := sevenHeader(ra, e.limits)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	passwords := append([]string{""}, e.passwords...)
 	for layers := 0; len(header) > 0 && header[0] == sevenEncoded; layers++ {
 		if layers == sevenMaxLayers {
-			return nil, nil, errSevenHeader
+			return nil, "", nil, errSevenHeader
 		}
 		if header, passwords, err = e.decodeSeven(ra, header, passwords); err != nil {
-			return nil, nil, err
+			return nil, "", nil, err
 		}
 	}
 	folders, err := measureSeven(header, e.limits)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	r, err := openSevenHeader(ra, header, passwords[0])
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	probe := firstEncrypted(r, folders)
 	if probe < 0 {
-		return r, folders, nil
+		return r, "", folders, nil
 	}
 	for _, p := range passwords {
 		if p == "" {
 			continue
 		}
 		with, err := openSevenHeader(ra, header, p)
-		if err == nil && sevenFits(with.File[probe]) {
-			return with, folders, nil
+		if err != nil {
+			return nil, "", nil, err
+		}
+		prime(p, folders[r.File[probe].Stream].aes)
+		if sevenFits(with.File[probe]) {
+			return with, p, folders, nil
 		}
 	}
 	lock(folders, r, len(e.passwords) > 0)
-	return r, folders, nil
+	return r, "", folders, nil
 }
 
 // firstEncrypted gives the first member of an encrypted block, -1 if no block is.

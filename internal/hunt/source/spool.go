@@ -140,27 +140,34 @@ func (s *spool) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	if s.f == nil {
-		f, err := s.e.temp.create()
-		if err != nil {
-			return 0, err
-		}
-		s.f = f
-		kept := s.mem
-		s.mem, s.size = nil, 0
-		if err := s.write(kept); err != nil {
+		if err := s.toDisk(); err != nil {
 			return 0, err
 		}
 	}
-	if err := s.write(b); err != nil {
+	if err := s.append(b); err != nil {
 		return 0, err
 	}
 	return len(b), nil
 }
 
-func (s *spool) write(b []byte) error {
-	if len(b) == 0 {
-		return nil
+// toDisk puts what is in memory into a file. If it cannot, all stays as it was.
+func (s *spool) toDisk() error {
+	f, err := s.e.temp.create()
+	if err != nil {
+		return &limitError{postern.Say("source.temp-failed", "error", reason(err))}
 	}
+	kept := s.mem
+	s.f, s.mem, s.size = f, nil, 0
+	if err := s.append(kept); err != nil {
+		f.Close()
+		_ = os.Remove(f.Name())
+		s.f, s.mem, s.size = nil, kept, int64(len(kept))
+		return err
+	}
+	return nil
+}
+
+func (s *spool) append(b []byte) error {
 	need := int64(len(b))
 	if err := s.e.temp.reserve(need); err != nil {
 		s.e.mounts.evictIdle() // archives that nobody reads may hold room
@@ -170,7 +177,7 @@ func (s *spool) write(b []byte) error {
 	}
 	if _, err := s.f.WriteAt(b, s.size); err != nil {
 		s.e.temp.release(need)
-		return err
+		return &limitError{postern.Say("source.temp-failed", "error", reason(err))}
 	}
 	s.size += need
 	return nil

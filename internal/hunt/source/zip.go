@@ -27,11 +27,12 @@ import (
 
 // Signatures of the records.
 const (
-	zipLocal     = 0x04034b50
-	zipCentral   = 0x02014b50
-	zipEnd       = 0x06054b50
-	zip64End     = 0x06064b50
-	zip64Locator = 0x07064b50
+	zipLocal      = 0x04034b50
+	zipCentral    = 0x02014b50
+	zipEnd        = 0x06054b50
+	zipDescriptor = 0x08074b50
+	zip64End      = 0x06064b50
+	zip64Locator  = 0x07064b50
 )
 
 // Lengths of the fixed parts of the records.
@@ -223,7 +224,7 @@ func (l *zipLister) scan() {
 	var b [zipLocalLen]byte
 	for at := int64(0); at >= 0 && at < size; {
 		if !readAt(l.z.ra, b[:], at) || le.Uint32(b[:]) != zipLocal {
-			at = l.next(at + 1)
+			at = l.next(at+1, -1)
 			continue
 		}
 		nameLen, extraLen := int64(le.Uint16(b[26:])), int64(le.Uint16(b[28:]))
@@ -242,15 +243,15 @@ func (l *zipLister) scan() {
 		if known && h.packed <= uint64(size-data) {
 			at = data + int64(h.packed)
 		} else {
-			at = l.next(data)
+			at = l.next(data, data)
 			to := at
 			if to < 0 {
 				to = size
 			}
-			if !known {
+			h.packed = uint64(to - data)
+			if !known && !h.descriptor(l.z.ra, data, to) {
 				h.size, h.crc, h.noSize = 0, 0, true
 			}
-			h.packed = uint64(to - data)
 		}
 		l.seen++
 		if !l.add(&h) {
@@ -260,13 +261,44 @@ func (l *zipLister) scan() {
 	l.x.e.problem(l.x.outer, postern.Truncated, postern.Say("source.zip-no-directory", "count", l.seen))
 }
 
-// next finds the next header of a member, from an offset on; -1 if there is none.
-func (l *zipLister) next(from int64) int64 {
+// descriptor reads what stands at or before the end of a member that did not say
+// its length before: checksum, packed and unpacked size, with or without a
+// signature, in 32 or 64 bits. Only one that says the right packed size is one.
+func (h *zipHeader) descriptor(ra io.ReaderAt, data, to int64) bool {
+	le := binary.LittleEndian
+	for _, d := range []struct{ at, length int64 }{{to + 4, 20}, {to + 4, 12}, {to - 20, 20}, {to - 12, 12}} {
+		b := make([]byte, d.length)
+		if d.at < data || !readAt(ra, b, d.at) {
+			continue
+		}
+		crc, packed, size := le.Uint32(b), uint64(le.Uint32(b[4:])), uint64(le.Uint32(b[8:]))
+		if d.length == 20 {
+			packed, size = le.Uint64(b[4:]), le.Uint64(b[12:])
+		}
+		if end := min(d.at, to); packed == uint64(end-data) && (d.at < to || l32(ra, to) == zipDescriptor) {
+			h.crc, h.packed, h.size = crc, packed, size
+			return true
+		}
+	}
+	return false
+}
+
+func l32(ra io.ReaderAt, at int64) uint32 {
+	var b [4]byte
+	if !readAt(ra, b[:], at) {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(b[:])
+}
+
+// next finds the next header of a member, the directory, or the descriptor behind
+// the member whose data begins at an offset; -1 if there is none.
+func (l *zipLister) next(from, data int64) int64 {
 	if l.buf == nil {
 		l.buf = make([]byte, 64<<10)
 	}
 	size := l.z.ra.Size()
-	magic := binary.LittleEndian.AppendUint32(nil, zipLocal)
+	magic := []byte("PK")
 	// The next header is near in an archive of many small members.
 	for length := 4 << 10; from < size; length = min(2*length, len(l.buf)) {
 		n, _ := l.z.ra.ReadAt(l.buf[:length], from)
@@ -275,7 +307,7 @@ func (l *zipLister) next(from int64) int64 {
 			if j < 0 {
 				break
 			}
-			if at := from + int64(i+j); plausible(l.z.ra, at) {
+			if at := from + int64(i+j); plausible(l.z.ra, at, data) {
 				return at
 			}
 			i += j + 1
@@ -288,15 +320,24 @@ func (l *zipLister) next(from int64) int64 {
 	return -1
 }
 
-// plausible keeps four bytes inside packed data from being taken for a header.
-func plausible(ra io.ReaderAt, at int64) bool {
-	var b [zipLocalLen + 1]byte
-	if !readAt(ra, b[:], at) {
-		return false
-	}
+// plausible keeps bytes inside packed data from being taken for a header.
+func plausible(ra io.ReaderAt, at, data int64) bool {
 	le := binary.LittleEndian
-	version, method, nameLen := b[4], le.Uint16(b[8:]), le.Uint16(b[26:])
-	return version <= 63 && method <= zipAES && 0 < nameLen && nameLen <= 4096 && b[zipLocalLen] >= ' '
+	switch l32(ra, at) {
+	case zipLocal:
+		var b [zipLocalLen + 1]byte
+		if !readAt(ra, b[:], at) {
+			return false
+		}
+		version, method, nameLen := b[4], le.Uint16(b[8:]), le.Uint16(b[26:])
+		return version <= 63 && method <= zipAES && 0 < nameLen && nameLen <= 4096 && b[zipLocalLen] >= ' '
+	case zipCentral:
+		var b [zipCentralLen]byte
+		return readAt(ra, b[:], at) && b[6] <= 63 && le.Uint16(b[10:]) <= zipAES
+	case zipDescriptor:
+		return data >= 0 && uint32(at-data) == l32(ra, at+8)
+	}
+	return false
 }
 
 // Flag bits of a member.
