@@ -84,6 +84,7 @@ type Counts struct {
 	Fixed        int // of them known to be fixed
 	Unfixed      int // of them open when last decided
 	HiddenOpen   int // of these hidden when last seen: not counted as fixed
+	NotAffected  int // never open, no part of the count
 	Undecidable  int // never decided: in the bounds only
 	NoFix        int // followed, in a line that never got the fix: unfixed, without a clock
 	NoClock      int // followed, in a line that nobody knows
@@ -137,13 +138,6 @@ func (a *Adoption) Add(s *Sighting) error { return a.st.add(s, a.o.MixScopes) }
 // Len says how many sightings there are.
 func (a *Adoption) Len() int { return a.st.n }
 
-// member is one life as the estimates see it.
-type member struct {
-	life
-	startsAt time.Time // when its clock starts; zero if it has none
-	noFix    bool
-}
-
 // Estimate draws the picture. Nothing can be added afterwards.
 func (a *Adoption) Estimate() (*Report, error) {
 	if a.st.n == 0 {
@@ -151,15 +145,15 @@ func (a *Adoption) Estimate() (*Report, error) {
 	}
 	g := newGrid(a.st.what, a.o.Instant)
 	groups := map[uint32]*population{}
-	all := &population{grid: &g, o: &a.o}
-	end := g.times[0] + uint32(a.o.FirstScan/time.Second)
 	clock := a.clocks()
+	all := &population{grid: &g, o: &a.o, clock: clock}
+	end := g.times[0] + uint32(a.o.FirstScan/time.Second)
 	a.st.each(func(h *host, list []sighted) {
 		targets := []*population{all}
 		if a.o.By != "" {
 			p := groups[h.group]
 			if p == nil {
-				p = &population{grid: &g, o: &a.o, name: a.st.groups.words[h.group]}
+				p = &population{grid: &g, o: &a.o, clock: clock, name: a.st.groups.words[h.group]}
 				groups[h.group] = p
 			}
 			targets = append(targets, p)
@@ -174,11 +168,10 @@ func (a *Adoption) Estimate() (*Report, error) {
 			}
 			for i := range lives {
 				lives[i].cluster = h.cluster
-				p.add(&lives[i], clock)
+				p.add(&lives[i])
 			}
 		}
 	})
-	a.st.who, a.st.what = nil, nil
 	r := &Report{CVE: a.o.CVE, By: a.o.By, Scopes: a.st.scopes}
 	if all.counts.Followed == 0 {
 		return nil, ErrNothing
@@ -227,14 +220,18 @@ type population struct {
 	name   string
 	grid   *grid
 	o      *Options
-	lives  []member
+	clock  []starting // by line
+	lives  []life
 	counts Counts
 }
 
 // add takes one life in, or counts why not.
-func (p *population) add(l *life, clock []starting) {
+func (p *population) add(l *life) {
 	if l.start == none {
-		return // only ever hidden: nothing to say of it
+		if l.exempt {
+			p.counts.NotAffected++
+		}
+		return // only ever hidden or not affected: nothing to say of it
 	}
 	k := len(p.grid.times)
 	_, ok := l.main(k)
@@ -254,14 +251,14 @@ func (p *population) add(l *life, clock []starting) {
 				p.counts.HiddenOpen++
 			}
 		}
-		switch c := clock[l.line]; {
+		switch c := p.clock[l.line]; {
 		case c.noFix:
 			p.counts.NoFix++
 		case c.at.IsZero():
 			p.counts.NoClock++
 		}
 	}
-	p.lives = append(p.lives, member{life: *l, startsAt: clock[l.line].at, noFix: clock[l.line].noFix})
+	p.lives = append(p.lives, *l)
 }
 
 // scale maps a life to classes on some clock.
@@ -269,30 +266,30 @@ type scale struct {
 	instants int
 	// place puts a cell of the calendar on the scale, for a life; none is before its
 	// beginning.
-	place func(m *member, cell int) int
+	place func(m *life, at int) int
 	// has says whether the life is on this scale at all.
-	has func(m *member) bool
+	has func(m *life) bool
 }
 
 // calendar is the scale of the grid itself.
 func (p *population) calendar() scale {
 	return scale{instants: len(p.grid.times),
-		place: func(_ *member, cell int) int { return cell },
-		has:   func(*member) bool { return true }}
+		place: func(_ *life, at int) int { return at },
+		has:   func(*life) bool { return true }}
 }
 
 // sinceFix is the scale of whole days since the fix could be had for the line. It
 // also gives the days.
 func (p *population) sinceFix() (scale, []int) {
-	day := func(m *member, cell int) int {
-		return int(math.Floor(p.grid.at(cell).Sub(m.startsAt).Hours() / 24))
+	day := func(m *life, at int) int {
+		return int(math.Floor(p.grid.at(at).Sub(p.clock[m.line].at).Hours() / 24))
 	}
-	has := func(m *member) bool { return !m.noFix && !m.startsAt.IsZero() }
+	has := func(m *life) bool { return !p.clock[m.line].noFix && !p.clock[m.line].at.IsZero() }
 	seen := map[int]bool{}
 	starts := map[time.Time]bool{}
 	for i := range p.lives {
-		if m := &p.lives[i]; has(m) && !starts[m.startsAt] {
-			starts[m.startsAt] = true
+		if m := &p.lives[i]; has(m) && !starts[p.clock[m.line].at] {
+			starts[p.clock[m.line].at] = true
 			for c := range p.grid.times {
 				if d := day(m, c); d >= 0 {
 					seen[d] = true
@@ -309,11 +306,11 @@ func (p *population) sinceFix() (scale, []int) {
 	for i, d := range days {
 		place[d] = i
 	}
-	return scale{instants: len(days), has: has, place: func(m *member, cell int) int {
-		if cell == none {
+	return scale{instants: len(days), has: has, place: func(m *life, at int) int {
+		if at == none {
 			return none
 		}
-		if i, ok := place[day(m, cell)]; ok {
+		if i, ok := place[day(m, at)]; ok {
 			return i
 		}
 		return none
@@ -321,7 +318,7 @@ func (p *population) sinceFix() (scale, []int) {
 }
 
 // translate puts a class of the calendar on a scale.
-func (s *scale) translate(m *member, c class, k int) class {
+func (s *scale) translate(m *life, c class, k int) class {
 	t := class{after: s.place(m, c.after), by: s.instants, entered: s.place(m, c.entered)}
 	if c.by < k {
 		// Fixed before its own line's fix was out, by moving to another line: at once.
@@ -343,7 +340,7 @@ func (p *population) estimate() Curve {
 		c.Points[i].Time = p.grid.at(i)
 	}
 	fix, days := p.sinceFix()
-	if len(days) > 0 && slices.ContainsFunc(p.lives, func(m member) bool { return fix.has(&m) && m.decided() }) {
+	if len(days) > 0 && slices.ContainsFunc(p.lives, func(m life) bool { return fix.has(&m) && m.decided() }) {
 		c.SinceFix = p.curve(fix, b)
 		for i, d := range days {
 			c.SinceFix[i].Days = d
@@ -366,7 +363,7 @@ func (p *population) curve(s scale, b *bander) []Point {
 			if !s.has(m) || !all && !m.decided() {
 				continue
 			}
-			if c, ok := of(&m.life, k); ok {
+			if c, ok := of(m, k); ok {
 				t.add(s.translate(m, c, k), b.of(m))
 			}
 		}
@@ -374,7 +371,7 @@ func (p *population) curve(s scale, b *bander) []Point {
 	}
 	main := gather((*life).main, false)
 	points := b.band(main)
-	unsure := slices.ContainsFunc(p.lives, func(m member) bool { return m.unsure != none && s.has(&m) })
+	unsure := slices.ContainsFunc(p.lives, func(m life) bool { return m.unsure != none && s.has(&m) })
 	if unsure {
 		low, _ := gather((*life).lowest, true).sample().fit(nil, tolerance)
 		high, _ := gather((*life).highest, true).sample().fit(nil, tolerance)
@@ -402,7 +399,7 @@ func (p *population) atRisk(s scale, points []Point) {
 		if !s.has(m) {
 			continue
 		}
-		from, to := max(s.place(m, m.start), 0), s.place(m, m.last)
+		from, to := max(s.place(m, int(m.start)), 0), s.place(m, int(m.last))
 		if !m.decided() {
 			count(2, from, to)
 			continue
@@ -411,12 +408,12 @@ func (p *population) atRisk(s scale, points []Point) {
 			continue
 		}
 		if m.closed != none {
-			to = min(to, max(s.place(m, m.closed), 0))
+			to = min(to, max(s.place(m, int(m.closed)), 0))
 		}
 		count(0, from, to)
-		if m.noFix {
+		if p.clock[m.line].noFix {
 			count(1, from, to)
-		} else if !m.startsAt.IsZero() {
+		} else if !p.clock[m.line].at.IsZero() {
 			// The last instant before the fix was out; on the fix's own clock there is none.
 			wait := to
 			for wait >= from && !p.before(s, m, wait) {
@@ -435,8 +432,8 @@ func (p *population) atRisk(s scale, points []Point) {
 }
 
 // before says whether an instant of the calendar lies before the life's clock starts.
-func (p *population) before(s scale, m *member, i int) bool {
-	return s.instants == len(p.grid.times) && s.place(m, i) == i && p.grid.at(i).Before(m.startsAt)
+func (p *population) before(s scale, m *life, i int) bool {
+	return s.instants == len(p.grid.times) && s.place(m, i) == i && p.grid.at(i).Before(p.clock[m.line].at)
 }
 
 // median reads the time to the fix from the curve on its clock.

@@ -32,6 +32,7 @@ type bander struct {
 	operators int
 	largest   float64 // share of the largest operator's hosts
 	freedom   float64 // effective number of operators, less one
+	inflate   float64 // of spreads, for operators that pull the estimate towards themselves
 	multi     map[uint32]int32
 }
 
@@ -54,17 +55,23 @@ func newBander(p *population) *bander {
 		named--
 	}
 	order := make([]uint32, 0, len(size))
-	squares, most := 0.0, 1
+	squares, pulled, most := 0.0, 0.0, 1
+	count := func(operators, hosts int) { // each with so many hosts
+		b.operators += operators
+		h := float64(hosts)
+		squares += float64(operators) * h * h
+		// As the jackknife does: a large operator hides a part of its own deviation.
+		rest := max(1-h/float64(total), 0.1)
+		pulled += float64(operators) * h * h / (rest * rest)
+		most = max(most, hosts)
+	}
 	for c, n := range size {
 		switch {
 		case c == 0 || n == 1 || named == 1 && size[0] == 0:
-			b.operators += n
-			squares += float64(n)
+			count(n, 1)
 		default:
 			order = append(order, c)
-			b.operators++
-			squares += float64(n) * float64(n)
-			most = max(most, n)
+			count(1, n)
 		}
 	}
 	slices.Sort(order)
@@ -74,12 +81,13 @@ func newBander(p *population) *bander {
 	if total > 0 {
 		b.largest = float64(most) / float64(total)
 		b.freedom = math.Max(float64(total)*float64(total)/squares-1, 2)
+		b.inflate = math.Sqrt(pulled / squares)
 	}
 	return b
 }
 
 // of gives the operator's number, alone for a host by itself.
-func (b *bander) of(m *member) int32 {
+func (b *bander) of(m *life) int32 {
 	if i, ok := b.multi[m.cluster]; ok {
 		return i
 	}
@@ -167,10 +175,14 @@ func (b *bander) band(t *tally) []Point {
 	}
 	drawn := b.draw(s, single, pairs, jumps)
 	spread, effect := spreads(drawn, share, known)
+	for i := range spread {
+		spread[i] *= b.inflate
+	}
+	effect *= b.inflate * b.inflate
 	// Pointwise: Student's quantile. For the whole curve: the largest distance of a
 	// drawn curve, at the point where it is largest.
 	student := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: b.freedom}.Quantile(1 - (1-confidence)/2)
-	sup := math.Max(supremum(drawn, theta, spread)*student/distuv.UnitNormal.Quantile(1-(1-confidence)/2), student)
+	sup := math.Max(supremum(drawn, theta, spread)*b.inflate*student/distuv.UnitNormal.Quantile(1-(1-confidence)/2), student)
 	for i := range points {
 		n := known[i] / effect
 		p := &points[i]

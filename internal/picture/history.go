@@ -17,8 +17,9 @@ type State uint8
 // is as weak as its weakest member.
 const (
 	Gone   State = iota // hidden or silent: says nothing, least of all that it was fixed
+	Exempt              // not affected: no part of the count, unless it was open before and is thereby closed
 	Unsure              // the build cannot be told, or does not decide
-	Closed              // fixed, or replaced by something that is not affected
+	Closed              // fixed
 	Open                // unfixed, perhaps mitigated, or without a fix for its line
 )
 
@@ -47,7 +48,7 @@ const (
 	chunk    = 1 << 16 // sightings in one block, so that growing copies nothing
 )
 
-// sighted is one packed sighting: time in seconds (32 bits), state (2), line (12).
+// sighted is one packed sighting: time in seconds (32 bits), state (3), line (12).
 type sighted uint64
 
 func pack(sec uint32, s State, line int) sighted {
@@ -55,7 +56,7 @@ func pack(sec uint32, s State, line int) sighted {
 }
 
 func (s sighted) sec() uint32  { return uint32(s >> 32) }
-func (s sighted) state() State { return State(s >> 12 & 3) }
+func (s sighted) state() State { return State(s >> 12 & 7) }
 func (s sighted) line() int    { return int(s & (maxLines - 1)) }
 
 // host is what is kept of one host beside its sightings.
@@ -219,7 +220,7 @@ func (st *store) describe(i, sec uint32, s *Sighting) {
 }
 
 // each gives the sightings of every host in time order, the weaker state last at
-// one moment. The slice is valid until the next host.
+// one moment, and empties the store. The slice is valid until the next host.
 func (st *store) each(yield func(h *host, list []sighted)) {
 	start := make([]uint32, len(st.hosts)+1)
 	for _, block := range st.who {
@@ -240,6 +241,7 @@ func (st *store) each(yield func(h *host, list []sighted)) {
 			next[h]++
 		}
 	}
+	st.who, st.what = nil, nil
 	for i := range st.hosts {
 		list := all[start[i]:start[i+1]]
 		if len(list) > 0 {

@@ -77,15 +77,18 @@ func newGrid(blocks [][]sighted, width time.Duration) grid {
 }
 
 // cell gives the place of a time on the grid.
-func (g *grid) cell(sec uint32) int {
+func (g *grid) cell(sec uint32) cell {
 	if g.width > 1 {
-		return int(g.index[(sec-g.times[0])/g.width])
+		return cell(g.index[(sec-g.times[0])/g.width])
 	}
 	i, _ := slices.BinarySearch(g.times, sec)
-	return i
+	return cell(i)
 }
 
-func (g *grid) at(cell int) time.Time { return time.Unix(int64(g.times[cell]), 0).UTC() }
+func (g *grid) at(i int) time.Time { return time.Unix(int64(g.times[i]), 0).UTC() }
+
+// cell is a place on the grid: small, because there are millions of lives.
+type cell int16
 
 // none stands for a cell that there is not.
 const none = -1
@@ -93,23 +96,23 @@ const none = -1
 // life is one history from open to fixed, in cells. A host has one; after a
 // downgrade or a rebuild it has another.
 type life struct {
-	first, last int  // seen at all
-	open        int  // last seen open before it was fixed; none
-	since       int  // first seen open; none
-	closed      int  // first seen fixed; none
-	maybe       int  // first undecidable after it was last seen open; none
-	unsure      int  // last undecidable before it was fixed; none
-	start       int  // first sighting that was not Gone; none
-	startState  State
-	cohort      bool // there at the first scan: not truncated
-	gone        bool // last seen hidden
-	line        int
-	cluster     uint32
-	group       uint32
+	last       cell // seen at all
+	open       cell // last seen open before it was fixed; none
+	since      cell // first seen open; none
+	closed     cell // first seen fixed; none
+	maybe      cell // first undecidable after it was last seen open; none
+	unsure     cell // last undecidable before it was fixed; none
+	start      cell // first sighting that said anything; none
+	line       uint16
+	cluster    uint32
+	startState State
+	cohort     bool // there at the first scan: not truncated
+	gone       bool // last seen hidden
+	exempt     bool // seen as not affected
 }
 
-func newLife(cell int) life {
-	return life{first: cell, last: cell, open: none, since: none, closed: none, maybe: none, unsure: none, start: none}
+func newLife(at cell) life {
+	return life{last: at, open: none, since: none, closed: none, maybe: none, unsure: none, start: none}
 }
 
 // maxDowngrades is how often a host may fall back before it is taken for several
@@ -122,22 +125,26 @@ func (g *grid) lives(list []sighted, cohortEnd uint32) (all []life, downgrades i
 	cur := newLife(g.cell(list[0].sec()))
 	cur.cohort = list[0].sec() <= cohortEnd
 	for i := 0; i < len(list); {
-		cell := g.cell(list[i].sec())
+		here := g.cell(list[i].sec())
 		opened := false
-		j := i
-		for ; j < len(list) && g.cell(list[j].sec()) == cell; j++ {
-			if list[j].state() == Open {
-				opened = true
+		state := Gone // the last that says anything
+		for ; i < len(list) && g.cell(list[i].sec()) == here; i++ {
+			seen := list[i].state()
+			opened = opened || seen == Open
+			if seen != Gone {
+				state = seen
 			}
-			if l := list[j].line(); l != 0 && (cur.line == 0 || cur.closed == none && list[j].state() == Open) {
-				cur.line = l // the line that it was open in
+			if cur.line == 0 {
+				cur.line = uint16(list[i].line()) // the one that it had when it joined
 			}
 		}
-		state := list[j-1].state()
-		i = j
-		cur.last = cell
-		cur.gone = state == Gone
-		if state == Gone {
+		cur.last = here
+		cur.gone = list[i-1].state() == Gone
+		if state == Exempt && (cur.since != none || opened) {
+			state = Closed // replaced by something that is not affected
+		}
+		if state == Gone || state == Exempt {
+			cur.exempt = cur.exempt || state == Exempt
 			continue
 		}
 		if state == Open && cur.closed != none {
@@ -145,34 +152,34 @@ func (g *grid) lives(list []sighted, cohortEnd uint32) (all []life, downgrades i
 			if downgrades++; downgrades > maxDowngrades {
 				return nil, downgrades
 			}
-			cur = newLife(cell)
-			cur.line = list[j-1].line()
+			cur = newLife(here)
+			cur.line = uint16(list[i-1].line())
 		}
 		if cur.start == none {
-			cur.start, cur.startState = cell, state
+			cur.start, cur.startState = here, state
 			if opened {
 				cur.startState = Open
 			}
 		}
 		switch state {
 		case Open:
-			cur.open, cur.maybe = cell, none
+			cur.open, cur.maybe = here, none
 			if cur.since == none {
-				cur.since = cell
+				cur.since = here
 			}
 		case Closed:
 			if cur.closed != none {
 				break
 			}
-			cur.closed = cell
+			cur.closed = here
 			if opened && cur.since == none { // open and fixed within one cell
-				cur.open, cur.since = cell-1, cell-1
+				cur.open, cur.since = here-1, here-1
 			}
 		case Unsure:
 			if cur.closed == none {
-				cur.unsure = cell
+				cur.unsure = here
 				if cur.maybe == none {
-					cur.maybe = cell
+					cur.maybe = here
 				}
 			}
 		}
@@ -181,52 +188,54 @@ func (g *grid) lives(list []sighted, cohortEnd uint32) (all []life, downgrades i
 }
 
 // decided says whether the life was ever seen open or fixed.
-func (l *life) decided() bool { return l.closed != none || l.open != none || l.startState == Open && l.start != none }
+func (l *life) decided() bool {
+	return l.closed != none || l.open != none || l.startState == Open && l.start != none
+}
 
 // main is what is known for sure; undecidable sightings say nothing. It gives false
 // if the life joins the count late and fixed: nobody can tell whether it was ever open.
 func (l *life) main(k int) (class, bool) {
-	c := class{after: l.open, by: k, entered: none}
+	c := class{after: int(l.open), by: k, entered: none}
 	if l.closed != none {
-		c.by = l.closed
+		c.by = int(l.closed)
 	}
 	if !l.cohort {
 		if l.since == none && !(l.startState == Open && l.start != none) {
 			return c, false
 		}
-		c.entered = min(l.since, c.after)
+		c.entered = min(int(l.since), c.after)
 	}
 	return c, true
 }
 
 // lowest takes undecidable for open, highest for fixed.
 func (l *life) lowest(k int) (class, bool) {
-	c := class{after: max(l.open, l.unsure), by: k, entered: none}
+	c := class{after: int(max(l.open, l.unsure)), by: k, entered: none}
 	if l.closed != none {
-		c.by = l.closed
+		c.by = int(l.closed)
 	}
 	if !l.cohort {
 		if l.startState == Closed {
 			return c, false
 		}
-		c.entered = min(l.start, c.after)
+		c.entered = min(int(l.start), c.after)
 	}
 	return c, true
 }
 
 func (l *life) highest(k int) (class, bool) {
-	c := class{after: l.open, by: k, entered: none}
+	c := class{after: int(l.open), by: k, entered: none}
 	if l.closed != none {
-		c.by = l.closed
+		c.by = int(l.closed)
 	}
 	if l.maybe != none {
-		c.by = min(c.by, l.maybe)
+		c.by = min(c.by, int(l.maybe))
 	}
 	if !l.cohort {
 		if l.startState != Open {
 			return c, false
 		}
-		c.entered = min(l.since, c.after)
+		c.entered = min(int(l.since), c.after)
 	}
 	return c, true
 }
