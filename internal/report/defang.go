@@ -8,7 +8,7 @@ import (
 
 // link finds what mail programs, terminals and office programs make into a
 // link: a scheme with an authority, or a name that begins with www.
-var link = regexp.MustCompile(`(?i)\b(?:(h)tt(ps?)|(f)t(ps?)|(w)s(s?))://([^\s/?#"'<>\\]*)|\bwww\.[^\s/?#"'<>\\]*`)
+var link = regexp.MustCompile(`(?i)\b(?:https?|ftps?|wss?)://([^\s/?#"'<>\\]*)|\bwww\.[^\s/?#"'<>\\]*`)
 
 // number finds what may be an address of version 4 or 6. What it finds too much
 // is refused when it is parsed.
@@ -34,8 +34,7 @@ func Defang(s string, keep ...string) string {
 }
 
 func defangScheme(s string) string {
-	switch strings.ToLower(s[:1]) {
-	case "h", "f":
+	if s[0]|0x20 == 'h' {
 		return s[:1] + "xx" + s[3:]
 	}
 	return s[:1] + "x" + s[2:]
