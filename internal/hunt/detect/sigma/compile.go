@@ -156,7 +156,7 @@ func readDocument(src []byte) (*yaml.Node, error) {
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(src))
 	var root, more yaml.Node
-	if err := decodeNode(dec, &root); err != nil {
+	if err := decodeNode(dec, &root); err != nil && !errors.Is(err, io.EOF) {
 		return nil, notYAML(err)
 	}
 	if err := decodeNode(dec, &more); !errors.Is(err, io.EOF) {

@@ -82,6 +82,7 @@ func longestASCII(s string) string {
 // withoutLonger drops literals that hold another one: they add nothing.
 func withoutLonger(literals []string) []string {
 	var kept []string
+	literals = slices.Clone(literals)
 	slices.SortFunc(literals, func(a, b string) int {
 		if len(a) != len(b) {
 			return len(a) - len(b)
@@ -186,7 +187,7 @@ func (c clause) field() (int32, bool) {
 // score says how telling a clause is: by its shortest literal, as that is the
 // one that hits.
 func (c clause) score() int {
-	const anchored, enough = 2, 12
+	const anchored, enough = 1, 12
 	worst := enough + 2*anchored
 	for _, a := range c {
 		s := min(len(a.text), enough)

@@ -238,7 +238,7 @@ func (s segment) matchAt(v []byte, i int) int {
 
 // find gives where the leftmost occurrence from i on ends, or -1.
 func (s segment) find(v []byte, i int) int {
-	for ; i <= len(v); i++ {
+	for i <= len(v) {
 		if s[0].lit != nil {
 			skip := bytes.Index(v[i:], s[0].lit)
 			if skip < 0 {
@@ -249,22 +249,33 @@ func (s segment) find(v []byte, i int) int {
 		if end := s.matchAt(v, i); end >= 0 {
 			return end
 		}
+		// Not a byte further: the rest of a character is not one.
+		_, n := utf8.DecodeRune(v[i:])
+		i += max(n, 1)
 	}
 	return -1
 }
 
-// endsAt says whether the segment stands somewhere from i on and ends the value.
+// endsAt says whether the segment ends the value and starts at i or later.
 func (s segment) endsAt(v []byte, i int) bool {
-	most := 0 // bytes that the segment can take
-	for _, q := range s {
-		most += len(q.lit) + q.any*utf8.UTFMax
-	}
-	for i = max(i, len(v)-most); i <= len(v); i++ {
-		if s.matchAt(v, i) == len(v) {
-			return true
+	v = v[i:]
+	for k := len(s) - 1; k >= 0; k-- {
+		if s[k].lit != nil {
+			if !bytes.HasSuffix(v, s[k].lit) {
+				return false
+			}
+			v = v[:len(v)-len(s[k].lit)]
+			continue
+		}
+		for range s[k].any {
+			if len(v) == 0 {
+				return false
+			}
+			_, n := utf8.DecodeLastRune(v)
+			v = v[:len(v)-n]
 		}
 	}
-	return false
+	return true
 }
 
 // literal gives the longest literal of the pattern, folded, and where it must

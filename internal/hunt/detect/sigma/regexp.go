@@ -6,7 +6,6 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"postern"
@@ -19,17 +18,10 @@ func compileRegexp(line int, expr, flags string) (*regexpTest, int, error) {
 		return nil, 0, beyond(line, postern.Say("sigma.regexp-large", "limit", maxRegexpBytes),
 			"the regular expression is longer than %d bytes: split it", maxRegexpBytes)
 	}
-	mode := syntax.Perl
-	if strings.Contains(flags, "i") {
-		mode |= syntax.FoldCase
+	if flags != "" {
+		flags = "(?" + flags + ")"
 	}
-	if strings.Contains(flags, "m") {
-		mode &^= syntax.OneLine
-	}
-	if strings.Contains(flags, "s") {
-		mode |= syntax.DotNL
-	}
-	tree, err := syntax.Parse(expr, mode)
+	tree, err := syntax.Parse(flags+expr, syntax.Perl)
 	if err != nil {
 		return nil, 0, refuseRegexp(line, expr, err)
 	}
@@ -38,8 +30,7 @@ func compileRegexp(line int, expr, flags string) (*regexpTest, int, error) {
 		return nil, 0, beyond(line, postern.Say("sigma.regexp-large", "limit", maxRegexpSize),
 			"the regular expression compiles to more than %d steps: lower its repeat counts", maxRegexpSize)
 	}
-	foldASCII(tree)
-	re, err := regexp.Compile(tree.String())
+	re, err := regexp.Compile(flags + expr)
 	if err != nil {
 		return nil, 0, refuseRegexp(line, expr, err)
 	}
@@ -70,8 +61,14 @@ func refuseRegexp(line int, expr string, err error) error {
 	}
 	e := malformed(line, postern.Say("sigma.regexp-bad", "expression", expr, "detail", err.Error()),
 		"the regular expression %q does not compile: %v", expr, err)
-	if parse != nil && (parse.Code == syntax.ErrInvalidPerlOp || parse.Code == syntax.ErrInvalidRepeatOp) {
+	if parse == nil {
+		return e
+	}
+	switch parse.Code {
+	case syntax.ErrInvalidPerlOp, syntax.ErrInvalidRepeatOp:
 		e.Kind = postern.Unsupported // atomic groups, possessive counts and their like
+	case syntax.ErrInvalidRepeatSize, syntax.ErrLarge, syntax.ErrNestingDepth:
+		e.Kind = postern.Limit // the engine's own bounds
 	}
 	return e
 }
@@ -95,30 +92,6 @@ func programSize(re *syntax.Regexp) int {
 	return min(n, maxRegexpSize+1)
 }
 
-// foldASCII makes case-insensitive literals fold letters of ASCII inside ASCII
-// only, as everything else here does. Go also lets k match the Kelvin sign and s
-// the long s; a literal with them could not be required of raw bytes.
-func foldASCII(re *syntax.Regexp) {
-	for _, sub := range re.Sub {
-		foldASCII(sub)
-	}
-	if re.Op != syntax.OpLiteral || re.Flags&syntax.FoldCase == 0 ||
-		!slices.ContainsFunc(re.Rune, func(r rune) bool { return strings.ContainsRune("kKsS", r) }) {
-		return
-	}
-	var subs []*syntax.Regexp
-	for _, r := range re.Rune {
-		sub := &syntax.Regexp{Op: syntax.OpLiteral, Flags: re.Flags, Rune: []rune{r}}
-		if strings.ContainsRune("kKsS", r) {
-			upper, lower := unicode.ToUpper(r), unicode.ToLower(r)
-			sub = &syntax.Regexp{Op: syntax.OpCharClass, Flags: re.Flags &^ syntax.FoldCase,
-				Rune: []rune{upper, upper, lower, lower}}
-		}
-		subs = append(subs, sub)
-	}
-	*re = syntax.Regexp{Op: syntax.OpConcat, Flags: re.Flags &^ syntax.FoldCase, Sub: subs}
-}
-
 // Bounds of the derivation of required literals: a set of alternatives longer
 // than this is no good guard, and classes wider than this are as good as a dot.
 const (
@@ -132,12 +105,11 @@ const (
 type need struct{ exact, some []string }
 
 // required gives folded literals of which each match of the expression contains
-// at least one; nil if none can be derived.
+// at least one; nil if none can be derived. The expression is simplified: it has
+// no counted repeats.
 func required(re *syntax.Regexp) []string {
 	n := needOf(re)
-	best := better(n.some, useful(n.exact))
-	slices.Sort(best)
-	return slices.Compact(best)
+	return withoutLonger(n.best())
 }
 
 func needOf(re *syntax.Regexp) need {
@@ -152,11 +124,6 @@ func needOf(re *syntax.Regexp) need {
 	case syntax.OpCapture:
 		return needOf(re.Sub[0])
 	case syntax.OpPlus:
-		return need{some: needOf(re.Sub[0]).best()}
-	case syntax.OpRepeat:
-		if re.Min == 0 {
-			return need{}
-		}
 		return need{some: needOf(re.Sub[0]).best()}
 	case syntax.OpQuest:
 		if sub := needOf(re.Sub[0]); sub.exact != nil && len(sub.exact) < maxAlternatives {
@@ -174,8 +141,9 @@ func needOf(re *syntax.Regexp) need {
 func needOfLiteral(re *syntax.Regexp) need {
 	var b []byte
 	for _, r := range re.Rune {
-		// RuneError also matches a byte that is no UTF-8; letters outside ASCII fold
-		// in more ways here than there.
+		// RuneError also matches a byte that is no UTF-8; letters outside ASCII fold in
+		// more ways for the engine than for us. So do k and s, with the Kelvin sign and
+		// the long s: there our way decides, as the literal is required.
 		if r == utf8.RuneError || re.Flags&syntax.FoldCase != 0 && r >= utf8.RuneSelf {
 			return need{}
 		}

@@ -1,0 +1,147 @@
+package sigma
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestIndex compares the index with looking for each literal by itself. The
+// alphabet is so small that most windows are shared.
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	lit := rapid.Custom(func(t *rapid.T) literal {
+		l := literal{text: rapid.StringMatching(`[abé]{0,9}`).Draw(t, "text")}
+		l.start, l.end = rapid.Bool().Draw(t, "start"), rapid.Bool().Draw(t, "end")
+		if l.text == "" {
+			l.start, l.end = true, true
+		}
+		return l
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		literals := rapid.SliceOfN(lit, 1, 80).Draw(t, "literals")
+		var b builder
+		for i, l := range literals {
+			b.add(l, int32(i))
+		}
+		x := b.build()
+		for range 10 {
+			v := rapid.StringMatching(`[abé]{0,15}`).Draw(t, "value")
+			marks := make([]uint64, 2)
+			x.scan([]byte(v), marks)
+			for i, l := range literals {
+				want := strings.Contains(v, l.text)
+				switch {
+				case l.start && l.end:
+					want = v == l.text
+				case l.start:
+					want = strings.HasPrefix(v, l.text)
+				case l.end:
+					want = strings.HasSuffix(v, l.text)
+				}
+				if got := marks[i/64]>>(i%64)&1 == 1; got != want {
+					t.Fatalf("%+v in %q: got %v, want %v", l, v, got, want)
+				}
+			}
+		}
+	})
+}
+
+func TestRequired(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		expr, flags string
+		want        []string
+	}{
+		{`cmd\.exe`, "", []string{"cmd.exe"}},
+		{`CMD\.exe`, "i", []string{"cmd.exe"}},
+		{`(cmd|powershell)\.exe`, "", []string{"cmd.exe", "powershell.exe"}},
+		{`^/owa/.*\.as[hp]x$`, "", []string{"/owa/"}},
+		{`\.as[hp]x`, "", []string{".ashx", ".aspx"}},
+		{`[0-9]+\.aspx`, "", []string{".aspx"}},
+		{`a.b`, "", []string{"a"}},
+		{`(abc)+`, "", []string{"abc"}},
+		{`(abc)*`, "", nil},
+		{`(abc){2}`, "", []string{"abcabc"}},
+		{`(abc){2,}`, "", []string{"abc"}},
+		{`(abc){0,2}x`, "", []string{"x"}},
+		{`colou?r`, "", []string{"color", "colour"}},
+		{`foo|.*`, "", nil},
+		{`foo|bar.*`, "", []string{"bar", "foo"}},
+		{`\d+`, "", nil},
+		{`éa`, "", []string{"éa"}},
+		{`éa`, "i", nil},
+		{`\x{fffd}abc`, "", nil},
+		{`(?i)Sk`, "", []string{"sk"}},
+		{``, "", nil},
+	} {
+		re, _, err := compileRegexp(0, c.expr, c.flags)
+		if err != nil {
+			t.Errorf("%s: %v", c.expr, err)
+			continue
+		}
+		var got []string
+		for _, g := range re.guards {
+			got = append(got, string(g))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s with %q: got %q, want %q", c.expr, c.flags, got, c.want)
+		}
+	}
+}
+
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		lines, condition string
+		want             string
+	}{
+		{"s: {F: Abc}", "s", "F=abc"},
+		{"s: {F|contains: '/ECP/'}", "s", "F~/ecp/"},
+		{"s: {F|contains: [ab, abc, xy]}", "s", "F~ab,xy"},
+		{"s: {F: 'a*bcd?e'}", "s", "F~bcd"},
+		{"s: {F|contains|all: [ab, bcd]}", "s", "F~bcd F~ab"},
+		{"s: {F|contains: a, G: bc}", "s", "G=bc F~a"},
+		{"s: {F|contains: abc}\nt: {F|contains: xyz}", "s or t", "F~abc,xyz"},
+		{"s: {F|contains: abc}\nt: {G|contains: xyz}", "s or t", "~abc,xyz"},
+		{"s: {F|contains: abc, G: x}\nt: {F|contains: xyz, G: y}", "s or t", "F~abc,xyz G=x,y"},
+		{"s: {F|contains: abc}\nt: {G|contains: xyz}", "s and not t", "F~abc"},
+		{"s: {F|contains: abc}", "not s", ""},
+		{"s: {F|contains: abc}", "not not s", "F~abc"},
+		{"s: {F|contains: abc}\nt: {G|contains: xyz}", "not (s or not t)", "G~xyz"},
+		{"s: {F|contains: abc}\nt: {G|contains: xyz}", "not (not s and t)", ""},
+		{"s: {F|neq: abc}", "s", ""},
+		{"s: {F: [null, abc]}", "s", ""},
+		{"s: {F: ''}", "s", ""},
+		{"s: {F: '*'}", "s", ""},
+		{"s: {F|gt: 1, G: x}", "s", "G=x"},
+		{"s: {F|cidr: 10.0.0.0/8}", "s", ""},
+		{"s: {F|exists: true}", "s", ""},
+		{"s: {F|fieldref: G}", "s", ""},
+		{"s: {F|re: 'x(cmd|sh)\\.exe'}", "s", "F~xsh.exe,xcmd.exe"},
+		{"s: {F|cased: AbC}", "s", "F=abc"},
+		{"s: [abc, xyz]", "s", "~abc,xyz"},
+		{"s: [abc]\nt: {F: x}", "s and t", "~abc F=x"},
+		{"s: {F|contains|windash: ' -enc'}", "s", "F~enc"}, // the other dashes are not ASCII
+		{"s: {F: 'éabcé'}", "s", "F~abc"},
+		{"s: {F: 'é'}", "s", ""},
+		{"s: {F|base64offset|contains: 'abc'}", "s", "F~fiy,hym,ywjj"},
+		{"s: {F|contains: abc}\nt: {F|contains: xyz}", "1 of them", "F~abc,xyz"},
+		{"s: {F: 4624}", "s", "F=4624"},
+	} {
+		r := mustCompile(t, ruleText(c.lines+"\ncondition: "+c.condition))
+		var all []string
+		for _, n := range r.Needs() {
+			sign := "~"
+			if n.Exact {
+				sign = "="
+			}
+			all = append(all, n.Field+sign+strings.Join(n.Literals, ","))
+		}
+		if got := strings.Join(all, " "); got != c.want {
+			t.Errorf("%s, %s:\ngot  %s\nwant %s", c.lines, c.condition, got, c.want)
+		}
+	}
+}
