@@ -31,12 +31,12 @@ var styleSource string
 const (
 	perRule     = 10 // findings shown of each rule
 	perKind     = 50 // problems shown of each kind
-	perPage     = 200
+	perPage     = 200 // inputs and hashes named
 	maxSentence = 4000
 )
 
-// page is a run as the template sees it. It is the handler as well: the worst
-// host comes first, so nothing can be written before the end.
+// page is a run as the template sees it. The worst host comes first, so nothing
+// can be written before the end.
 type page struct {
 	report.Words
 	w   io.Writer

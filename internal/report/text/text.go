@@ -5,7 +5,7 @@
 // times are UTC to the second, sizes in units of 1000.
 //
 // Nothing from evidence reaches the terminal as a control: see report.Visible.
-// Links and public addresses are defanged, except in the columns of the JSON.
+// Links and public addresses are defanged; the JSON has them as they were.
 package text
 
 import (
