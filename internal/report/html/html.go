@@ -29,8 +29,8 @@ var pageSource string
 var styleSource string
 
 const (
-	perRule     = 10 // findings shown of each rule
-	perKind     = 50 // problems shown of each kind
+	perRule     = 10  // findings shown of each rule
+	perKind     = 50  // problems shown of each kind
 	perPage     = 200 // inputs and hashes named
 	maxSentence = 4000
 )
