@@ -126,7 +126,7 @@ func Recognise(h parse.Head) bool {
 
 // line takes one line of the log.
 func (r *reader) line(at Place, s string) {
-	if m := header.FindStringSubmatch(s); m != nil && !strings.Contains(s, "Finished On") {
+	if m := header.FindStringSubmatch(s); m != nil {
 		r.begin(Scan{Place: at, Tool: m[1], Version: m[2], Build: m[3]})
 		return
 	}
@@ -144,6 +144,8 @@ func (r *reader) line(at Place, s string) {
 		r.scan(at).Finished = wall(when)
 	case strings.Contains(s, "Scan ERROR"):
 		r.scan(at).Errors++
+	case name == "Results Summary":
+		r.open = false
 	case name == "Engine":
 		r.scan(at).Engine = value
 	case name == "Signatures":
