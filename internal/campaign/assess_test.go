@@ -325,3 +325,42 @@ func BenchmarkAssessRange(b *testing.B) {
 		p.AssessRange("CVE-2022-41040", low, high)
 	}
 }
+
+// FuzzAssess asks of any two builds: what is said of the interval holds for its ends.
+func FuzzAssess(f *testing.F) {
+	f.Add("15.1.2176.4", "15.1.2176.9", 40)
+	f.Add("15.1.1415.8", "15.1.1415.8", 33)
+	f.Add("14.3.487.0", "15.2.1748.0", 0)
+	f.Add("15.1.225.16", "", 2)
+	f.Fuzz(func(t *testing.T, low, high string, cve int) {
+		p := theProduct(t)
+		from, err := postern.ParseBuild(low)
+		if err != nil && low != "" {
+			return
+		}
+		to, err := postern.ParseBuild(high)
+		if err != nil && high != "" {
+			return
+		}
+		id := p.CVEs[uint(cve)%uint(len(p.CVEs))].ID
+		all, why := p.AssessRange(id, from, to)
+		if why.IsZero() {
+			t.Errorf("AssessRange(%s, %s, %s) = %s without a reason", id, from, to, all)
+		}
+		p.FixFor(id, from)
+		p.Notes(id, to)
+		if all == postern.Undecidable || all == postern.NotAssessed || from.IsZero() || to.IsZero() {
+			return
+		}
+		for _, b := range []postern.Build{from, to} {
+			if b[3] == 0 {
+				continue // as an end it is one end of the line, alone it is all of it
+			}
+			one, _ := p.Assess(id, b)
+			missing := one == postern.NoFixForLine || one == postern.Unfixed || one == postern.UnfixedOrMitigated
+			if one != all && !(missing && (all == postern.Unfixed || all == postern.UnfixedOrMitigated)) {
+				t.Errorf("%s: %s to %s is %s, but %s is %s", id, from, to, all, b, one)
+			}
+		}
+	})
+}

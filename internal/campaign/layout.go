@@ -71,6 +71,11 @@ type LogSource struct {
 // SigmaSource is a log source in the words of public Sigma rules.
 type SigmaSource struct{ Category, Product, Service string }
 
+func (s SigmaSource) String() string {
+	parts := slices.DeleteFunc([]string{s.Product, s.Category, s.Service}, func(p string) bool { return p == "" })
+	return strings.Join(parts, "/")
+}
+
 // Has says whether there is a source of that name.
 func (l *Layout) Has(source string) bool {
 	return slices.ContainsFunc(l.Sources, func(s LogSource) bool { return s.Name == source })

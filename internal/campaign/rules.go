@@ -80,7 +80,7 @@ func (r *packReader) readRule(d *document, o *object) RuleDoc {
 	if source := o.need("logsource"); source != nil {
 		s := sigmaSource(d.object(source, "category", "product", "service", "definition"))
 		if doc.Sources = r.pack.Facts.SourcesOf(s); len(doc.Sources) == 0 {
-			d.bad(source, postern.Say("campaign.unknown-source", "source", clip(strings.Trim(s.Product+"/"+s.Category+"/"+s.Service, "/")),
+			d.bad(source, postern.Say("campaign.unknown-source", "source", clip(s.String()),
 				"known", strings.Join(r.pack.Facts.sourceNames(), ", ")))
 		}
 	}
@@ -259,6 +259,8 @@ func timespan(s string) (time.Duration, bool) {
 	}
 	n, _ := strconv.Atoi(m[1])
 	unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[m[2]]
-	d := time.Duration(n) * unit
-	return d, d <= maxTimespan
+	if n > int(maxTimespan/unit) { // before multiplying, which could overflow
+		return 0, false
+	}
+	return time.Duration(n) * unit, true
 }
