@@ -71,7 +71,9 @@ func drawItem(t *rapid.T) drawnItem {
 	case kind == "gt" || kind == "lte":
 		value = func() any { return rapid.SampledFrom([]any{1, 2.5, -3, 10}).Draw(t, "bound") }
 	case kind == "cidr":
-		value = func() any { return rapid.SampledFrom([]any{"10.0.0.0/8", "10.1.2.3/32", "fe80::/10", "::/0"}).Draw(t, "network") }
+		value = func() any {
+			return rapid.SampledFrom([]any{"10.0.0.0/8", "10.1.2.3/32", "fe80::/10", "::/0"}).Draw(t, "network")
+		}
 	case strings.HasPrefix(kind, "base64offset"):
 		value = func() any { return rapid.StringMatching(`[a-c]{2,5}`).Draw(t, "plain") }
 	case strings.HasPrefix(kind, "re"):

@@ -14,8 +14,8 @@ import (
 
 // Bounds of what a tracker remembers; what they cost is counted in [Losses].
 const (
-	// maxSightings bounds all groups of a tracker, some 30 MB.
-	maxSightings = 200_000
+	// maxSightings bounds all groups of a tracker, 30 MB with ordinary values.
+	maxSightings = 100_000
 	// maxPerGroup bounds one group, so that a flood there leaves room for others. It
 	// holds the largest threshold twice: before and after a late sighting.
 	maxPerGroup = 2 * maxThreshold
@@ -65,7 +65,7 @@ func (h *Hit) Event() *postern.Event {
 	return ev
 }
 
-// tracked is one group.
+// tracked is one group; between calls it has at least one sighting.
 type tracked struct {
 	fields []postern.Field
 	seen   []sighting     // in time order, those of one time as they came
@@ -186,13 +186,13 @@ func (t *Tracker) add(key string, fields []postern.Field, s sighting) []Hit {
 // answered once nothing more comes.
 func (t *Tracker) Flush() []Hit {
 	var hits []Hit
-	for _, key := range t.byAge() {
-		if g := t.groups[key]; !t.c.growing() {
+	for _, a := range t.byAge() {
+		if g := t.groups[a.key]; !t.c.growing() {
 			for len(g.seen) > 0 {
 				hits = append(hits, t.closeFirst(g)...)
 			}
 		}
-		delete(t.groups, key)
+		delete(t.groups, a.key)
 	}
 	t.total = 0
 	return hits
@@ -356,9 +356,9 @@ func uncount(counts map[string]int, what string) {
 func (t *Tracker) evict() []Hit {
 	var hits []Hit
 	over := t.newest.Add(-2 * t.c.Timespan)
-	for _, key := range t.byAge() {
-		g := t.groups[key]
-		if g.newest().Before(over) {
+	for _, a := range t.byAge() {
+		g := t.groups[a.key]
+		if a.newest.Before(over) {
 			for !t.c.growing() && len(g.seen) > 0 {
 				hits = append(hits, t.closeFirst(g)...)
 			}
@@ -368,26 +368,25 @@ func (t *Tracker) evict() []Hit {
 			t.losses.Dropped += int64(len(g.seen))
 		}
 		t.total -= len(g.seen)
-		delete(t.groups, key)
+		delete(t.groups, a.key)
 	}
 	return hits
 }
 
-func (g *tracked) newest() time.Time {
-	if len(g.seen) == 0 {
-		return time.Time{}
-	}
-	return g.seen[len(g.seen)-1].time
+// aged is a group with the time of its last sighting.
+type aged struct {
+	key    string
+	newest time.Time
 }
 
-// byAge gives the keys of the groups, the longest silent first.
-func (t *Tracker) byAge() []string {
-	keys := make([]string, 0, len(t.groups))
-	for key := range t.groups {
-		keys = append(keys, key)
+// byAge gives the groups, the longest silent first.
+func (t *Tracker) byAge() []aged {
+	all := make([]aged, 0, len(t.groups))
+	for key, g := range t.groups {
+		all = append(all, aged{key, g.seen[len(g.seen)-1].time})
 	}
-	slices.SortFunc(keys, func(a, b string) int {
-		return cmp.Or(t.groups[a].newest().Compare(t.groups[b].newest()), strings.Compare(a, b))
+	slices.SortFunc(all, func(a, b aged) int {
+		return cmp.Or(a.newest.Compare(b.newest), strings.Compare(a.key, b.key))
 	})
-	return keys
+	return all
 }
