@@ -30,6 +30,7 @@ func (c *compiler) compileCondition(line int, condition string) (*node, error) {
 	}
 	parsed, err := parseCondition(plain)
 	if err != nil {
+		condition = excerpt(condition)
 		return nil, malformed(line, postern.Say("sigma.condition-bad", "condition", condition),
 			"the condition %q does not parse (%v): check its brackets and operators", condition, err)
 	}

@@ -34,3 +34,12 @@ func unsupported(line int, reason postern.Text, format string, args ...any) *Err
 func beyond(line int, reason postern.Text, format string, args ...any) *Error {
 	return &Error{Line: line, Kind: postern.Limit, Reason: reason, text: fmt.Sprintf(format, args...)}
 }
+
+// excerpt cuts text of a rule for a message.
+func excerpt(s string) string {
+	const most = 120
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

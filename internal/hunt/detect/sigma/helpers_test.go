@@ -69,7 +69,17 @@ func matches(t testing.TB, r *Rule, ev *postern.Event) bool {
 // fulfilled is the promise of Needs, as a gate over bytes would check it: case
 // is folded in ASCII only.
 func (n Need) fulfilled(ev *postern.Event) bool {
-	values := ev.Values(n.Field)
+	var values []string
+	for _, list := range [][]postern.Field{ev.Derived, ev.Fields} {
+		for _, f := range list {
+			if strings.EqualFold(strings.ReplaceAll(f.Name, " ", ""), strings.ReplaceAll(n.Field, " ", "")) {
+				values = append(values, f.Value)
+			}
+		}
+		if values != nil {
+			break
+		}
+	}
 	if n.Field == "" {
 		values = []string{ev.Raw}
 		for _, list := range [][]postern.Field{ev.Fields, ev.Derived} {

@@ -28,7 +28,8 @@ func TestValues(t *testing.T) {
 		{`F: 'a\*c'`, values{"abc"}, false},
 		{`F: 'C:\Windows\*.exe'`, values{`c:\windows*.exe`}, true},
 		{`F: 'C:\Windows\\*.exe'`, values{`c:\windows\cmd.exe`}, true},
-		{`f: abc`, values{"abc"}, true}, // field names without case
+		{`f: abc`, values{"abc"}, true},      // field names without case
+		{`OtherName: x0`, values{"x"}, true}, // and without blanks
 
 		// Lists and several values of a field.
 		{`F: [a, b]`, values{"b"}, true},
@@ -197,7 +198,7 @@ func TestValues(t *testing.T) {
 		{"F|exists: true\nG|exists: false", values{"abc"}, true},
 	} {
 		r := mustCompile(t, one(c.lines))
-		ev := event("Other", "x0")
+		ev := event("other name", "x0")
 		for _, v := range c.f {
 			ev.Fields = append(ev.Fields, postern.Field{Name: "F", Value: v})
 		}

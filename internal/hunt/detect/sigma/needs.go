@@ -11,7 +11,7 @@ import (
 // field when case is left aside. Without a field it stands anywhere in the event:
 // in a value of any field or in the raw line.
 type Need struct {
-	Field    string // as the rule spells it
+	Field    string // as the rule spells it; compare without case and blanks
 	Literals []string
 	Exact    bool // a value is the literal, not only contains it
 }

@@ -44,6 +44,7 @@ func compileRegexp(line int, expr, flags string) (*regexpTest, int, error) {
 // refuseRegexp tells what of PCRE the linear-time engine does not have from what
 // is simply wrong.
 func refuseRegexp(line int, expr string, err error) error {
+	expr = excerpt(expr)
 	var parse *syntax.Error
 	if errors.As(err, &parse) {
 		around := []string{"(?=", "(?!", "(?<=", "(?<!"}

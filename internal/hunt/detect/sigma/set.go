@@ -17,6 +17,7 @@ import (
 // all. Aliases of the nearest source that has any count.
 type Set struct {
 	groups  map[string]*group // by the sources at which rules are placed, and "*"
+	aliases map[string]map[string]string
 	unknown []*Rule
 	views   sync.Pool
 }
@@ -39,7 +40,7 @@ type group struct {
 // source, and indexes it there. Aliases say for an event source which event field
 // a rule's field is called there; other fields have their own names.
 func NewSet(rules []*Rule, sourceOf func(LogSource) []string, aliases map[string]map[string]string) *Set {
-	s := &Set{groups: make(map[string]*group)}
+	s := &Set{groups: make(map[string]*group), aliases: aliases}
 	placed := make(map[string][]int) // source → rules
 	for i, r := range rules {
 		sources := slices.Compact(slices.Sorted(slices.Values(sourceOf(r.LogSource))))
@@ -86,16 +87,16 @@ func outward(source string) []string {
 }
 
 func aliasesOf(source string, aliases map[string]map[string]string) map[string]string {
-	folded := make(map[string]string)
+	compared := make(map[string]string)
 	for _, at := range outward(source) {
 		if len(aliases[at]) > 0 {
 			for field, event := range aliases[at] {
-				folded[fold(field)] = event
+				compared[string(appendName(nil, field))] = event
 			}
 			break
 		}
 	}
-	return folded
+	return compared
 }
 
 func newGroup(rules []*Rule, aliases map[string]string) *group {
@@ -105,7 +106,7 @@ func newGroup(rules []*Rule, aliases map[string]string) *group {
 	for i, r := range rules {
 		bind := make([]int32, len(r.own.names))
 		for f, name := range r.own.names {
-			if event, ok := aliases[fold(name)]; ok {
+			if event, ok := aliases[string(appendName(nil, name))]; ok {
 				name = event
 			}
 			bind[f] = g.table.add(name)
@@ -189,6 +190,14 @@ func (s *Set) group(source string) *group {
 // Rules gives the rules that see the events of a source, in the order in which
 // they were given.
 func (s *Set) Rules(source string) []*Rule { return s.group(source).rules }
+
+// Field gives the name that a rule's field has in the events of a source.
+func (s *Set) Field(source, field string) string {
+	if event, ok := aliasesOf(source, s.aliases)[string(appendName(nil, field))]; ok {
+		return event
+	}
+	return field
+}
 
 // Unplaced gives the rules whose log source no event source answers: they were
 // loaded, but nothing is ever looked at by them.

@@ -89,6 +89,14 @@ func TestAliases(t *testing.T) {
 			t.Errorf("%s %v: got %q, want %q", c.source, c.ev.Fields, got, c.want)
 		}
 	}
+	for _, c := range []struct{ source, field, want string }{
+		{"iis", "C-Uri", "cs-uri-stem"}, {"iis", "plain", "plain"}, {"windows/security/4688", "IMAGE", "NewProcessName"},
+		{"windows/sysmon", "Image", "Image"}, {"", "Image", "Image"},
+	} {
+		if got := set.Field(c.source, c.field); got != c.want {
+			t.Errorf("Field(%q, %q): got %q, want %q", c.source, c.field, got, c.want)
+		}
+	}
 }
 
 func TestEvalAppendsInOrder(t *testing.T) {

@@ -1,11 +1,14 @@
 package sigma
 
 import (
+	"bytes"
+
 	"postern"
 )
 
 // table gives field names numbers, so that an event's names are looked up once
-// and not once a rule. Keys are folded.
+// and not once a rule. Names compare without case and, as the specification has
+// rules write "Threat Name" as ThreatName, without blanks.
 type table struct {
 	slots map[string]int32
 	names []string // by slot, as first spelt
@@ -14,7 +17,7 @@ type table struct {
 func newTable() *table { return &table{slots: make(map[string]int32)} }
 
 func (t *table) add(name string) int32 {
-	key := fold(name)
+	key := string(appendName(nil, name))
 	slot, ok := t.slots[key]
 	if !ok {
 		slot = int32(len(t.names))
@@ -22,6 +25,22 @@ func (t *table) add(name string) int32 {
 		t.names = append(t.names, name)
 	}
 	return slot
+}
+
+// appendName appends the form in which field names are compared.
+func appendName(dst []byte, name string) []byte {
+	from := len(dst)
+	dst = appendFold(dst, name)
+	if bytes.IndexByte(dst[from:], ' ') < 0 {
+		return dst
+	}
+	kept := dst[:from]
+	for _, c := range dst[from:] {
+		if c != ' ' {
+			kept = append(kept, c)
+		}
+	}
+	return kept
 }
 
 // view is an event laid out for evaluation: its values by slot, folded when
@@ -77,7 +96,7 @@ func (v *view) list(fields []postern.Field) {
 // columns only where no derived value is linked.
 func (v *view) chain(from, to, derived int32) {
 	for i := to - 1; i >= from; i-- {
-		v.buf = appendFold(v.buf[:0], v.values[i].name)
+		v.buf = appendName(v.buf[:0], v.values[i].name)
 		slot, ok := v.table.slots[string(v.buf)]
 		if !ok {
 			continue
