@@ -48,10 +48,11 @@ const (
 var (
 	defaultFrom = time.Date(2021, 2, 20, 0, 0, 0, 0, time.UTC)
 	defaultTo   = time.Date(2021, 3, 20, 0, 0, 0, 0, time.UTC)
-	// defaultWindow is the time that must be covered for "not seen" to mean something.
+	// defaultWindow is the time that must be covered for "not seen" to mean
+	// something, as the pack proxylogon says it.
 	defaultWindow = Span{
 		From: time.Date(2021, 2, 26, 0, 0, 0, 0, time.UTC),
-		To:   time.Date(2021, 3, 12, 0, 0, 0, 0, time.UTC),
+		To:   time.Date(2021, 3, 15, 0, 0, 0, 0, time.UTC),
 	}
 )
 
@@ -79,8 +80,8 @@ type Options struct {
 	// From and To are the time that logs can be of. If both are zero, it is the
 	// four weeks from 2021-02-20, or fewer days around 2021-03-03 for a small Size.
 	From, To time.Time
-	// Window decides which hosts are expected to be conclusive. Zero is 2021-02-26
-	// to 2021-03-12, or the range itself where that is shorter.
+	// Window decides which hosts are expected to be conclusive. Zero is the one of
+	// the pack proxylogon, 2021-02-26 to 2021-03-15; a shorter range cannot cover it.
 	Window    Span
 	Variation Variation
 	// Progress is called now and then, never by two goroutines at once. May be nil.
@@ -183,12 +184,6 @@ func (o Options) settled() (Options, error) {
 	}
 	if o.Window == (Span{}) {
 		o.Window = defaultWindow
-		if o.From.After(o.Window.From) {
-			o.Window.From = o.From
-		}
-		if o.To.Before(o.Window.To) {
-			o.Window.To = o.To
-		}
 	}
 	return o, nil
 }

@@ -41,7 +41,7 @@ func TestStories(t *testing.T) {
 				dir := t.TempDir()
 				o := Options{
 					Seed: uint64(100*int(variation) + i), Out: dir, Stories: []string{s.Name}, Variation: variation, Size: 1 << 20,
-					From: shortFrom, To: shortTo,
+					From: shortFrom, To: shortTo, Window: Span{shortFrom, shortTo},
 				}
 				truth, err := Evidence(context.Background(), o)
 				if err != nil {
@@ -89,6 +89,7 @@ type logText struct {
 	text   string
 	lines  []string
 	wide   bool
+	bom    int64 // bytes
 }
 
 func (tr *tree) log(path string) *logText {
@@ -109,6 +110,7 @@ func (tr *tree) log(path string) *logText {
 		l.text, l.wide = string(utf16.Decode(units)), true
 	default:
 		l.text = strings.TrimPrefix(string(b), "\ufeff")
+		l.bom = int64(len(b) - len(l.text))
 	}
 	l.lines = strings.Split(l.text, "\r\n")
 	tr.files[path] = l
@@ -184,8 +186,8 @@ func (tr *tree) row(p Place) string {
 		return ""
 	}
 	line := l.lines[p.Line-1]
-	if !strings.HasPrefix(l.text[p.Offset:], line) {
-		tr.t.Errorf("%s line %d: at offset %d stands %.60q, want %.60q", p.Path, p.Line, p.Offset, l.text[p.Offset:], line)
+	if at := p.Offset - l.bom; !strings.HasPrefix(l.text[at:], line) {
+		tr.t.Errorf("%s line %d: at offset %d stands %.60q, want %.60q", p.Path, p.Line, p.Offset, l.text[at:], line)
 	}
 	first := []byte(line[:min(8, len(line))])
 	if l.wide {

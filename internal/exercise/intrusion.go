@@ -8,24 +8,31 @@ import (
 	"postern"
 )
 
-// Names of rules of the pack that the rows are about. They are hints: the pack
-// may call its rules otherwise.
+// Names of rules of the pack proxylogon that the rows are about. They are hints:
+// the pack decides.
 const (
-	ruleProbe   = "proxylogon/ssrf-probe"
+	ruleScan    = "proxylogon/ssrf-scan"
+	ruleAsk     = "proxylogon/ssrf-autodiscover"
 	ruleMapi    = "proxylogon/ssrf-mapi"
-	ruleLogon   = "proxylogon/ssrf-proxylogon"
-	ruleMail    = "proxylogon/ssrf-mailbox"
-	ruleGet     = "proxylogon/ddi-getobject"
-	ruleSet     = "proxylogon/ddi-setobject"
+	ruleSession = "proxylogon/ssrf-session"
+	ruleMail    = "proxylogon/ssrf-mail"
+	ruleGet     = "proxylogon/ddi-get"
+	ruleSet     = "proxylogon/ddi-set"
 	ruleReset   = "proxylogon/ddi-reset"
-	ruleCommand = "proxylogon/ecp-set-virtualdirectory"
-	ruleOab     = "proxylogon/oab-temporary-file"
-	ruleCarrier = "proxylogon/iis-static-post"
-	ruleBackEnd = "proxylogon/iis-back-end"
+	ruleCommand = "proxylogon/ecp-set-url"
+	ruleOab     = "proxylogon/oab-write"
+	ruleEws     = "proxylogon/ews-as-server"
+	rulePage    = "proxylogon/scan-page"
+	ruleCarrier = "proxylogon/carrier-post"
 	ruleShell   = "proxylogon/shell-request"
-	ruleEws     = "proxylogon/ews-machine-account"
-	ruleHidden  = "proxylogon/hidden-virtual-directory"
+	ruleHidden  = "config/known-folder"
 )
+
+// backRules are those about the rows of the back end's web server, by kind.
+var backRules = map[string]string{
+	"ssrf-proxylogon": "proxylogon/backend-session", "ddi-getobject": "proxylogon/backend-get",
+	"ddi-setobject": "proxylogon/backend-set", "ddi-reset": "proxylogon/backend-reset",
+}
 
 // intruder is somebody who asks the back end through the front end.
 type intruder struct {
@@ -140,14 +147,15 @@ func (in *intruder) send(at int64, s step) {
 		}
 	}
 	r.anchor = t.String()
-	carrier := postern.Probed
 	m := marks{
 		proxy: &mark{kind: s.kind, level: s.level, rule: s.rule, vary: how},
-		front: &mark{kind: "iis-front-" + s.kind, level: carrier, rule: ruleCarrier, vary: stemHow},
-		back:  &mark{kind: "iis-back-" + s.kind, level: s.back, rule: ruleBackEnd},
+		// The web server's log does not say what the back end was asked: that the
+		// request was answered is all that it shows.
+		front: &mark{kind: "iis-front-" + s.kind, level: min(s.level, postern.Exploited), rule: ruleCarrier, vary: stemHow},
+		back:  &mark{kind: "iis-back-" + s.kind, level: s.back},
 	}
-	if s.back == postern.NotSeen {
-		m.back.rule = ""
+	if s.back > postern.NotSeen {
+		m.back.rule = backRules[s.kind]
 	}
 	h.later(at, func() { h.serve(&r, m) })
 }
@@ -155,7 +163,7 @@ func (in *intruder) send(at int64, s step) {
 // ask plans the request that every chain begins with: is there such a mailbox?
 func (in *intruder) ask(at int64, status int) {
 	in.send(at, step{
-		kind: "ssrf-autodiscover", rule: ruleProbe, level: postern.Probed, path: "/autodiscover/autodiscover.xml",
+		kind: "ssrf-autodiscover", rule: ruleAsk, level: postern.Probed, path: "/autodiscover/autodiscover.xml",
 		status: status, in: 340, out: 3812, agent: &agentServices,
 	})
 }
@@ -171,11 +179,11 @@ func (in *intruder) learn(at int64, status int) {
 
 // logOn plans the request for a session of an administrator; 241 is success.
 func (in *intruder) logOn(at int64, status int) {
-	level := postern.Probed
+	level, back := postern.Probed, postern.NotSeen
 	if status == 241 {
-		level = postern.Exploited
+		level, back = postern.Exploited, postern.Exploited
 	}
-	in.send(at, step{kind: "ssrf-proxylogon", rule: ruleLogon, level: level, back: level, path: "/ecp/proxyLogon.ecp", status: status, in: 228, out: 0})
+	in.send(at, step{kind: "ssrf-proxylogon", rule: ruleSession, level: level, back: back, path: "/ecp/proxyLogon.ecp", status: status, in: 228, out: 0})
 }
 
 // service plans a request to the service that administers virtual directories.

@@ -48,8 +48,8 @@ type stream struct {
 	columns layout // of the open file
 	buf     []byte
 	line    int64 // lines written
-	text    int64 // bytes of text written, without byte order mark
 	stored  int64 // bytes of the file
+	text    int64 // the same of its text as UTF-8, without the byte order mark of UTF-16
 	last    int   // where the last row begins in buf
 	lastAt  int64
 	planted bool // the last row is a planted one
@@ -162,6 +162,9 @@ func (s *stream) open(at, slot int64, number int) {
 		s.buf = append(s.buf, 0xEF, 0xBB, 0xBF)
 	}
 	s.stored = int64(len(s.buf))
+	if !s.wide {
+		s.text = s.stored
+	}
 	s.header(at)
 }
 
@@ -231,7 +234,7 @@ func (s *stream) close() {
 // cut ends the open file in the middle of its last row, as a copy taken while it
 // was being written does. A planted row is never cut.
 func (s *stream) cut() {
-	if s.file == nil || s.planted || len(s.buf) == 0 {
+	if s.file == nil || s.planted || len(s.buf) == 0 || s.slot != (s.h.to-1)/s.period {
 		return
 	}
 	s.buf = s.buf[:s.last+(len(s.buf)-s.last)/2]

@@ -60,7 +60,7 @@ func (h *host) stock() {
 		start := strings.LastIndexByte(config[:at], '\n') + 1
 		h.truth.Planted = append(h.truth.Planted, Row{
 			Place: Place{Path: path.Join(h.folder, configFile), Line: int64(strings.Count(config[:start], "\n") + 1), Offset: int64(start), Stored: int64(start)},
-			Time:  instant(h.hiddenAt), Kind: "hidden-virtual-directory", Level: postern.PostExploitation, Rule: ruleHidden,
+			Time:  instant(h.hiddenAt), Kind: "hidden-virtual-directory", Level: postern.Implanted, Rule: ruleHidden,
 		})
 	}
 
@@ -137,7 +137,7 @@ func (h *host) applicationHost(hidden string) string {
 	line(`<configuration>`)
 	line(`    <system.applicationHost>`)
 	line(`        <applicationPools>`)
-	for _, pool := range []string{"Autodiscover", "ECP", "MapiFrontEnd", "MapiMailbox", "OAB", "OWA", "OWACalendar", "PowerShell", "PowerShellFrontEnd", "RestFrontEnd", "RpcProxy", "RpcProxyFrontEnd", "Services", "Sync"} {
+	for _, pool := range []string{"Autodiscover", "ECP", "MapiAddressBook", "MapiFrontEnd", "MapiMailbox", "OAB", "OWA", "OWACalendar", "PowerShell", "PowerShellFrontEnd", "PushNotifications", "Rest", "RestFrontEnd", "RpcProxy", "RpcProxyFrontEnd", "Services", "Sync"} {
 		line(`            <add name="MSExchange%sAppPool" autoStart="true" managedRuntimeVersion="v4.0" startMode="OnDemand">`, pool)
 		line(`                <processModel identityType="LocalSystem" loadUserProfile="true" idleTimeout="00:00:00" />`)
 		line(`            </add>`)
@@ -180,19 +180,20 @@ func (h *host) applicationHost(hidden string) string {
 	line(`            </site>`)
 	line(`            <site name="Exchange Back End" id="2" serverAutoStart="true">`)
 	line(`                <application path="/">`)
-	line(`                    <virtualDirectory path="/" physicalPath="%s" />`, access)
-	for _, v := range []string{"mapi", "Exchange", "Exchweb", "Public"} {
-		line(`                    <virtualDirectory path="/%s" physicalPath="%s" />`, v, access)
+	for _, v := range [][2]string{{"/", ""}, {"/mapi", `\mapi`}, {"/Exchange", `\owa`}, {"/Exchweb", `\owa`}, {"/Public", `\owa`}} {
+		line(`                    <virtualDirectory path="%s" physicalPath="%s" />`, v[0], access+v[1])
 	}
-	line(`                    <virtualDirectory path="/Rpc" physicalPath="%%windir%%\System32\RpcProxy" />`)
-	line(`                    <virtualDirectory path="/RpcWithCert" physicalPath="%%windir%%\System32\RpcProxy" />`)
 	line(`                </application>`)
 	for _, a := range [][3]string{
-		{"/owa", "OWA", "Owa"}, {"/ecp", "ECP", "ecp"}, {"/EWS", "Services", `exchweb\EWS`}, {"/Autodiscover", "Autodiscover", "Autodiscover"},
-		{"/Microsoft-Server-ActiveSync", "Sync", "Sync"}, {"/OAB", "OAB", "OAB"}, {"/PowerShell", "PowerShell", "PowerShell"}, {"/mapi/emsmdb", "MapiMailbox", `mapi\emsmdb`},
-		{"/PushNotifications", "Sync", "PushNotifications"},
+		{"/PowerShell", "PowerShell", "PowerShell-Proxy"}, {"/mapi/emsmdb", "MapiMailbox", `mapi\emsmdb`}, {"/mapi/nspi", "MapiAddressBook", `mapi\nspi`},
+		{"/PushNotifications", "PushNotifications", "PushNotifications"}, {"/API", "Rest", "rest"}, {"/owa", "OWA", "owa"}, {"/owa/Calendar", "OWACalendar", "owa"},
+		{"/OAB", "OAB", "OAB"}, {"/ecp", "ECP", "ecp"}, {"/Autodiscover", "Autodiscover", "Autodiscover"}, {"/Microsoft-Server-ActiveSync", "Sync", "sync"},
+		{"/EWS", "Services", `exchweb\EWS`}, {"/EWS/bin", "Services", `exchweb\EWS\bin`},
 	} {
 		app(a[0], a[1], access+`\`+a[2], "")
+	}
+	for _, a := range []string{"/Rpc", "/RpcWithCert"} {
+		app(a, "RpcProxy", `%windir%\System32\RpcProxy`, "")
 	}
 	line(`                <bindings>`)
 	line(`                    <binding protocol="http" bindingInformation="*:81:" />`)
@@ -210,15 +211,17 @@ func (h *host) applicationHost(hidden string) string {
 		"StaticCompressionModule=compstat", "DefaultDocumentModule=defdoc", "DirectoryListingModule=dirlist", "ProtocolSupportModule=protsup", "HttpRedirectionModule=redirect",
 		"StaticFileModule=static", "AnonymousAuthenticationModule=authanon", "CertificateMappingAuthenticationModule=authcert", "BasicAuthenticationModule=authbas",
 		"WindowsAuthenticationModule=authsspi", "DigestAuthenticationModule=authmd5", "RequestFilteringModule=modrqflt", "IsapiModule=isapi", "IsapiFilterModule=filter",
-		"CustomErrorModule=custerr", "HttpLoggingModule=loghttp", "RequestMonitorModule=iisreqs", "TracingModule=iisfreb", "FailedRequestsTracingModule=iisfreb"}
+		"CustomErrorModule=custerr", "HttpLoggingModule=loghttp", "RequestMonitorModule=iisreqs", "TracingModule=iisetw", "FailedRequestsTracingModule=iisfreb"}
 	for _, m := range modules {
 		name, file, _ := strings.Cut(m, "=")
 		line(`            <add name="%s" image="%%windir%%\System32\inetsrv\%s.dll" />`, name, file)
 	}
-	line(`            <add name="WSMan" image="%%windir%%\system32\wsmsvc.dll" />`)
-	line(`            <add name="kerbauth" image="%s\Bin\kerbauth.dll" preCondition="bitness64" />`, h.install)
-	line(`            <add name="exppw" image="%s\bin\exppw.dll" preCondition="bitness64" />`, front)
-	line(`            <add name="PasswordExpiryModule" image="%s\owa\auth\exppw.dll" preCondition="bitness64" />`, access)
+	line(`            <add name="PasswordExpiryModule" image="%%SystemRoot%%\system32\rpcproxy\rpcproxy.dll" preCondition="bitness64" />`)
+	line(`            <add name="ManagedEngineV4.0_64bit" image="%%windir%%\Microsoft.NET\Framework64\v4.0.30319\webengine4.dll" preCondition="integratedMode,runtimeVersionv4.0,bitness64" />`)
+	line(`            <add name="kerbauth" image="%s\Bin\kerbauth.dll" />`, h.install)
+	line(`            <add name="WSMan" image="C:\Windows\system32\wsmsvc.dll" />`)
+	line(`            <add name="exppw" image="%s\Owa\auth\exppw.dll" />`, access)
+	line(`            <add name="cafe_exppw" image="%s\bin\exppw.dll" />`, front)
 	if h.mitigated != 0 {
 		line(`            <add name="RewriteModule" image="%%SystemRoot%%\system32\inetsrv\rewrite.dll" />`)
 	}

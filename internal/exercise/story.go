@@ -136,8 +136,8 @@ func (h *host) probe(at int64) {
 	}
 	r.anchor = t.String()
 	m := marks{
-		proxy: &mark{kind: "ssrf-probe", level: postern.Probed, rule: ruleProbe, vary: how},
-		front: &mark{kind: "iis-front-ssrf-probe", level: postern.Probed, rule: ruleProbe},
+		proxy: &mark{kind: "ssrf-probe", level: postern.Probed, rule: ruleScan, vary: how},
+		front: &mark{kind: "iis-front-ssrf-probe", level: postern.Probed, rule: rulePage},
 		back:  &mark{kind: "iis-back-ssrf-probe"},
 	}
 	h.later(at, func() { h.serve(&r, m) })
@@ -186,13 +186,16 @@ func tellPatchedInTime(h *host) {
 	h.probes(0.5, 0.9)
 }
 
+// refusedRules are what the three requests of refused would have been.
+var refusedRules = [...]string{ruleAsk, ruleMapi, ruleSession}
+
 // refused plans the requests of a chain against a server that has the update.
 func (h *host) refused(at int64) {
 	in := h.newIntruder()
 	const reason = "HttpException=The request could not be routed.;"
 	for i, p := range []string{"/autodiscover/autodiscover.xml", "/mapi/emsmdb/", "/ecp/proxyLogon.ecp"} {
 		in.send(at+int64(i)*1700, step{
-			kind: "ssrf-refused", rule: ruleProbe, level: postern.Probed, path: p, status: []int{500, 400, 404}[h.plan.n(3)], took: 3, in: 120,
+			kind: "ssrf-refused", rule: refusedRules[i], level: postern.Probed, path: p, status: []int{500, 400, 404}[h.plan.n(3)], took: 3, in: 120,
 			unidentified: true, trouble: reason,
 		})
 	}
@@ -372,7 +375,7 @@ func tellPostExploitation(h *host) {
 
 	folder := c.one("COM", "WHO", "ZING", "ZOO", "XYZ")
 	h.hiddenFolder, h.hiddenAt = `C:\ProgramData\`+folder, at+10*minute
-	h.plant("C/ProgramData/"+folder+"/"+c.from(alnum, 8)+".aspx", inertPage(), h.hiddenAt, "hidden-page", postern.PostExploitation)
+	h.plant("C/ProgramData/"+folder+"/"+c.from(alnum, 8)+".aspx", inertPage(), h.hiddenAt, "hidden-page", postern.Implanted)
 }
 
 // tellRotatedAway is an intrusion of which nothing is left: its web shell was

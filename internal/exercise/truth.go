@@ -70,8 +70,8 @@ type Actor struct {
 type Place struct {
 	Path   string `json:"path"`
 	Line   int64  `json:"line"`   // from 1, as the file has them, header lines included
-	Offset int64  `json:"offset"` // of the line's first byte in the text as UTF-8 without byte order mark
-	Stored int64  `json:"stored"` // of the line's first byte in the file as it is
+	Offset int64  `json:"offset"` // of the line's first byte in the file; of UTF-16, in its text as UTF-8
+	Stored int64  `json:"stored"` // of the line's first byte in the file, UTF-16 too
 }
 
 // Row is a planted row.
