@@ -13,13 +13,13 @@
 package msert
 
 import (
+	"bytes"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"postern"
-	"postern/internal/hunt/parse"
 )
 
 // Bounds of the reader.
@@ -114,14 +114,11 @@ var (
 	returned = regexp.MustCompile(`(?i)^return code: *(-?[0-9]{1,10})`)
 )
 
-// Recognise says by its first lines whether a file is such a log.
-func Recognise(h parse.Head) bool {
-	for _, row := range h.Rows {
-		if header.MatchString(strings.TrimSpace(row)) {
-			return true
-		}
-	}
-	return false
+// Recognise says by its first bytes, some hundred are enough, whether a file is
+// such a log: the name of the tool stands at its beginning.
+func Recognise(head []byte) bool {
+	l, _ := Read(bytes.NewReader(head[:min(len(head), 4<<10)]), "")
+	return len(l.Scans) > 0 && l.Scans[0].Tool != ""
 }
 
 // line takes one line of the log.

@@ -14,8 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"postern/internal/hunt/parse"
 )
 
 func fixture(t testing.TB) string {
@@ -208,9 +206,13 @@ func TestRecognise(t *testing.T) {
 		"  Microsoft Windows Malicious Software Removal Tool v5.87, (build 5.87.17900.2)": true,
 		"Microsoft Safety Scanner Finished On Thu Feb 22 13:35:58 2024":                   false,
 		"Notes on the Microsoft Safety Scanner v1.0":                                      false,
+		"": false,
 	} {
-		if got := Recognise(parse.Head{Rows: []string{"----", row}}); got != want {
-			t.Errorf("%q: %v, want %v", row, got, want)
+		text := "--------\r\n" + row + "\r\nStarted On Sat Mar  6 09:30:01 2021\r\n"
+		for _, head := range [][]byte{[]byte(text), wide(text, binary.LittleEndian, true), wide(text, binary.LittleEndian, false)} {
+			if got := Recognise(head); got != want {
+				t.Errorf("%q: %v, want %v", row, got, want)
+			}
 		}
 	}
 }
