@@ -108,6 +108,7 @@ type Curve struct {
 type Report struct {
 	CVE    string
 	By     string
+	Since  time.Time // day of the first fix; zero if unknown
 	Scopes []string
 	Curve
 	Groups []Curve
@@ -172,7 +173,7 @@ func (a *Adoption) Estimate() (*Report, error) {
 			}
 		}
 	})
-	r := &Report{CVE: a.o.CVE, By: a.o.By, Scopes: a.st.scopes}
+	r := &Report{CVE: a.o.CVE, By: a.o.By, Since: a.o.Since, Scopes: a.st.scopes}
 	if all.counts.Followed == 0 {
 		return nil, ErrNothing
 	}

@@ -74,6 +74,9 @@ func newBander(p *population) *bander {
 			count(1, n)
 		}
 	}
+	if named == 1 && size[0] == 0 {
+		b.operators = 1
+	}
 	slices.Sort(order)
 	for i, c := range order {
 		b.multi[c] = int32(i)
