@@ -147,14 +147,14 @@ func (a *Adoption) Estimate() (*Report, error) {
 	g := newGrid(a.st.what, a.o.Instant)
 	groups := map[uint32]*population{}
 	clock := a.clocks()
-	all := &population{grid: &g, o: &a.o, clock: clock}
+	all := &population{grid: &g, o: &a.o, clock: clock, operators: a.st.clusters.words}
 	end := g.times[0] + uint32(a.o.FirstScan/time.Second)
 	a.st.each(func(h *host, list []sighted) {
 		targets := []*population{all}
 		if a.o.By != "" {
 			p := groups[h.group]
 			if p == nil {
-				p = &population{grid: &g, o: &a.o, clock: clock, name: a.st.groups.words[h.group]}
+				p = &population{grid: &g, o: &a.o, clock: clock, operators: a.st.clusters.words, name: a.st.groups.words[h.group]}
 				groups[h.group] = p
 			}
 			targets = append(targets, p)
@@ -218,12 +218,13 @@ func (a *Adoption) clocks() []starting {
 
 // population is the lives of one curve.
 type population struct {
-	name   string
-	grid   *grid
-	o      *Options
-	clock  []starting // by line
-	lives  []life
-	counts Counts
+	name      string
+	grid      *grid
+	o         *Options
+	clock     []starting // by line
+	operators []string   // names of clusters
+	lives     []life
+	counts    Counts
 }
 
 // add takes one life in, or counts why not.
@@ -343,8 +344,8 @@ func (p *population) estimate() Curve {
 	fix, days := p.sinceFix()
 	if len(days) > 0 && slices.ContainsFunc(p.lives, func(m life) bool { return fix.has(&m) && m.decided() }) {
 		c.SinceFix = p.curve(fix, b)
-		for i, d := range days {
-			c.SinceFix[i].Days = d
+		for i := range c.SinceFix {
+			c.SinceFix[i].Days = days[i]
 		}
 	}
 	c.Median = median(c.SinceFix)
@@ -382,6 +383,10 @@ func (p *population) curve(s scale, b *bander) []Point {
 		}
 	}
 	p.atRisk(s, points)
+	// At the end nobody may be left under watch; a share that nobody bears is not said.
+	for len(points) > 1 && points[len(points)-1].N == 0 {
+		points = points[:len(points)-1]
+	}
 	return points
 }
 
@@ -486,6 +491,9 @@ func (a *Adoption) notes(r *Report, groupsLeft int) []postern.Text {
 	say(c.NoFix, postern.Say("picture.note.no-fix", "count", c.NoFix))
 	say(c.NoClock, postern.Say("picture.note.no-clock", "count", c.NoClock))
 	say(c.LateFixed, postern.Say("picture.note.late-fixed", "count", c.LateFixed))
+	if c.LateFixed > c.Followed/5 {
+		notes = append(notes, postern.Say("picture.note.first-scan"))
+	}
 	say(c.Downgraded, postern.Say("picture.note.downgraded", "count", c.Downgraded))
 	say(c.Unstable, postern.Say("picture.note.unstable", "count", c.Unstable))
 	say(groupsLeft, postern.Say("picture.note.groups-left", "count", groupsLeft))

@@ -55,7 +55,7 @@ func newBander(p *population) *bander {
 		named--
 	}
 	order := make([]uint32, 0, len(size))
-	squares, pulled, most := 0.0, 0.0, 1
+	squares, pulled, most := 0.0, 0.0, 1 // sums in a fixed order, so that every run agrees
 	count := func(operators, hosts int) { // each with so many hosts
 		b.operators += operators
 		h := float64(hosts)
@@ -65,21 +65,23 @@ func newBander(p *population) *bander {
 		pulled += float64(operators) * h * h / (rest * rest)
 		most = max(most, hosts)
 	}
+	singles := 0
 	for c, n := range size {
-		switch {
-		case c == 0 || n == 1 || named == 1 && size[0] == 0:
-			count(n, 1)
-		default:
+		if c == 0 || n == 1 || named == 1 && size[0] == 0 {
+			singles += n
+		} else {
 			order = append(order, c)
-			count(1, n)
 		}
+	}
+	count(singles, 1)
+	// By name: numbers depend on who was read first, and the draws must not.
+	slices.SortFunc(order, func(x, y uint32) int { return cmp.Compare(p.operators[x], p.operators[y]) })
+	for i, c := range order {
+		b.multi[c] = int32(i)
+		count(1, size[c])
 	}
 	if named == 1 && size[0] == 0 {
 		b.operators = 1
-	}
-	slices.Sort(order)
-	for i, c := range order {
-		b.multi[c] = int32(i)
 	}
 	if total > 0 {
 		b.largest = float64(most) / float64(total)

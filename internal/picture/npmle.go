@@ -32,15 +32,13 @@ const (
 func (s *sample) fit(from []float64, tol float64) (share, jumps []float64) {
 	k := s.instants
 	p := make([]float64, k+1)
-	if from != nil {
-		copy(p, from)
-		// A jump of nothing can never grow again: leave a little everywhere.
-		for j := range p {
-			p[j] += 1e-6 / float64(k+1)
-		}
-	} else {
-		for j := range p {
+	for j, may := range s.support() {
+		switch {
+		case !may:
+		case from == nil:
 			p[j] = 1
+		default: // a jump of nothing could never grow again: leave a little
+			p[j] = from[j] + 1e-6/float64(k+1)
 		}
 	}
 	normalise(p)
@@ -72,7 +70,7 @@ func (s *sample) fit(from []float64, tol float64) (share, jumps []float64) {
 		for j := range p {
 			r, v := one[j]-p[j], two[j]-2*one[j]+p[j]
 			// Never to zero: a leap may overshoot a jump that is small but real.
-			jump[j] = math.Max(p[j]-2*alpha*r+alpha*alpha*v, two[j]*1e-3)
+			jump[j] = max(p[j]-2*alpha*r+alpha*alpha*v, two[j]*1e-3)
 		}
 		normalise(jump)
 		if e.step(jump, p) < like {
@@ -86,6 +84,33 @@ func (s *sample) fit(from []float64, tol float64) (share, jumps []float64) {
 		share[j] = math.Min(sum, 1)
 	}
 	return share, p
+}
+
+// support says where the likelihood can want a jump: between the last instant at
+// which somebody was open and the first by which somebody was fixed, or had to be in
+// order not to join late (Frydman, 1994). Where within such a gap the data do not say;
+// the jump is put at its end, so that nothing counts as fixed before it must.
+func (s *sample) support() []bool {
+	k := s.instants
+	after, by := make([]bool, k+1), make([]bool, k+1)
+	after[0], by[k] = true, true // shifted by one: after[0] is the beginning
+	for _, c := range s.classes {
+		after[c.after+1] = true
+		by[c.by] = true
+		if c.entered >= 0 {
+			by[c.entered] = true
+		}
+	}
+	may := make([]bool, k+1)
+	open := false // an instant at which somebody was open lies behind, and no end since
+	for j := range may {
+		open = open || after[j]
+		if by[j] {
+			may[j] = open
+			open = false
+		}
+	}
+	return may
 }
 
 func normalise(p []float64) {
