@@ -314,6 +314,9 @@ func (e *Evidence) openArchive(f *File) (*archive, error) {
 	a := &archive{index: newIndex(e, f.Path, account), path: f.mount, nesting: f.nesting + 1, outer: r}
 	a.format = a.read(k, f, rest, ra)
 	account.opened(f.Path, a.taken)
+	if _, single := a.format.(stream); !single && f.account == nil {
+		e.spending.keep(f.Path, account)
+	}
 	a.finish()
 	if a.format == nil {
 		return nil, a.close()

@@ -61,9 +61,32 @@ const openFlags = os.O_RDONLY | syscall.O_NONBLOCK
 func (e *Evidence) openOnDisk(dir *os.Root, name, real, path string) (io.ReadCloser, error) {
 	f, err := openIn(dir, name)
 	if errors.Is(err, os.ErrClosed) {
-		f, err = openIn(e.root, filepath.FromSlash(real))
+		f, err = e.reopen(real)
 	}
 	return e.plain(f, path, err)
+}
+
+// reopen opens a file whose folder was closed. Logs are read folder by folder, so
+// the last folder is kept open: a way of ten folders from the root costs more
+// than reading a small log.
+func (e *Evidence) reopen(real string) (*os.File, error) {
+	dir, name := filepath.Split(filepath.FromSlash(real))
+	if dir == "" {
+		return openIn(e.root, name)
+	}
+	e.last.Lock()
+	defer e.last.Unlock()
+	if e.last.root == nil || e.last.dir != dir {
+		sub, err := openRootIn(e.root, filepath.Clean(dir))
+		if err != nil {
+			return nil, err
+		}
+		if e.last.root != nil {
+			e.last.root.Close()
+		}
+		e.last.root, e.last.dir = sub, dir
+	}
+	return openIn(e.last.root, name)
 }
 
 // openSingle opens the one file of an evidence that is not a folder.

@@ -585,3 +585,108 @@ func TestConcurrent(t *testing.T) {
 	wait.Wait()
 	equal(t, "problems", p.keys(), nil)
 }
+
+func TestZip64(t *testing.T) {
+	t.Parallel()
+	var many []entry
+	for i := range 70_000 { // more than 16 bits count
+		many = append(many, entry{fmt.Sprintf("%03d/%d", i/1000, i), ""})
+	}
+	many[69_999].data = "last"
+	e, p := open(t, filepath.Join(put(t, map[string][]byte{"x.zip": zipOf(t, zip.Store, many...)}), "x.zip"), Options{})
+	n := 0
+	e.Walk(context.Background(), func(f File) error {
+		if n++; n == 70_001 {
+			if got := read(t, &f); got != "last" {
+				t.Errorf("%s: %q, want last", f.Path, got)
+			}
+		}
+		return nil
+	})
+	if n != 70_001 {
+		t.Errorf("%d files, want 70001", n)
+	}
+	equal(t, "problems", p.keys(), nil)
+
+	// Sizes and offset that stand in the extra field, one after another.
+	for fields := range 8 {
+		z := zipOf(t, zip.Store, entry{"first", "first"}, entry{"x", "content"})
+		at := bytes.LastIndex(z, []byte("PK\x01\x02"))
+		end := bytes.LastIndex(z, []byte("PK\x05\x06"))
+		head := bytes.Clone(z[at:end])
+		extra := binary.LittleEndian.AppendUint32(nil, 1)
+		for i, field := range []int{24, 20, 42} { // unpacked, packed, offset
+			if fields&(1<<i) != 0 {
+				extra = binary.LittleEndian.AppendUint64(extra, uint64(binary.LittleEndian.Uint32(head[field:])))
+				binary.LittleEndian.PutUint32(head[field:], 0xffffffff)
+			}
+		}
+		binary.LittleEndian.PutUint16(extra[2:], uint16(len(extra)-4))
+		binary.LittleEndian.PutUint16(head[30:], binary.LittleEndian.Uint16(head[30:])+uint16(len(extra)))
+		tail := bytes.Clone(z[end:])
+		binary.LittleEndian.PutUint32(tail[12:], binary.LittleEndian.Uint32(tail[12:])+uint32(len(extra)))
+		// Behind the name, which is one letter, and before the other extra fields.
+		z = bytes.Join([][]byte{z[:at], head[:47], extra, head[47:], tail}, nil)
+		_, content, problems := one(t, "x.zip", z, Options{})
+		if content["x.zip!/x"] != "content" || content["x.zip!/first"] != "first" {
+			t.Errorf("fields %03b: content %q", fields, content)
+		}
+		equal(t, "problems", problems, nil)
+	}
+}
+
+func TestZipNames(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, h := range []zip.FileHeader{
+		{Name: "M\x81ller.log", NonUTF8: true}, // code page 437
+		{Name: "Müller.log", NonUTF8: true},    // UTF-8 that nobody says
+		{Name: "señal.log"},
+		{Name: "?.log", NonUTF8: true, Extra: unicodeName("?.log", "日.log")},
+		{Name: "other.log", NonUTF8: true, Extra: unicodeName("wrong", "not.log")},
+	} {
+		if _, err := w.CreateHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	paths, _, problems := one(t, "x.zip", b.Bytes(), Options{})
+	equal(t, "paths", paths, []string{"x.zip", "x.zip!/Müller.log", "x.zip!/Müller.log~2", "x.zip!/señal.log", "x.zip!/日.log", "x.zip!/other.log"})
+	equal(t, "problems", problems, []string{"encoding name-encoding x.zip", "malformed name-twice x.zip"})
+}
+
+func unicodeName(raw, name string) []byte {
+	b := binary.LittleEndian.AppendUint16([]byte{0x75, 0x70}, uint16(5+len(name)))
+	b = binary.LittleEndian.AppendUint32(append(b, 1), crc32.ChecksumIEEE([]byte(raw)))
+	return append(b, name...)
+}
+
+func TestZipTimes(t *testing.T) {
+	t.Parallel()
+	precise := stamp.Add(699_000_000)
+	ticks := uint64(precise.UnixNano()/100 + 116_444_736_000_000_000)
+	ntfs := binary.LittleEndian.AppendUint64([]byte{0x0a, 0, 32, 0, 0, 0, 0, 0, 1, 0, 24, 0}, ticks)
+	ntfs = append(ntfs, make([]byte, 16)...)
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, h := range []zip.FileHeader{
+		{Name: "unix", Modified: stamp},
+		{Name: "ntfs", Extra: ntfs},
+		{Name: "dos", ModifiedDate: 41<<9 | 3<<5 | 3, ModifiedTime: 6<<11 | 49<<5 | 43/2},
+		{Name: "none"},
+	} {
+		w.CreateHeader(&h)
+	}
+	w.Close()
+	e, _ := open(t, filepath.Join(put(t, map[string][]byte{"x.zip": b.Bytes()}), "x.zip"), Options{})
+	var got []string
+	e.Walk(context.Background(), func(f File) error {
+		if !f.Archive {
+			got = append(got, fmt.Sprintf("%s %s %v", f.Path, f.ModTime.Format("2006-01-02T15:04:05.999"), f.LocalTime))
+		}
+		return nil
+	})
+	equal(t, "times", got, []string{"x.zip!/unix 2021-03-03T06:49:43 false", "x.zip!/ntfs 2021-03-03T06:49:43.699 false",
+		"x.zip!/dos 2021-03-03T06:49:42 true", "x.zip!/none 0001-01-01T00:00:00 false"})
+}

@@ -107,3 +107,7 @@ func sevenNumber(n uint64) []byte {
 	}
 	return append([]byte{0xff}, binary.LittleEndian.AppendUint64(nil, n)...)
 }
+
+var le = binary.LittleEndian
+
+func crc32sum(b []byte) uint32 { return crc32.ChecksumIEEE(b) }

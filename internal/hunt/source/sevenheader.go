@@ -36,6 +36,11 @@ const maxProperties = 256
 // together, and some ten seconds.
 const maxSevenWork = 10_000_000_000
 
+// maxCycles is how often a password is hashed to a key, as a power of two. 7-Zip
+// writes 19, which takes a tenth of a second; each more doubles it. 63 stands for
+// no hashing at all.
+const maxCycles = 20
+
 // measureSeven walks over a plain directory.
 func measureSeven(header []byte, l Limits) ([]sevenFolder, error) {
 	s := &sevenScanner{b: header, l: l}
@@ -354,6 +359,9 @@ func (s *sevenScanner) coder(f *sevenFolder) (in, out int) {
 		}
 	case "\x06\xf1\x07\x01": // AES
 		f.encrypted, f.aes = true, props
+		if len(props) > 0 && props[0]&0x3f > maxCycles && props[0]&0x3f != 0x3f {
+			f.refuse(&memberError{postern.Unsupported, postern.Say("source.cipher")})
+		}
 	default:
 		// Among them zstd, LZ4 and Brotli, whose memory the library does not bound.
 		f.refuse(&memberError{postern.Unsupported, postern.Say("source.7z-method", "method", hexBytes(id))})

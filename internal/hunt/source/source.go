@@ -60,6 +60,12 @@ type Evidence struct {
 	root   *os.Root // nil for a single file
 	single bool
 
+	last struct { // the folder of the last file that was opened after its walk
+		sync.Mutex
+		dir  string
+		root *os.Root
+	}
+
 	passwords []string
 	problems  problems
 	temp      temp
@@ -116,6 +122,12 @@ func (e *Evidence) Name() string { return e.name }
 func (e *Evidence) Close() error {
 	e.problems.flush()
 	err := e.mounts.close()
+	e.last.Lock()
+	if e.last.root != nil {
+		err = errors.Join(err, e.last.root.Close())
+		e.last.root = nil
+	}
+	e.last.Unlock()
 	if e.root != nil {
 		err = errors.Join(err, e.root.Close())
 	}

@@ -24,18 +24,26 @@ type allowance struct {
 func (s *spending) of(path string, size int64, l Limits) *allowance {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.allowances[path]
-	if a == nil {
-		a = &allowance{of: s, left: l.FreeBytes + size*l.Ratio, taken: make(map[string]int64)}
-		if size > (1<<62)/l.Ratio {
-			a.left = 1 << 62
-		}
-		if s.allowances == nil {
-			s.allowances = make(map[string]*allowance)
-		}
-		s.allowances[path] = a
+	if a := s.allowances[path]; a != nil {
+		return a
+	}
+	a := &allowance{of: s, left: l.FreeBytes + size*l.Ratio}
+	if size > (1<<62)/l.Ratio {
+		a.left = 1 << 62
 	}
 	return a
+}
+
+// keep remembers an allowance, so that an archive that is opened again does not
+// begin anew. Streams do without: there may be 100,000 of them on a disk, and
+// nothing is inside them but themselves.
+func (s *spending) keep(path string, a *allowance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.allowances == nil {
+		s.allowances = make(map[string]*allowance)
+	}
+	s.allowances[path] = a
 }
 
 // take gives at most n bytes, fewer when the allowance ends.
@@ -69,5 +77,10 @@ func (a *allowance) reopen(path string) {
 func (a *allowance) opened(path string, n int64) {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
-	a.taken[path] += n
+	if n > 0 {
+		if a.taken == nil {
+			a.taken = make(map[string]int64)
+		}
+		a.taken[path] += n
+	}
 }

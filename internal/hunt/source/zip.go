@@ -143,13 +143,12 @@ func readZipEnd(ra randomAccess, at int64, b []byte) (zipDirEnd, bool) {
 		return zipDirEnd{}, false
 	}
 	end := zipDirEnd{from: at - int64(length), to: at, count: count}
-	var sign [4]byte
-	if end.base = end.from - int64(offset); end.base < 0 || count > 0 && !(readAt(ra, sign[:], end.from) && le.Uint32(sign[:]) == zipCentral) {
-		// The record lies about the length or there are bytes between: trust the offset.
+	end.base = end.from - int64(min(offset, uint64(at)))
+	// Something may stand before the archive, and offsets may count from it or from
+	// the file's beginning. If the directory is where the offset says, they count
+	// from the beginning.
+	if end.base != 0 && offset <= uint64(at) && (end.base < 0 || l32(ra, int64(offset)) == zipCentral) {
 		end.from, end.base = int64(offset), 0
-		if offset > uint64(at) {
-			return zipDirEnd{}, false
-		}
 	}
 	return end, true
 }
@@ -478,8 +477,9 @@ func (l *zipLister) add(h *zipHeader) bool {
 	}
 	m.setTime(h.time)
 	if h.time.IsZero() {
-		m.setTime(dosTime(uint16(h.dos>>16), uint16(h.dos)))
-		m.flags |= localTime
+		if m.setTime(dosTime(uint16(h.dos>>16), uint16(h.dos))); m.modified != 0 {
+			m.flags |= localTime
+		}
 	}
 	if h.noSize {
 		m.size = unknownSize
@@ -575,7 +575,7 @@ func (z *zipArchive) read(m *member) (io.ReadCloser, error) {
 			}
 			return io.NopCloser(data), nil
 		}
-		return z.e.inflate(m.method, bufio.NewReaderSize(data, 32<<10))
+		return z.e.inflate(m.method, buffered(data, data.Size()))
 	}
 	if m.method == zipAES {
 		return nil, &memberError{postern.Unsupported, postern.Say("source.cipher")}
@@ -585,6 +585,11 @@ func (z *zipArchive) read(m *member) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return z.inflateToEnd(m.method, plain)
+}
+
+// buffered makes a buffer no larger than a small member: there may be 300,000.
+func buffered(r io.Reader, size int64) *bufio.Reader {
+	return bufio.NewReaderSize(r, int(min(size, 32<<10)))
 }
 
 // sectionReader is a part of a file as it lies.
