@@ -55,7 +55,7 @@ func newBander(p *population) *bander {
 		named--
 	}
 	order := make([]uint32, 0, len(size))
-	squares, pulled, most := 0.0, 0.0, 1 // sums in a fixed order, so that every run agrees
+	squares, pulled, most := 0.0, 0.0, 1  // sums in a fixed order, so that every run agrees
 	count := func(operators, hosts int) { // each with so many hosts
 		b.operators += operators
 		h := float64(hosts)
