@@ -79,7 +79,7 @@ func (a *app) eventsOf(ctx context.Context, f source.File, formats []*parse.Form
 	head := make([]byte, 16<<10)
 	n, _ := io.ReadFull(r, head)
 	r.Close()
-	format, _ := parse.Recognise(head[:n], f.Path, formats)
+	format, _ := parse.Recognise(head[:n], f.Path, formats, nil)
 	if format == nil {
 		return false, nil
 	}

@@ -18,6 +18,10 @@ type logFile struct {
 	file   source.File
 	format *parse.Format
 	server string // as its first row says it
+	// guessed says that format and server are those of the file's family; first is the
+	// first line of that one.
+	guessed bool
+	first   string
 }
 
 // group is one part of the evidence that stands for one host until the logs'

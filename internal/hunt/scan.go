@@ -9,6 +9,7 @@ import (
 
 	"postern"
 	"postern/internal/hunt/correlate"
+	"postern/internal/hunt/detect"
 	"postern/internal/hunt/parse"
 )
 
@@ -84,6 +85,9 @@ func (c *collector) findings() []postern.Finding {
 func (c *collector) seen(r *parse.Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if r.Format == nil {
+		return
+	}
 	s := c.source(r.Format.Name)
 	s.Files++
 	s.Records += r.Records
@@ -132,12 +136,13 @@ func inOrder(logs []logFile) (early, late []logFile) {
 
 // scan reads logs, several at a time.
 func (h *hunt) scan(ctx context.Context, logs []logFile, rules HostRules, c *collector) error {
-	next := make(chan logFile)
+	next := make(chan logFile, queue)
 	var workers sync.WaitGroup
 	for range min(h.opt.Threads, len(logs)) {
 		workers.Go(func() {
+			buffer := make([]byte, parse.BufferSize)
 			for l := range next {
-				h.scanOne(ctx, l, rules, c)
+				h.scanOne(ctx, l, rules, c, buffer)
 			}
 		})
 	}
@@ -159,23 +164,47 @@ func (h *hunt) scan(ctx context.Context, logs []logFile, rules HostRules, c *col
 	return err
 }
 
-func (h *hunt) scanOne(ctx context.Context, l logFile, rules HostRules, c *collector) {
+func (h *hunt) scanOne(ctx context.Context, l logFile, rules HostRules, c *collector, buffer []byte) {
 	r, err := l.file.Open()
 	if err != nil {
 		h.note(l.input, l.file.Path, nil, err)
 		return
 	}
 	defer r.Close()
-	counted := &countingReader{r: r, n: &h.opt.Progress.Bytes}
-	result, err := parse.Scan(ctx, counted, l.file.Path, l.format, parse.Options{
-		Gate:  rules.Gate,
-		Yield: func(ev *postern.Event) { c.add(rules.Look(ev)...) },
-	})
+	opt := parse.Options{
+		Gate:   rules.Gate,
+		Yield:  func(ev *postern.Event) { c.add(rules.Look(ev)...) },
+		Buffer: buffer, Headers: &h.headers,
+	}
+	if l.guessed {
+		opt.Confirm = func(head []byte) *parse.Format { return h.confirm(l, head) }
+	}
+	result, err := parse.Scan(ctx, &countingReader{r: r, n: &h.opt.Progress.Bytes}, l.file.Path, l.format, opt)
+	if result.Format == nil && err == nil {
+		h.noLog(l, c)
+		return
+	}
 	c.seen(result)
 	h.opt.Progress.Records.Add(result.Records)
 	if ctx.Err() == nil {
 		h.note(l.input, l.file.Path, result.Problems, err)
 	}
+}
+
+// confirm says by its beginning what a file of a family really is.
+func (h *hunt) confirm(l logFile, head []byte) *parse.Format {
+	if len(head) > len(l.first) && string(head[:len(l.first)]) == l.first {
+		return l.format
+	}
+	f, _ := parse.Recognise(head, l.file.Path, h.opt.Formats, &h.headers)
+	return f
+}
+
+// noLog lets the detectors of files look at what only had the name of a log.
+func (h *hunt) noLog(l logFile, c *collector) {
+	_, where, _ := place(l.file.Path)
+	findings, _ := h.look(l.input, &detect.File{Path: l.file.Path, Server: where, Size: l.file.Size, ModTime: l.file.ModTime, Open: l.file.Open})
+	c.add(findings...)
 }
 
 // judge lets each host detector judge what it has read of the host.

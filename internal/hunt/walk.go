@@ -1,10 +1,12 @@
 package hunt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -21,18 +23,22 @@ const (
 	maxLogs = 2_000_000
 	// maxProblems bounds the problems kept in the report by kind; what is more is counted.
 	maxProblems = 2000
-	// headSize is read of every file to see what it is: header and first rows.
-	headSize = 16 << 10
+	// headSize is read of every file to see what it is: header and first row.
+	headSize = 8 << 10
+	// queue is how many files wait for a worker: enough that one does not wake for each.
+	queue = 256
 )
 
 // hunt is the state of one run.
 type hunt struct {
-	opt    Options
-	sink   Sink
-	groups groups
+	opt     Options
+	sink    Sink
+	groups  groups
+	headers parse.Headers
 
 	mu       sync.Mutex // guards what follows
 	logs     int
+	families map[string]logFile
 	problems map[postern.ProblemKind]int
 	lost     bool // something was not looked at
 	stats    postern.Stats
@@ -51,6 +57,7 @@ func newHunt(opt Options, sink Sink) *hunt {
 		opt: opt, sink: sink,
 		groups:   groups{byKey: make(map[groupKey]*group)},
 		problems: make(map[postern.ProblemKind]int),
+		families: make(map[string]logFile),
 	}
 }
 
@@ -73,7 +80,7 @@ func (h *hunt) close() {
 // walk visits every file of one input: recognises logs, and lets the file
 // detectors look at the rest at once.
 func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
-	files := make(chan source.File, 4*h.opt.Threads)
+	files := make(chan source.File, queue)
 	var workers sync.WaitGroup
 	for range h.opt.Threads {
 		workers.Go(func() {
@@ -103,31 +110,17 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 	h.opt.Progress.TotalBytes.Add(max(f.Size, 0))
 	df := &detect.File{Path: f.Path, Server: where, Size: f.Size, ModTime: f.ModTime, Open: f.Open}
 
-	if l, ok := h.recognise(f, head); ok {
-		l.input = input
+	if l, ok := h.familiar(input, f); ok {
 		h.addLog(input, prefix, known, l)
 		return
 	}
-	var findings []postern.Finding
-	parts := make(map[string]any)
-	for _, d := range h.opt.Files {
-		if !d.Wants(df) {
-			continue
-		}
-		found, problems, err := d.Look(df)
-		findings = append(findings, found...)
-		h.note(input, f.Path, problems, err)
+	if l, ok := h.recognise(f, head); ok {
+		l.input = input
+		h.remember(l)
+		h.addLog(input, prefix, known, l)
+		return
 	}
-	for _, d := range h.opt.Hosts {
-		if !d.Wants(df) {
-			continue
-		}
-		part, problems, err := d.Read(df)
-		if part != nil {
-			parts[d.Name()] = part
-		}
-		h.note(input, f.Path, problems, err)
-	}
+	findings, parts := h.look(input, df)
 
 	h.groups.Lock()
 	defer h.groups.Unlock()
@@ -139,6 +132,32 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 	if served(where) {
 		g.web++
 	}
+}
+
+// look lets the detectors of files look at one.
+func (h *hunt) look(input int, df *detect.File) (findings []postern.Finding, parts map[string]any) {
+	for _, d := range h.opt.Files {
+		if !d.Wants(df) {
+			continue
+		}
+		found, problems, err := d.Look(df)
+		findings = append(findings, found...)
+		h.note(input, df.Path, problems, err)
+	}
+	for _, d := range h.opt.Hosts {
+		if !d.Wants(df) {
+			continue
+		}
+		part, problems, err := d.Read(df)
+		if part != nil {
+			if parts == nil {
+				parts = make(map[string]any)
+			}
+			parts[d.Name()] = part
+		}
+		h.note(input, df.Path, problems, err)
+	}
+	return findings, parts
 }
 
 // served says whether a file lies where the web server of the product takes
@@ -165,11 +184,66 @@ func (h *hunt) recognise(f source.File, head []byte) (logFile, bool) {
 	if !parse.Plausible(head[:n], f.Path) {
 		return logFile{}, false
 	}
-	format, said := parse.Recognise(head[:n], f.Path, h.opt.Formats)
+	format, said := parse.Recognise(head[:n], f.Path, h.opt.Formats, &h.headers)
 	if format == nil {
 		return logFile{}, false
 	}
-	return logFile{file: f, format: format, server: parse.ServerOf(format, said)}, true
+	return logFile{file: f, format: format, server: parse.ServerOf(format, said), first: firstLine(head[:n])}, true
+}
+
+// firstLine gives a line by which the next file of the same family is known
+// again, "" if it is too short to tell.
+func firstLine(head []byte) string {
+	line, _, whole := bytes.Cut(head, []byte{'\n'})
+	if !whole || len(line) < 16 {
+		return ""
+	}
+	return string(line)
+}
+
+// family gives the name under which the files that one server writes into one
+// folder are alike: their names differ by digits only. Files of two servers
+// cannot lie in one folder under such names without overwriting each other.
+func family(input int, path string) (string, bool) {
+	base := strings.LastIndexByte(path, '/') + 1
+	digits := 0
+	alike := []byte(strconv.Itoa(input) + path)
+	for i := len(alike) - (len(path) - base); i < len(alike); i++ {
+		if alike[i] >= '0' && alike[i] <= '9' {
+			alike[i] = '0'
+			digits++
+		}
+	}
+	return string(alike), digits >= 6 && strings.EqualFold(path[len(path)-min(4, len(path)):], ".log")
+}
+
+// familiar says what a file is by its family, without opening it: a server
+// writes thousands of logs, and the scan looks at the beginning of each anyway.
+func (h *hunt) familiar(input int, f source.File) (logFile, bool) {
+	name, ok := family(input, f.Path)
+	if !ok || f.Archive || f.Size == 0 {
+		return logFile{}, false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l, ok := h.families[name]
+	l.input, l.file, l.guessed = input, f, true
+	return l, ok
+}
+
+// maxFamilies bounds the families remembered; a server has some thirty.
+const maxFamilies = 100_000
+
+func (h *hunt) remember(l logFile) {
+	name, ok := family(l.input, l.file.Path)
+	if !ok || l.first == "" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.families) < maxFamilies {
+		h.families[name] = logFile{format: l.format, server: l.server, first: l.first}
+	}
 }
 
 func (h *hunt) addLog(input int, prefix string, known bool, l logFile) {

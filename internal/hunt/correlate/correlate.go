@@ -272,6 +272,8 @@ func patched(in Input, c postern.Campaign) (postern.Instant, postern.Fact) {
 	}
 	builds := slices.Clone(in.Builds)
 	slices.SortStableFunc(builds, func(a, b BuildSeen) int { return a.Time.Compare(b.Time) })
+	// Every file names its build; only where it changes is there something to ask.
+	builds = slices.CompactFunc(builds, func(a, b BuildSeen) bool { return a.Build == b.Build })
 	// The last unbroken run of fixed builds: a downgrade opens the flaw again.
 	var since postern.Instant
 	state := postern.Unknown

@@ -40,8 +40,8 @@ type Format struct {
 	// VersionIsBuild says that "#Version:" is the build of the server that wrote
 	// the file and not the constant of some other log.
 	VersionIsBuild bool
-	// Build reads the build of the server from a row. Nil if rows do not say.
-	Build func(*postern.Event) postern.Build
+	// Build names the four columns that hold the server's build. Nil if rows do not say.
+	Build []string
 	// Aliases name for each field of the standard Sigma taxonomy the field that
 	// holds it here.
 	Aliases map[string]string
@@ -71,7 +71,8 @@ type Head struct {
 	LogType  string   // value of "#Log-type:"
 	Version  string   // value of "#Version:"
 	Fields   []string // columns of "#Fields:" or of the bare header row
-	Rows     []string // the first lines that are no header
+	Rows     []string // the first lines that are no header; one if it begins with a digit
+	Sentence bool     // the sentence about a temporary file stands in the beginning
 	Text     bool     // false if the beginning does not look like text
 }
 

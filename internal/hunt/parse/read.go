@@ -16,6 +16,8 @@ const (
 	// 64 KiB; of a longer one the first megabyte is parsed and the rest skipped,
 	// so that one endless line can neither fill memory nor hide the lines after it.
 	MaxLine = 1 << 20
+	// sniffCharset bytes tell the charset.
+	sniffCharset = 512
 	// sniffSize is enough for the header block and some rows of every known log.
 	sniffSize = 16 << 10
 )
@@ -122,17 +124,10 @@ func (u *utf16Reader) decode(last bool) {
 	u.in = append(u.in[:0], in[i:]...)
 }
 
-// decoder wraps a reader so that text comes out as UTF-8, without byte order mark.
-func decoder(r io.Reader, head []byte) (io.Reader, Charset) {
-	c, bom := Sniff(head)
-	whole := io.MultiReader(bytes.NewReader(head[bom:]), r)
-	switch c {
-	case UTF16LE:
-		return &utf16Reader{r: whole}, c
-	case UTF16BE:
-		return &utf16Reader{r: whole, big: true}, c
-	}
-	return whole, c
+// decoder wraps a reader of UTF-16 so that text comes out as UTF-8, without byte
+// order mark. Head is what was read already; it may have lost its mark.
+func decoder(r io.Reader, head []byte, c Charset) io.Reader {
+	return &utf16Reader{r: io.MultiReader(bytes.NewReader(head), r), big: c == UTF16BE}
 }
 
 // cp1252 are the characters 0x80 to 0x9F of Windows-1252, the "ANSI" of

@@ -21,6 +21,8 @@ const (
 	maxJoined = 4096
 	// maxExcerpt is kept of a raw line for reports.
 	maxExcerpt = 4 << 10
+	// maxHeaderLine bounds a header line that is looked at as one; the widest known has 3 KiB.
+	maxHeaderLine = 16 << 10
 	// maxColumns bounds a header; the widest known log has 120.
 	maxColumns = 1024
 	// maxServers bounds the server names remembered of one file.
@@ -42,6 +44,14 @@ type Options struct {
 	Gate func(f *Format, columns []string) Gate
 	// Yield is given each parsed row. The event is not reused.
 	Yield func(*postern.Event)
+	// Buffer is memory to read into, of [BufferSize] or more, so that a caller with
+	// many files need not make it anew for each. Nil makes one.
+	Buffer []byte
+	// Confirm, if not nil, is given the beginning of the file and says which format
+	// it has after all; nil ends the scan with a result without a format.
+	Confirm func(head []byte) *Format
+	// Headers is shared by the scans of a hunt; nil is none.
+	Headers *Headers
 }
 
 // BuildSeen is a build of the server and a time at which it wrote.
@@ -81,9 +91,9 @@ func Plausible(raw []byte, path string) bool {
 }
 
 // Recognise gives the format of a file from its first bytes, nil if none of the
-// formats knows it, together with what the file says of itself.
-func Recognise(raw []byte, path string, formats []*Format) (*Format, Head) {
-	h := head(raw[:min(len(raw), sniffSize)], path)
+// formats knows it, together with what the file says of itself. Headers may be nil.
+func Recognise(raw []byte, path string, formats []*Format, headers *Headers) (*Format, Head) {
+	h := head(raw[:min(len(raw), sniffSize)], path, headers)
 	return Find(formats, h), h
 }
 
@@ -109,51 +119,89 @@ func ServerOf(f *Format, h Head) string {
 	return name
 }
 
-// head reads the header block out of the first bytes of a file.
-func head(raw []byte, path string) Head {
-	d, _ := decoder(bytes.NewReader(nil), raw)
-	b, _ := io.ReadAll(d)
+// head reads the header block out of the first bytes of a file, and its first row.
+func head(b []byte, path string, headers *Headers) Head {
+	c, bom := Sniff(b)
+	if b = b[bom:]; c != UTF8 {
+		b, _ = io.ReadAll(decoder(bytes.NewReader(nil), b, c))
+	}
 	h := Head{Path: path}
 	b = bytes.TrimLeft(b, "\x00")
 	if len(b) == 0 {
 		return h
 	}
 	h.Text = bytes.IndexByte(b[:min(len(b), 512)], 0) < 0
-	for i := 0; len(b) > 0 && i < 64; i++ {
+	h.Sentence = bytes.Contains(b, []byte("temporary file"))
+	for i := 0; len(b) > 0 && i < 64 && h.wantsRows(); i++ {
 		line, rest, whole := bytes.Cut(b, []byte{'\n'})
 		b = rest
 		if !whole && i > 0 && len(line) < 8 {
 			break
 		}
-		s, _ := text(bytes.TrimRight(line, "\r\x00"))
-		s = strings.TrimPrefix(s, "\ufeff")
-		switch name, value := directive(s); name {
-		case "software":
-			h.Software = value
-		case "log-type":
-			h.LogType = value
-		case "version":
-			h.Version = value
-		case "fields":
-			delim := byte(' ')
-			if strings.Contains(value, ",") {
-				delim = ','
-			}
-			h.Fields = columnNames(value, delim)
-		case "":
-			if s == "" {
-				continue
-			}
-			if cells := columnNames(s, ','); len(cells) >= 3 && namesOnly(cells) {
-				if h.Fields == nil {
-					h.Fields = cells
-				}
-			} else if len(h.Rows) < 8 {
-				h.Rows = append(h.Rows, s)
-			}
+		line = bytes.TrimPrefix(bytes.TrimRight(line, "\r\x00"), []byte("\xef\xbb\xbf"))
+		if value, ok := cutFold(line, "#fields:"); ok {
+			h.Fields = headers.columns(value, anyColumns)
+			continue
 		}
+		if len(line) == 0 {
+			continue
+		}
+		if line[0] == '#' {
+			str, _ := text(line[:min(len(line), 1024)])
+			switch name, value := directive(str); name {
+			case "software":
+				h.Software = value
+			case "log-type":
+				h.LogType = value
+			case "version":
+				h.Version = value
+			}
+			continue
+		}
+		if cells, known := headers.known(line); known || len(line) <= maxHeaderLine && bareNames(line) {
+			if !known {
+				cells = headers.columns(line, anyColumns)
+			}
+			if h.Fields == nil {
+				h.Fields = cells
+			}
+			continue
+		}
+		row, _ := text(line[:min(len(line), maxHeaderLine)])
+		h.Rows = append(h.Rows, row)
 	}
 	return h
+}
+
+// wantsRows says whether more lines are worth keeping: one of a log whose rows
+// begin with a time, a few of any other file.
+func (h *Head) wantsRows() bool {
+	return len(h.Rows) == 0 || len(h.Rows) < 4 && (h.Rows[0][0] < '0' || h.Rows[0][0] > '9')
+}
+
+// cutFold cuts a prefix, given in lower case, without regard to case.
+func cutFold(line []byte, prefix string) ([]byte, bool) {
+	if len(line) < len(prefix) || !strings.EqualFold(string(line[:len(prefix)]), prefix) {
+		return nil, false
+	}
+	return bytes.TrimLeft(line[len(prefix):], " "), true
+}
+
+// anyColumns splits a header line by the delimiter that it has.
+func anyColumns(s string) []string {
+	if strings.Contains(s, ",") {
+		return columnNames(s, ',')
+	}
+	return columnNames(s, ' ')
+}
+
+// bareNames says whether a line is a row of column names with commas.
+func bareNames(line []byte) bool {
+	if c := line[0]; c >= '0' && c <= '9' || bytes.ContainsAny(line, ":/\\;=@") {
+		return false
+	}
+	cells := columnNames(string(line), ',')
+	return len(cells) >= 3 && namesOnly(cells)
 }
 
 // directive splits "#Log-type: HttpProxy Logs" into "log-type" and its value;
@@ -203,13 +251,26 @@ func namesOnly(cells []string) bool {
 // Scan reads a log of a known format to its end. The error is one of reading;
 // what was read before it is in the result.
 func Scan(ctx context.Context, r io.Reader, path string, f *Format, opt Options) (*Result, error) {
-	head := make([]byte, 512)
-	n, err := io.ReadFull(r, head)
+	buf := opt.Buffer
+	if len(buf) < BufferSize {
+		buf = make([]byte, BufferSize)
+	}
+	n, err := io.ReadAtLeast(r, buf, sniffCharset)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return &Result{Format: f}, err
 	}
-	d, charset := decoder(r, head[:n])
-	_, bom := Sniff(head[:n])
+	if opt.Confirm != nil {
+		if f = opt.Confirm(buf[:n]); f == nil {
+			return &Result{}, nil
+		}
+	}
+	charset, bom := Sniff(buf[:n])
+	read := copy(buf, buf[bom:n])
+	d := r
+	if charset != UTF8 {
+		d = decoder(r, append([]byte(nil), buf[:read]...), charset)
+		read = 0
+	}
 	s := &scanner{
 		format: f, path: path, opt: opt,
 		result: Result{Format: f, Charset: charset, Hours: make(map[int64]int64), Servers: make(map[string]int64)},
@@ -218,7 +279,7 @@ func Scan(ctx context.Context, r io.Reader, path string, f *Format, opt Options)
 		s.offset = int64(bom)
 	}
 	s.setColumns(nil)
-	err = s.run(ctx, d)
+	err = s.run(ctx, d, buf, read)
 	if u, ok := d.(*utf16Reader); ok && u.bad > 0 {
 		s.problem(postern.Encoding, postern.Say("parse.bad-utf16", "count", u.bad))
 	}
@@ -238,6 +299,9 @@ type scanner struct {
 	timeFirst bool   // the time is the beginning of the line
 	gate      Gate
 	gated     bool   // gate is that of the columns
+	hostAt    int    // column of the server's name, -1 if there is none
+	buildAt   [4]int // columns of its build
+	cells     [][]byte
 	named     bool   // a "#Fields:" line was seen in this block
 	date      string // of the last "#Date:" line, for logs whose rows hold no date
 
@@ -258,15 +322,19 @@ type scanner struct {
 	cut                       bool // the last line has no line end and too few columns
 }
 
-func (s *scanner) run(ctx context.Context, r io.Reader) error {
-	buf := make([]byte, BufferSize)
+// run reads to the end; the first bytes are in the buffer already.
+func (s *scanner) run(ctx context.Context, r io.Reader, buf []byte, read int) error {
 	start, end, searched := 0, 0, 0
 	skipping := false
 	for eof := false; !eof; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := r.Read(buf[end:])
+		n, err := read, error(nil)
+		if read == 0 {
+			n, err = r.Read(buf[end:])
+		}
+		read = 0
 		end += n
 		s.result.Bytes += int64(n)
 		if err == io.EOF {
@@ -415,7 +483,10 @@ func (s *scanner) row(line []byte) bool {
 	if s.timeFirst && line[0] != '"' {
 		s.lastTime = line[:min(len(line), len(s.kept))]
 	}
-	if s.sample || s.gate == nil || s.gate.Pass(line) {
+	if s.sample {
+		s.learn(line)
+	}
+	if s.gate == nil || s.gate.Pass(line) {
 		s.emit(line)
 	}
 	return true
@@ -549,7 +620,12 @@ func (s *scanner) stamp(column func(int) string) string {
 
 // header reads a line of the header block.
 func (s *scanner) header(line []byte) {
-	str, _ := text(line)
+	if value, ok := cutFold(line, "#fields:"); ok {
+		s.named = true
+		s.setColumns(s.opt.Headers.columns(value, anyColumns))
+		return
+	}
+	str, _ := text(line[:min(len(line), 1024)])
 	switch name, value := directive(str); name {
 	case "software":
 		s.named = false
@@ -561,44 +637,39 @@ func (s *scanner) header(line []byte) {
 				s.sawBuild(b, time.Time{})
 			}
 		}
-	case "fields":
-		s.named = true
-		s.setColumns(columnNames(value, s.headerDelim(value)))
 	}
-}
-
-func (s *scanner) headerDelim(value string) byte {
-	if s.format.Delim == ' ' && strings.Contains(value, ",") && !strings.Contains(strings.TrimSpace(value), " ") {
-		return ','
-	}
-	if s.format.Delim == 0 {
-		return ','
-	}
-	return s.format.Delim
 }
 
 // bareHeader takes a row of column names, which some logs carry with or instead
 // of "#Fields:". The latter wins inside one block.
 func (s *scanner) bareHeader(line []byte) bool {
-	if s.format.Delim == 0 || len(line) > 16<<10 {
+	if s.format.Delim == 0 || len(line) > maxHeaderLine {
 		return false
 	}
-	str, _ := text(line)
-	cells := columnNames(str, s.format.Delim)
+	cells, again := s.opt.Headers.known(line)
+	if !again {
+		str, _ := text(line)
+		cells = columnNames(str, s.format.Delim)
+		if !s.areNames(cells) {
+			return false
+		}
+		cells = s.opt.Headers.columns(line, func(string) []string { return cells })
+	}
+	if !s.named {
+		s.setColumns(cells)
+	}
+	return true
+}
+
+// areNames says whether cells are the names of columns: most are known ones.
+func (s *scanner) areNames(cells []string) bool {
 	known := 0
 	for _, c := range cells {
 		if c != "" && (containsFold(s.format.Columns, c) || containsFold(s.columns, c)) {
 			known++
 		}
 	}
-	names := known*2 >= len(cells) || namesOnly(cells) && (known >= 3 || len(s.columns) == 0)
-	if len(cells) < 3 || !names {
-		return false
-	}
-	if !s.named {
-		s.setColumns(cells)
-	}
-	return true
+	return len(cells) >= 3 && (known*2 >= len(cells) || namesOnly(cells) && (known >= 3 || len(s.columns) == 0))
 }
 
 func (s *scanner) setColumns(columns []string) {
@@ -619,6 +690,13 @@ func (s *scanner) setColumns(columns []string) {
 	}
 	s.timeFirst = s.timeAt[0] == 0 && (len(s.format.Time) == 1 || s.timeAt[1] == 1)
 	s.sample, s.gated = true, false
+	s.hostAt, s.buildAt = -1, [4]int{-1, -1, -1, -1}
+	if s.format.Host != "" {
+		s.hostAt = index(columns, s.format.Host)
+	}
+	for i, name := range s.format.Build {
+		s.buildAt[i] = index(columns, name)
+	}
 }
 
 // makeGate asks for the gate of the columns once a row has come: most files
@@ -639,20 +717,13 @@ func index(columns []string, name string) int {
 	return -1
 }
 
-// emit parses a line, learns from it and hands it on if a rule might want it.
+// emit parses a line and hands it on.
 func (s *scanner) emit(line []byte) {
 	ev, ansi := s.event(line)
 	if ansi {
 		s.ansi++
 		if s.firstANSI == 0 {
 			s.firstANSI = s.line
-		}
-	}
-	if s.sample {
-		s.sample = false
-		s.learn(ev)
-		if s.gate != nil && !s.gate.Pass(line) {
-			return
 		}
 	}
 	if s.format.Derive != nil {
@@ -663,23 +734,54 @@ func (s *scanner) emit(line []byte) {
 	}
 }
 
-func (s *scanner) learn(ev *postern.Event) {
-	if ev.Host != "" {
-		if _, known := s.result.Servers[ev.Host]; known || len(s.result.Servers) < maxServers {
-			s.result.Servers[ev.Host]++
+// learn takes from a row, one an hour and header, what it says of the server.
+func (s *scanner) learn(line []byte) {
+	s.sample = false
+	if s.hostAt < 0 && s.buildAt[0] < 0 && len(s.result.Builds) == 0 {
+		return
+	}
+	s.cells, _ = split(line, s.format.Delim, s.cells[:0])
+	if s.hostAt >= 0 && s.hostAt < len(s.cells) {
+		name := unquoteBytes(s.cells[s.hostAt])
+		if n := s.result.Servers[string(name)]; n > 0 || len(s.result.Servers) < maxServers && len(name) > 0 && len(name) <= 255 {
+			s.result.Servers[string(name)] = n + 1
 		}
 	}
-	if s.format.Build != nil {
-		if b := s.format.Build(ev); !b.IsZero() {
-			s.sawBuild(b, ev.Time)
-		}
+	var at postern.Instant
+	if s.timeFirst {
+		at, _ = parseTime(line[:min(len(line), len(s.kept))])
+	}
+	if b := s.buildOf(s.cells); !b.IsZero() {
+		s.sawBuild(b, at)
 	}
 	// A "#Version:" line has no time of its own: the next row gives it.
 	for i := range s.result.Builds {
 		if s.result.Builds[i].Time.IsZero() {
-			s.result.Builds[i].Time = ev.Time
+			s.result.Builds[i].Time = at
 		}
 	}
+}
+
+// buildOf reads the build from the cells of a row, the zero Build if it is not there.
+func (s *scanner) buildOf(cells [][]byte) (b postern.Build) {
+	for i, at := range s.buildAt {
+		if at < 0 || at >= len(cells) {
+			return postern.Build{}
+		}
+		n, err := strconv.ParseUint(string(unquoteBytes(cells[at])), 10, 16)
+		if err != nil {
+			return postern.Build{}
+		}
+		b[i] = int(n)
+	}
+	return b
+}
+
+func unquoteBytes(cell []byte) []byte {
+	if len(cell) > 1 && cell[0] == '"' && cell[len(cell)-1] == '"' {
+		return cell[1 : len(cell)-1]
+	}
+	return cell
 }
 
 func (s *scanner) sawBuild(b postern.Build, at postern.Instant) {

@@ -72,7 +72,8 @@ func Detectors(k Knowledge) (files []detect.FileDetector, hosts []detect.HostDet
 		}
 	}
 	hosts = []detect.HostDetector{&configurations{iisconfig.New(config)}}
-	return fileDetectors(k), hosts, messages, nil
+	files, err = fileDetectors(k)
+	return files, hosts, messages, err
 }
 
 // configurations is the detector of IIS configuration for a host.
@@ -98,7 +99,10 @@ func (c *configurations) Judge(parts []any) detect.Judgement {
 	states := c.d.Mitigations(all...)
 	j.Findings = append(j.Findings, c.d.MitigationFindings(states)...)
 	for _, s := range states {
-		// Of several mitigations of a campaign the best one in force counts.
+		if !s.Decides { // it helps with a part of the chain only
+			continue
+		}
+		// Of several that decide, the best one in force counts.
 		if old, ok := j.Mitigated[s.Campaign]; !ok || rank(s.State) > rank(old.State) {
 			j.Mitigated[s.Campaign] = postern.Fact{State: s.State, Why: s.Why}
 		}

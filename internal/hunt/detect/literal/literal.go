@@ -56,22 +56,32 @@ func New(rules [][]Clause, variants func(string) []string) *Plan {
 // most: those whose shortest literal is longest.
 func usable(clauses []Clause, variants func(string) []string) []Clause {
 	var kept []Clause
+	keep := func(columns []string, literals []string) {
+		slices.Sort(literals)
+		literals = slices.Compact(literals)
+		if len(literals) > 0 && literals[0] != "" {
+			kept = append(kept, Clause{columns, literals})
+		}
+	}
 	for _, c := range clauses {
-		reduced := Clause{Columns: c.Columns}
+		var spellings []string
 		for _, l := range c.Literals {
-			spellings := []string{l}
+			spellings = append(spellings, l)
 			if variants != nil {
 				spellings = append(spellings, variants(l)...)
 			}
-			for _, s := range spellings {
-				reduced.Literals = append(reduced.Literals, plain(s))
+		}
+		if len(spellings) == 1 { // all its parts have to be there, not only one
+			for _, part := range parts(spellings[0]) {
+				keep(c.Columns, []string{part})
 			}
+			continue
 		}
-		if len(reduced.Literals) > 0 && shortest(reduced.Literals) >= 1 {
-			slices.Sort(reduced.Literals)
-			reduced.Literals = slices.Compact(reduced.Literals)
-			kept = append(kept, reduced)
+		var literals []string
+		for _, s := range spellings {
+			literals = append(literals, best(parts(s)))
 		}
+		keep(c.Columns, literals)
 	}
 	slices.SortStableFunc(kept, func(a, b Clause) int { return shortest(b.Literals) - shortest(a.Literals) })
 	return kept[:min(len(kept), maxClauses)]
@@ -91,33 +101,33 @@ func unreserved(c byte) bool {
 		c == '-' || c == '.' || c == '_' || c == '~'
 }
 
-// plain gives the longest run of a literal that reads the same in every
-// escaping: unreserved characters, lower case. A literal of other characters
-// only is stood for by its first; "" is a literal that says nothing.
-func plain(l string) string {
+// parts gives the pieces of a literal that read the same in every escaping: its
+// runs of unreserved characters, lower case. A literal without one is stood for
+// by its first character; none at all is a literal that says nothing.
+func parts(l string) []string {
 	l = strings.ToLower(l)
-	if l == "" {
-		return ""
-	}
-	best := l[:1]
-	if unreserved(best[0]) || best[0] == ' ' || best[0] == '+' || best[0] >= 0x80 {
-		best = ""
-	}
-	for i := 0; i < len(l); {
-		if !unreserved(l[i]) {
-			i++
-			continue
+	var runs []string
+	for run := range strings.FieldsFuncSeq(l, func(r rune) bool { return r >= 0x80 || !unreserved(byte(r)) }) {
+		if len(run) > 1 {
+			runs = append(runs, run)
 		}
-		j := i
-		for j < len(l) && unreserved(l[j]) {
-			j++
-		}
-		if j-i > 1 && j-i > len(best) {
-			best = l[i:j]
-		}
-		i = j
 	}
-	return best
+	if runs == nil && l != "" && !unreserved(l[0]) && l[0] != ' ' && l[0] != '+' && l[0] < 0x80 {
+		runs = []string{l[:1]}
+	}
+	return runs
+}
+
+// best gives the part that says most, "" if there is none: the longest, of equal ones
+// that with the rarest pair.
+func best(parts []string) string {
+	chosen := ""
+	for _, p := range parts {
+		if len(p) > len(chosen) || len(p) == len(chosen) && rarity(p) > rarity(chosen) {
+			chosen = p
+		}
+	}
+	return chosen
 }
 
 // Gate gives the gate for the columns of one header. Delim parts the columns; 0

@@ -1,7 +1,5 @@
 package literal
 
-import "slices"
-
 // matcher finds literals in a short value, without regard to case. Each literal
 // is stood for by its rarest pair of neighbouring characters; one bit for each of
 // the 65,536 pairs says whether it is worth a second look. That costs one load
@@ -9,7 +7,7 @@ import "slices"
 // first cache; an automaton would follow a chain of loads instead.
 type matcher struct {
 	pairs      [1 << 16 / 64]uint64
-	candidates map[uint16][]candidate
+	candidates [256][]candidate // by the second character of their pair
 	wanted     map[string]uint64
 	clauses    uint64      // all of them: what a value counts as that cannot be read plainly
 	single     [256]uint64 // clauses of literals of one character
@@ -33,7 +31,6 @@ func (m *matcher) add(literals []string, clause uint64) {
 }
 
 func (m *matcher) compile() {
-	m.candidates = make(map[uint16][]candidate)
 	for l, clauses := range m.wanted {
 		for i := range len(l) {
 			m.escaped[l[i]] = true
@@ -45,17 +42,13 @@ func (m *matcher) compile() {
 		at := rarest(l)
 		pair := uint16(l[at])<<8 | uint16(l[at+1])
 		m.set(pair)
-		m.candidates[pair] = append(m.candidates[pair], candidate{l, at, clauses})
+		m.candidates[l[at+1]] = append(m.candidates[l[at+1]], candidate{l, at, clauses})
 	}
 	// An escaped character that needs no escape hides a literal: "%6c", "%256c",
 	// "%u006c". Real clients never write one.
 	for _, second := range []byte("234567u") {
 		pair := uint16('%')<<8 | uint16(second)
 		m.set(pair)
-		m.candidates[pair] = nil
-	}
-	for pair := range m.candidates {
-		slices.SortFunc(m.candidates[pair], func(a, b candidate) int { return len(a.literal) - len(b.literal) })
 	}
 }
 
@@ -68,11 +61,7 @@ func (m *matcher) addSingle(c byte, clauses uint64) {
 	for _, s := range spellings {
 		m.single[s] |= clauses
 		for first := range 256 {
-			pair := uint16(first)<<8 | uint16(s)
-			m.set(pair)
-			if _, known := m.candidates[pair]; !known {
-				m.candidates[pair] = nil
-			}
+			m.set(uint16(first)<<8 | uint16(s))
 		}
 	}
 }
@@ -103,7 +92,7 @@ func (m *matcher) look(v []byte, i int, pair uint16) (hits uint64) {
 		}
 	}
 	hits = m.single[pair&0xff]
-	for _, c := range m.candidates[pair] {
+	for _, c := range m.candidates[pair&0xff] {
 		start := i - c.at
 		if start < 0 || start+len(c.literal) > len(v) {
 			continue
@@ -171,13 +160,22 @@ const common = "eaotinsrcl-/.dp0mu1hg25b34y8_f69w7vkx=&%zjq~"
 // rarest gives the index of the pair of neighbours in a literal that stands for
 // it: the one that ordinary values hold least.
 func rarest(l string) (at int) {
-	best := -1
+	most := -1
 	for i := 0; i+1 < len(l); i++ {
-		if score := rank(l[i]) + rank(l[i+1]); score > best {
-			best, at = score, i
+		if score := rank(l[i]) + rank(l[i+1]); score > most {
+			most, at = score, i
 		}
 	}
 	return at
+}
+
+// rarity is the rank of a literal's rarest pair.
+func rarity(l string) int {
+	if len(l) < 2 {
+		return 0
+	}
+	at := rarest(l)
+	return rank(l[at]) + rank(l[at+1])
 }
 
 func rank(c byte) int {

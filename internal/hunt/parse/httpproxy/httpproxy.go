@@ -33,9 +33,10 @@ func Format() *parse.Format {
 		Recognise:      recognise,
 		Derive:         derive,
 		VersionIsBuild: true,
-		Build:          build,
+		Build:          []string{"MajorVersion", "MinorVersion", "BuildVersion", "RevisionVersion"},
 		Deciding: map[string][]string{
 			"Url":         {"UrlStem", "UrlQuery"},
+			"UrlPath":     {"UrlStem"},
 			"Agent":       {"UserAgent"},
 			"ClientIp":    {"ClientIpAddress"},
 			"BackEndUrl":  {"AnchorMailbox", "BackEndCookie"},
@@ -66,18 +67,6 @@ func recognise(h parse.Head) bool {
 	return true
 }
 
-func build(ev *postern.Event) postern.Build {
-	var b postern.Build
-	for i, name := range []string{"MajorVersion", "MinorVersion", "BuildVersion", "RevisionVersion"} {
-		n, err := strconv.Atoi(ev.Get(name))
-		if err != nil || n < 0 {
-			return postern.Build{}
-		}
-		b[i] = n
-	}
-	return b
-}
-
 // derive takes the request that was sent on to the back end out of the columns
 // that name its target. "ServerInfo~HOST/PATH" and the cookie "Server~HOST/PATH~N"
 // with a path in them never come from a client that behaves.
@@ -88,6 +77,7 @@ func derive(ev *postern.Event) {
 	}
 	parse.Add(ev,
 		"Url", parse.URL(target),
+		"UrlPath", parse.URL(ev.Get("UrlStem")),
 		"Agent", parse.UserAgent(ev.Get("UserAgent")),
 		"ClientIp", firstAddress(ev.Get("ClientIpAddress")))
 

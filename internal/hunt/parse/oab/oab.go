@@ -43,12 +43,7 @@ func recognise(h parse.Head) bool {
 	if h.PathHas("oabgenerator") && h.PathHas("log") {
 		return true
 	}
-	for _, row := range h.Rows {
-		if tempFile.MatchString(row) {
-			return true
-		}
-	}
-	return false
+	return h.Sentence
 }
 
 // tempFile finds the path in the sentence about a file that a failed download left.

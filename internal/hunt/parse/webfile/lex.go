@@ -22,7 +22,7 @@ type Kind uint8
 
 // Kinds of tokens.
 const (
-	Ident  Kind = iota // a word, in lower case; of PHP with its '$'
+	Ident  Kind = iota // a word, in lower case; a variable of PHP with its '$' and as written
 	String             // a string or character, decoded
 	Number             // as written, in lower case
 	Punct              // an operator or bracket
@@ -281,7 +281,10 @@ func (l *lexer) word(i, end int) int {
 	if i < end && l.b[i] == '\\' && l.escapedWord(i, end) || hasInvisible(plain) {
 		return l.oddWord(start, from, end)
 	}
-	text := strings.ToLower(string(plain))
+	text := string(plain)
+	if l.lang != PHP || plain[0] != '$' { // the case of a variable counts in PHP
+		text = strings.ToLower(text)
+	}
 	if l.lang.Basic() && text == "rem" {
 		return lineEnd(l.b, i, end)
 	}

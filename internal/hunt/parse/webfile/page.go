@@ -96,7 +96,8 @@ type Page struct {
 	Objects map[string]string
 	// CodeBehind is the file or class that a directive names for the page's code.
 	CodeBehind string
-	// Encoded says that a region is in the encoded form of Microsoft's script engines.
+	// Encoded says that code stood in the encoded form of Microsoft's script engines.
+	// It has been decoded in Text.
 	Encoded bool
 	// XSLScript is where a style sheet with script of its own begins, -1 if none does.
 	XSLScript int
@@ -113,7 +114,10 @@ func Split(t Text, name string) *Page {
 	case ".ashx", ".asmx", ".soap", ".svc":
 		p.Program = true
 	}
-	s := splitter{p: p, b: t.Bytes}
+	if plain, ok := decodeScripts(t.Bytes); ok {
+		p.Encoded, p.Text.Bytes = true, plain
+	}
+	s := splitter{p: p, b: p.Text.Bytes}
 	s.run()
 	p.settleLanguages()
 	return p
@@ -228,9 +232,6 @@ func (s *splitter) directive(at, start, end, next int) {
 	if lang := ParseLang(d.Attrs["language"], s.p.Engine == ClassicASP); lang != Unknown && (s.lang == Unknown || isMain(d.Name)) {
 		s.lang = lang
 	}
-	if strings.Contains(strings.ToLower(d.Attrs["language"]), ".encode") {
-		s.p.Encoded = true
-	}
 	for _, a := range [...]string{"codebehind", "codefile", "src"} {
 		if v := d.Attrs[a]; v != "" && isMain(d.Name) && s.p.CodeBehind == "" {
 			s.p.CodeBehind = v
@@ -339,9 +340,6 @@ func (s *splitter) script(attrs map[string]string, next int, closed bool) {
 	}
 	if lang == PHP && s.p.Engine != PHPEngine && s.p.Engine != None {
 		return
-	}
-	if strings.Contains(strings.ToLower(attrs["language"]), ".encode") {
-		s.p.Encoded = true
 	}
 	if closed {
 		return

@@ -51,6 +51,10 @@ func Decode(raw []byte) Text {
 	return Text{Bytes: raw, Encoding: "utf-8", width: 1}
 }
 
+// Plain gives the text of a file that is known to be something else than text,
+// in which code may stand all the same: byte for byte.
+func Plain(raw []byte) Text { return Text{Bytes: raw, Encoding: "utf-8", width: 1} }
+
 // sniffWide says whether text without a mark is UTF-16: Latin text has a NUL in
 // every second byte.
 func sniffWide(raw []byte) (little, big bool) {

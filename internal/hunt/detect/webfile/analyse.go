@@ -1,0 +1,476 @@
+package webfile
+
+import (
+	"cmp"
+	"compress/gzip"
+	"io"
+	"slices"
+	"strings"
+
+	page "postern/internal/hunt/parse/webfile"
+)
+
+// Bounds of the analysis.
+const (
+	// maxCode is how much of a page is read as code.
+	maxCode = 1 << 20
+	// maxLayers is how many coded strings are opened, maxLayerDepth how deep they
+	// may stand in each other, maxLayerTokens how much of each is read.
+	maxLayers      = 64
+	maxLayerDepth  = 3
+	maxLayerTokens = 50_000
+)
+
+// Scores. What a page is found to do adds up; these are the borders.
+const (
+	scoreHigh   = 80 // a web shell
+	scoreMedium = 55 // very likely one
+	scoreWeak   = 35 // worth a look
+)
+
+// sign is something else that speaks for a web shell.
+type sign uint8
+
+// The signs.
+const (
+	signUnsafe   sign = iota // the flag that gives evaluated text every right
+	signJoined               // strings put together from letters
+	signCoded                // strings that are coded
+	signOdd                  // names written with escapes, or comments between words
+	signHidden               // words for the request inside a coded string
+	signAssembly             // a program in a string
+	signPassword             // a check of a password's digest
+	signEncoded              // the encoded form of script engines
+	signDecoder              // functions that decode, beside what runs their result
+	signFormat               // code inside a file of another format
+	signSmall                // nothing else is in the page
+	signs                    // number of signs
+)
+
+// analysis is what a page was found to do.
+type analysis struct {
+	score      int
+	constructs []construct // the worst first, one of each deed and strength
+	signs      [signs]bool
+	param      string
+	takes      bool // something comes in from outside
+	tokens     int
+	// checksNames says that the page looks at the extension of uploaded files.
+	checksNames bool
+	dotNet      bool
+	cut         bool
+	signOff     int
+}
+
+// analyse finds out what the code of a page does with what comes with a request.
+func (d *Detector) analyse(p *page.Page) analysis {
+	toks, cut := p.Tokens()
+	a := analysis{cut: cut, tokens: len(toks), dotNet: p.Engine == page.ASPNET}
+	r := reading{d: d, a: &a, fold: folder{budget: maxFolded}}
+	r.odd(toks)
+	g := r.read(toks, p, 0)
+	if p.Encoded {
+		a.signs[signEncoded] = true
+	}
+	if p.XSLScript >= 0 {
+		a.constructs = append(a.constructs, construct{deed: transforms, flow: unclear, off: p.XSLScript})
+	}
+	r.native(g)
+	r.finish()
+	return a
+}
+
+// reading is the state of one analysis.
+type reading struct {
+	d      *Detector
+	a      *analysis
+	fold   folder
+	layers int
+}
+
+// read looks at a program and at the programs in its strings.
+func (r *reading) read(toks []page.Token, p *page.Page, depth int) *program {
+	toks = r.fold.fold(toks)
+	g := newProgram(toks, p)
+	var objects map[string]string
+	if p != nil {
+		objects = p.Objects
+	}
+	list := g.constructs(r.d.sinks, objects)
+	for i := range list {
+		list[i].layer = depth > 0
+		if list[i].deed == queries && !g.ownDatabase {
+			list[i].flow = constant
+		}
+	}
+	r.a.checksNames = r.a.checksNames || g.checksNames()
+	r.a.signs[signDecoder] = r.a.signs[signDecoder] || g.has(decoders)
+	r.a.constructs = append(r.a.constructs, list...)
+	if g.first != nil {
+		r.a.takes = true
+		if r.a.param == "" {
+			r.a.param = g.first.param
+		}
+		if depth > 0 {
+			r.a.signs[signHidden] = true
+		}
+	}
+	for i, s := range g.sources {
+		if s.hidden {
+			r.a.signs[signHidden] = true
+			r.a.signOff = cmp.Or(r.a.signOff, g.toks[i].Off)
+		}
+	}
+	if depth < maxLayerDepth {
+		r.strings(g, len(list) > 0, depth)
+	}
+	return g
+}
+
+// decoders are functions that make text of something else; beside a construct that
+// runs text whose origin the program does not say, they say what it is for.
+var decoders = set("base64_decode gzinflate gzuncompress gzdecode str_rot13 strrev frombase64string convert_uudecode hex2bin unescape strreverse transformfinalblock createdecryptor decodebuffer getdecoder chr chrw gzipstream deflatestream")
+
+// checksNames says whether a program looks at the extension of a file's name, as
+// honest upload forms do.
+func (g *program) checksNames() bool {
+	if g.words["getextension"] || g.words["pathinfo"] || g.words["getextensionname"] {
+		return true
+	}
+	images := 0
+	for _, t := range g.toks {
+		if t.Kind == page.String && len(t.Text) < 80 {
+			switch s := strings.ToLower(t.Text); {
+			case strings.Contains(s, "jpg"), strings.Contains(s, "jpeg"), strings.Contains(s, "gif"), strings.Contains(s, "png"):
+				images++
+			}
+		}
+	}
+	return images >= 2
+}
+
+// strings opens those strings of a program that may be programs themselves.
+func (r *reading) strings(g *program, dangerous bool, depth int) {
+	for i, t := range g.toks {
+		if t.Kind != page.String || len(t.Text) < 8 || r.layers >= maxLayers {
+			continue
+		}
+		switch {
+		case t.Text == "unsafe" || len(t.Text) < 12 && !t.Odd:
+		case t.Odd || dangerous && g.evaluated(i):
+			r.layer(t.Text, t, depth)
+		case len(t.Text) >= 64 && looksBase64(t.Text):
+			if s, ok := unbase64(t.Text); ok {
+				r.layer(s, t, depth)
+			}
+		}
+	}
+}
+
+// evaluated says whether the string at i stands in the brackets of a function
+// that evaluates or compiles.
+func (g *program) evaluated(i int) bool {
+	for k := i - 1; k >= 0 && i-k < 32 && g.toks[k].Kind != page.Break; k-- {
+		switch g.toks[k].Text {
+		case "eval", "execute", "executeglobal", "assert", "create_function", "executestatement", "addcode", "addscript",
+			"compileassemblyfromsource", "preg_replace", "call_user_func", "array_map", "write", "writealltext", "fwrite", "fputs", "file_put_contents":
+			return true
+		}
+	}
+	return false
+}
+
+// layer reads a decoded string as a program, or recognises one in it.
+func (r *reading) layer(s string, t page.Token, depth int) {
+	s = unpack(s)
+	if isAssembly(s) {
+		r.a.signs[signAssembly] = true
+		r.a.signOff = cmp.Or(r.a.signOff, t.Off)
+		return
+	}
+	if !looksLikeCode(s) {
+		return
+	}
+	r.layers++
+	s = s[:min(len(s), maxCode)]
+	lang := t.Lang
+	if strings.Contains(s, "<%") || strings.Contains(s, "<?") || page.IndexFold([]byte(s), "<script") >= 0 {
+		// a page in a string: what a page writes to make another one
+		inner := page.Split(page.Decode([]byte(s)), "")
+		toks, _ := inner.Tokens()
+		toks = toks[:min(len(toks), maxLayerTokens)]
+		for i := range toks {
+			toks[i].Off = t.Off
+		}
+		r.read(toks, inner, depth+1)
+		return
+	}
+	r.read(page.Lex(s, lang, t.Off, maxLayerTokens), nil, depth+1)
+}
+
+// unpack undoes gzip, in which programs in strings often are.
+func unpack(s string) string {
+	if !strings.HasPrefix(s, "\x1f\x8b") {
+		return s
+	}
+	z, err := gzip.NewReader(strings.NewReader(s))
+	if err != nil {
+		return s
+	}
+	b, _ := io.ReadAll(io.LimitReader(z, maxInflated)) // a cut program is still one
+	return string(b)
+}
+
+func isAssembly(s string) bool {
+	return len(s) > 512 && strings.HasPrefix(s, "MZ") && strings.Contains(s[:min(len(s), 1024)], "PE\x00\x00")
+}
+
+func looksBase64(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '+' || c == '/' || c == '=' || c == '-' || c == '_' || c == '\n' || c == '\r') {
+			return false
+		}
+	}
+	return true
+}
+
+// looksLikeCode says whether a string is text in which something is called.
+func looksLikeCode(s string) bool {
+	s = s[:min(len(s), 4096)]
+	odd := 0
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+			odd++
+		}
+	}
+	return odd*20 < len(s)+1 && strings.ContainsAny(s, "([$`<")
+}
+
+// odd notes words that were written so as not to be found.
+func (r *reading) odd(toks []page.Token) {
+	n := 0
+	for _, t := range toks {
+		if t.Odd && (t.Kind == page.Ident || t.Kind == page.Punct || t.Kind == page.String) {
+			if n++; n == 3 {
+				r.a.signs[signOdd] = true
+				r.a.signOff = cmp.Or(r.a.signOff, t.Off)
+			}
+		}
+	}
+}
+
+// nativeWords are functions of the system that only a program that brings
+// machine code calls from a page.
+var nativeWords = set("virtualalloc virtualallocex createthread createremotethread writeprocessmemory queueuserapc rtlmovememory getdelegateforfunctionpointer ntcreatethreadex virtualprotect")
+
+// native finds what shows in single words and strings rather than in calls.
+func (r *reading) native(g *program) {
+	machine, at, section, secret := 0, -1, -1, false
+	for _, t := range g.toks {
+		switch t.Kind {
+		case page.Ident:
+			if nativeWords[t.Text] {
+				machine++
+				at = t.Off
+			}
+			switch t.Text {
+			case "machinekeysection":
+				section = t.Off
+			case "validationkey", "decryptionkey":
+				secret = true
+			}
+		case page.String:
+			switch lower := strings.ToLower(t.Text[:min(len(t.Text), 256)]); {
+			case strings.Contains(lower, "machinekeysection"):
+				section = t.Off
+			case strings.Contains(lower, "xp_"+"cmdshell"), strings.Contains(lower, "sp_"+"oacreate"):
+				r.a.constructs = append(r.a.constructs, construct{deed: databases, flow: unclear, off: t.Off})
+			case lower == "unsafe" && t.Lang == page.JScript:
+				r.a.signs[signUnsafe] = true
+			case isDigest(t.Text) && (g.words["md5"] || g.words["sha1"] || g.words["computehash"] || g.words["hashpasswordforstoringinconfigfile"]):
+				r.a.signs[signPassword] = true
+			}
+		}
+	}
+	if section >= 0 && secret {
+		r.a.constructs = append(r.a.constructs, construct{deed: keys, flow: unclear, off: section})
+	}
+	if machine >= 2 {
+		r.a.constructs = append(r.a.constructs, construct{deed: native, flow: unclear, off: at})
+	}
+}
+
+func isDigest(s string) bool {
+	if len(s) != 32 && len(s) != 40 && len(s) != 64 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if !(s[i] >= '0' && s[i] <= '9' || s[i]|0x20 >= 'a' && s[i]|0x20 <= 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// finish adds up and keeps the worst of each kind of construct.
+func (r *reading) finish() {
+	a := r.a
+	a.signs[signJoined] = r.fold.joined >= 2
+	a.signs[signCoded] = r.fold.decoded >= 1
+	a.signs[signSmall] = a.tokens < 250
+	slices.SortStableFunc(a.constructs, func(x, y construct) int {
+		return cmp.Or(-cmp.Compare(a.weight(x), a.weight(y)), cmp.Compare(x.off, y.off))
+	})
+	var seen [deeds][reaches + 1]bool
+	kept := a.constructs[:0]
+	sum := 0
+	for _, c := range a.constructs {
+		if seen[c.deed][c.flow] || a.weight(c) == 0 {
+			continue
+		}
+		seen[c.deed][c.flow] = true
+		kept = append(kept, c)
+		w := a.weight(c)
+		if len(kept) == 1 {
+			sum = w
+		} else {
+			sum += w / 4 // a second deed adds to the first, it does not double it
+		}
+		if a.param == "" || len(kept) == 1 && c.param != "" {
+			a.param = cmp.Or(c.param, a.param)
+		}
+	}
+	a.constructs = kept
+	if len(kept) > 0 {
+		sum += a.signWeight()
+	} else if a.signs[signHidden] && a.signs[signCoded] {
+		sum = a.signWeight()
+	} else if a.signs[signEncoded] {
+		sum = scoreWeak
+	}
+	a.score = sum
+}
+
+// weight says how much one construct counts by itself.
+func (a *analysis) weight(c construct) int {
+	switch c.flow {
+	case reaches:
+		return a.reachesWeight(c)
+	case constant:
+		switch c.deed {
+		case evaluates, starts, loads, compiles:
+			return 20
+		}
+		return 0
+	}
+	w := a.unclearWeight(c)
+	if c.layer && c.deed <= compiles {
+		return max(w, 60) // nobody hides an honest program
+	}
+	return w
+}
+
+func (a *analysis) reachesWeight(c construct) int {
+	w := 0
+	switch c.deed {
+	case evaluates, starts:
+		w = 100
+	case loads, compiles, connects:
+		w = 90
+	case deserialises, transforms:
+		w = 80
+	case includes:
+		w = 50
+	case queries:
+		if c.whole {
+			return 85
+		}
+		return 40
+	case browses:
+		if c.whole {
+			return 30
+		}
+		return 0
+	case writes, uploads:
+		// To keep what is sent under a name that the program chooses, or in a folder
+		// of its own, is what every upload form does.
+		if c.whole && !c.straight && a.tokens > mainPage && c.lang.Basic() {
+			return 45
+		}
+		if c.whole && !a.checksNames || a.tokens < tinyPage && !a.checksNames && c.param != "" {
+			return 85
+		}
+		return 30
+	}
+	switch {
+	case c.deed == evaluates && !c.whole && !c.straight:
+		// Text of the program's own with a value in it: an expression, JSON.
+		return 45
+	case c.deed == connects && c.lang == page.PHP:
+		return 45 // what a proxy for pictures does
+	}
+	if !c.straight && a.tokens > hugePage {
+		// Among thousands of names one may stand for two things.
+		return w / 2
+	}
+	return w
+}
+
+// The sizes of pages, in tokens: one that can do one thing only, a small one, and
+// one in which names no longer say much.
+const (
+	tinyPage  = 150
+	smallPage = 250
+	mainPage  = 1_500
+	hugePage  = 4_000
+)
+
+// unclearWeight is for constructs into which something goes of which the program
+// does not say whence. The smaller the page, the less else there is for it to be.
+func (a *analysis) unclearWeight(c construct) int {
+	share := 0
+	switch {
+	case a.tokens < smallPage && (a.takes || a.signs[signCoded] || a.signs[signDecoder]):
+		share = 3
+	case a.tokens < mainPage && a.takes:
+		share = 2
+	case a.takes:
+		share = 1
+	}
+	switch c.deed {
+	case evaluates:
+		if c.lang == page.JScript && a.dotNet {
+			return 60 // no page of ASP.NET has use for it
+		}
+		return [4]int{20, 30, 40, 60}[share]
+	case starts, loads, compiles:
+		return [4]int{20, 30, 40, 60}[share]
+	case keys, native:
+		return 60
+	case queries:
+		return 30
+	case plants:
+		if a.tokens < smallPage {
+			return 40
+		}
+		return 10
+	case databases, transforms, deserialises, connects:
+		return [4]int{15, 20, 30, 40}[share]
+	case writes, uploads:
+		return [4]int{0, 5, 10, 20}[share]
+	}
+	return 0
+}
+
+func (a *analysis) signWeight() int {
+	sum := 0
+	for s, w := range [signs]int{
+		signUnsafe: 15, signJoined: 15, signCoded: 10, signOdd: 15, signHidden: 40, signAssembly: 40,
+		signPassword: 10, signEncoded: 5, signFormat: 40, signDecoder: 0,
+	} {
+		if a.signs[s] {
+			sum += w
+		}
+	}
+	return sum
+}

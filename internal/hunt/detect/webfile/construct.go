@@ -1,0 +1,399 @@
+package webfile
+
+import (
+	"strings"
+
+	page "postern/internal/hunt/parse/webfile"
+)
+
+// flow says how what is sent is tied to a construct.
+type flow uint8
+
+// The strengths of a tie.
+const (
+	constant flow = iota // only constants go in
+	unclear              // something goes in of which the program does not say whence
+	reaches              // what the request carries goes in
+)
+
+// construct is one dangerous thing that a page does, and where.
+type construct struct {
+	deed  deed
+	flow  flow
+	off   int
+	param string // of the request, where a name is known
+	// whole says of a written file that the request names it, and of an evaluated
+	// text that nothing else is in it.
+	whole bool
+	// layer says that the construct stood in a coded string.
+	layer bool
+	// straight says that the value comes straight from the request, not under a name.
+	straight bool
+	lang     page.Lang
+}
+
+// constructs finds everything dangerous in a program.
+func (g *program) constructs(index sinkIndex, objects map[string]string) []construct {
+	g.classes(objects)
+	var list []construct
+	for i, t := range g.toks {
+		if t.Kind != page.Ident || len(list) >= maxConstructs {
+			continue
+		}
+		for _, s := range index[t.Text] {
+			if c, ok := g.construct(i, s); ok {
+				list = append(list, c)
+				break
+			}
+		}
+		if c, ok := g.other(i); ok {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// maxConstructs is how many are kept of one program; the worst real pages have
+// a few hundred, and a report shows five.
+const maxConstructs = 2_000
+
+// classes notes which COM objects the program makes, as words that begin with '#'.
+func (g *program) classes(objects map[string]string) {
+	for _, id := range objects {
+		if c := comClass(id); c != "" {
+			g.words[c] = true
+		}
+	}
+	for i, t := range g.toks {
+		if t.Kind != page.String || i == 0 {
+			continue
+		}
+		if c := comClass(t.Text); c != "" {
+			g.words[c] = true
+		}
+	}
+}
+
+func (g *program) construct(i int, s *compiledSink) (construct, bool) {
+	t := g.toks[i]
+	if !s.langs.has(t.Lang) || !g.place(i, s) || len(s.needsSet) > 0 && !g.has(s.needsSet) {
+		return construct{}, false
+	}
+	from, to, ok := g.argument(i, s.statement)
+	if !ok {
+		return construct{}, false
+	}
+	c := construct{deed: s.deed, off: t.Off, lang: t.Lang}
+	g.flowInto(&c, from, to)
+	switch s.deed {
+	case writes, uploads:
+		g.written(&c, i, from, to)
+	case loads:
+		if t.Lang == page.PHP {
+			return c, g.callback(&c, i, from)
+		}
+		g.receiver(&c, i)
+	case starts, deserialises, transforms, evaluates:
+		g.receiver(&c, i)
+	}
+	return c, true
+}
+
+// place says whether a name stands where the sink's must.
+func (g *program) place(i int, s *compiledSink) bool {
+	before := page.Token{}
+	if i > 0 {
+		before = g.toks[i-1]
+	}
+	if s.bare && (isMember(before) || before.Word("function") || before.Word("sub") || before.Word("new")) {
+		return false
+	}
+	if len(s.afterSet) == 0 {
+		return true
+	}
+	if s.afterSet[before.Text] && before.Kind == page.Ident {
+		return true
+	}
+	return i > 1 && isMember(before) && (s.afterSet[g.toks[i-2].Text] || s.afterSet[g.calleeBefore(i-2)])
+}
+
+// calleeBefore gives the name of the function whose call ends at i, or the name
+// in brackets of a cast that ends there.
+func (g *program) calleeBefore(i int) string {
+	if !g.toks[i].Is(")") || g.match[i] < 1 {
+		return ""
+	}
+	return g.toks[g.match[i]-1].Text
+}
+
+func (g *program) has(words map[string]bool) bool {
+	for w := range words {
+		if g.words[w] {
+			return true
+		}
+	}
+	return false
+}
+
+// argument gives the range of what goes into the call of the name at i.
+func (g *program) argument(i int, statement bool) (from, to int, ok bool) {
+	if i+1 >= len(g.toks) {
+		return 0, 0, false
+	}
+	next := g.toks[i+1]
+	switch {
+	case next.Is("(") && g.match[i+1] > 0:
+		end := int(g.match[i+1])
+		if fn, declared := g.funcs[g.toks[i].Text]; declared && fn.body == end+1 {
+			return 0, 0, false // its declaration
+		}
+		if statement && end+1 < len(g.toks) && g.toks[end+1].Kind == page.Punct && concat(g.toks[end+1]) {
+			return i + 2, g.statementEnd(i + 1), true
+		}
+		return i + 2, end, true
+	case next.Is("("): // a bracket that is never closed: to the end of the statement
+		return i + 2, g.statementEnd(i + 2), true
+	case statement && (next.Kind == page.Ident || next.Kind == page.String || next.Is("$") || next.Is("@") || next.Is("[")):
+		return i + 1, g.statementEnd(i + 1), true
+	}
+	return 0, 0, false
+}
+
+// flowInto settles what goes into a construct.
+func (g *program) flowInto(c *construct, from, to int) {
+	if s, ok := g.worst(from, to); ok {
+		c.flow, c.param, c.whole, c.straight = reaches, s.param, !s.mixed, !s.byName
+		if c.deed == evaluates {
+			c.whole = !s.worded
+		}
+		return
+	}
+	c.flow = constant
+	for k := from; k < to && k-from < maxStatement; k++ {
+		if g.toks[k].Kind == page.Ident && !constantWords[g.toks[k].Text] {
+			c.flow = unclear
+			return
+		}
+	}
+}
+
+// constantWords are names whose values no request can choose.
+var constantWords = set("true false null nothing new string nil vbcrlf array mappath server system io diagnostics process text encoding utf8 default unicode getfolderpath environment ascii")
+
+// receiver also looks at the object that a method belongs to: a process whose
+// arguments were set before it is started.
+func (g *program) receiver(c *construct, i int) {
+	if c.flow == reaches || i < 2 || !isMember(g.toks[i-1]) {
+		return
+	}
+	parts, start := g.path(i - 2)
+	if s, ok := g.worst(start, i-1); ok {
+		c.flow, c.param, c.whole = reaches, s.param, !s.mixed
+		return
+	}
+	if b := base(parts); b != "" && c.flow == constant && !constantWords[b] && !g.words["new"] {
+		c.flow = unclear
+	}
+}
+
+// written settles what a request has to do with a file that is written: whether it
+// names it, gives its content, or both.
+func (g *program) written(c *construct, i, from, to int) {
+	args := g.arguments(max(from-1, 0))
+	if from > 0 && !g.toks[from-1].Is("(") {
+		args = [][2]int{{from, to}}
+	}
+	if len(args) == 0 {
+		g.receiver(c, i) // file.CreateText()
+		return
+	}
+	path, content := args[0], [2]int{to, to}
+	if len(args) > 1 {
+		content = [2]int{args[1][0], to}
+	}
+	if w := g.toks[i].Text; w == "move_uploaded_file" || w == "copy" || w == "downloadfile" {
+		path, content = content, path
+	}
+	if g.namesPage(path[0], path[1]) {
+		c.deed, c.flow = plants, unclear
+		return
+	}
+	value, named, file := g.values(path[0], path[1])
+	_, filled, _ := g.values(content[0], content[1])
+	c.param, c.whole, c.straight = value.param, named && !file && !value.mixed, !value.byName
+	switch {
+	case c.deed == uploads && (named || file):
+		c.flow = reaches
+	case named && (filled || len(args) == 1 || g.words["write"] || g.words["writeline"]):
+		c.flow = reaches
+	case named || filled:
+		c.flow, c.whole = unclear, false
+	}
+}
+
+// namesPage says whether a file's name ends, as a constant, like that of a page.
+func (g *program) namesPage(from, to int) bool {
+	for i := from; i < to && i-from < 64; i++ {
+		if t := g.toks[i]; t.Kind == page.String && len(t.Text) < 260 {
+			switch page.EngineOf(t.Text) {
+			case page.ASPNET, page.ClassicASP, page.JSP, page.PHPEngine:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// other finds constructs that are not calls of a known name.
+func (g *program) other(i int) (construct, bool) {
+	t := g.toks[i]
+	c := construct{off: t.Off, lang: t.Lang}
+	switch {
+	// info.Arguments = value, process.StartInfo.FileName = value
+	case (t.Text == "arguments" || t.Text == "filename") && i > 1 && isMember(g.toks[i-1]) && i+1 < len(g.toks) && g.toks[i+1].Is("="):
+		parts, _ := g.path(i)
+		if !g.words["processstartinfo"] && !contains(parts, "startinfo") && !(t.Text == "arguments" && g.words["process"]) {
+			return c, false
+		}
+		c.deed = starts
+		g.flowInto(&c, i+2, g.statementEnd(i+2))
+		return c, c.flow != constant
+	// connection.ConnectionString = value
+	case t.Text == "connectionstring" && i > 1 && isMember(g.toks[i-1]) && i+1 < len(g.toks) && g.toks[i+1].Is("="), databaseConnections[t.Text] && i+1 < len(g.toks) && g.toks[i+1].Is("("):
+		g.flowInto(&c, i+2, g.statementEnd(i+2))
+		if c.flow != reaches {
+			return c, false
+		}
+		g.ownDatabase = true
+		c.deed, c.flow = queries, unclear
+		return c, true
+	// preg_replace("/…/e", value, …) evaluates the value
+	case t.Lang == page.PHP && (t.Text == "preg_replace" || t.Text == "preg_filter" || t.Text == "mb_ereg_replace") && i+1 < len(g.toks) && g.toks[i+1].Is("(") && g.match[i+1] > 0:
+		args := g.arguments(i + 1)
+		if len(args) < 2 || !evalModifier(g.toks[args[0][0]:args[0][1]]) {
+			return c, false
+		}
+		c.deed = evaluates
+		g.flowInto(&c, args[1][0], int(g.match[i+1]))
+		return c, true
+	// $name(value) calls the function that a value names
+	case t.Lang == page.PHP && strings.HasPrefix(t.Text, "$") && i+1 < len(g.toks) && g.toks[i+1].Is("(") && g.match[i+1] > 0:
+		v := g.vars[t.Text]
+		if i > 0 && isMember(g.toks[i-1]) || v.closure {
+			return c, false
+		}
+		c.deed = loads
+		s, byName := g.tainted[t.Text]
+		into, with := g.worst(i+2, int(g.match[i+1]))
+		switch {
+		case byName:
+			c.flow, c.param, c.whole = reaches, s.param, true
+		case with:
+			c.flow, c.param, c.whole = reaches, into.param, v.built
+		default:
+			return c, false
+		}
+		return c, true
+	// $_GET[a]($_GET[b])
+	case t.Lang == page.PHP && phpSources[t.Text] && i+1 < len(g.toks) && g.toks[i+1].Is("[") && g.match[i+1] > 0:
+		open := int(g.match[i+1]) + 1
+		if open < len(g.toks) && g.toks[open].Is("(") {
+			c.deed, c.flow, c.whole, c.param = loads, reaches, true, g.parameterName(i)
+			return c, true
+		}
+	}
+	return c, false
+}
+
+// callbackFirst are the functions of PHP that take the name of a function as
+// their first argument; the others take it last, or second to last.
+var callbackFirst = set("call_user_func call_user_func_array forward_static_call array_map register_shutdown_function register_tick_function ob_start reflectionfunction")
+
+// callback settles whether a function of PHP is made to call what a request names,
+// or to give a dangerous function what a request carries.
+func (g *program) callback(c *construct, i, from int) bool {
+	args := g.arguments(max(from-1, 0))
+	if len(args) == 0 {
+		return false
+	}
+	name := args[len(args)-1]
+	if callbackFirst[g.toks[i].Text] {
+		name = args[0]
+	}
+	if s, ok := g.worst(name[0], name[1]); ok && (len(args) > 1 || callbackFirst[g.toks[i].Text]) {
+		c.flow, c.param, c.whole = reaches, s.param, true
+		return true
+	}
+	dangerous := -1
+	for k, a := range args {
+		if a[1]-a[0] == 1 && g.toks[a[0]].Kind == page.String && dangerousPHP[strings.ToLower(g.toks[a[0]].Text)] {
+			dangerous = k
+		}
+	}
+	if dangerous < 0 {
+		return false
+	}
+	c.flow, c.whole = unclear, true
+	for k, a := range args {
+		if s, ok := g.worst(a[0], a[1]); ok && k != dangerous {
+			c.flow, c.param = reaches, s.param
+		}
+	}
+	return true
+}
+
+// dangerousPHP are functions that nobody passes by name but to hide the call.
+var dangerousPHP = set("assert eval system exec shell_exec passthru popen proc_open create_function pcntl_exec call_user_func call_user_func_array")
+
+// variable is what the program says about how a variable of PHP gets its value.
+type variable struct {
+	closure bool // from a function that is written out there
+	built   bool // from pieces
+}
+
+// variables goes through the assignments once.
+func (g *program) variables() map[string]variable {
+	vars := map[string]variable{}
+	for i, t := range g.toks {
+		if i == 0 || t.Lang != page.PHP || !isAssignment(t) || i+1 >= len(g.toks) {
+			continue
+		}
+		name := target(g.toks, i)
+		if name == "" {
+			continue
+		}
+		v := vars[name]
+		v.closure = v.closure || g.toks[i+1].Word("function") || g.toks[i+1].Word("fn")
+		for k := i + 1; k < len(g.toks) && k-i < 64 && g.toks[k].Kind != page.Break; k++ {
+			if concat(g.toks[k]) || g.toks[k].Is("^") || g.toks[k].Is("[") || g.toks[k].Is("{") || g.toks[k].Odd {
+				v.built = true
+				break
+			}
+		}
+		vars[name] = v
+	}
+	return vars
+}
+
+// databaseConnections are types whose constructor takes what says which database to open.
+var databaseConnections = set("sqlconnection oledbconnection odbcconnection mysqlconnection oracleconnection npgsqlconnection")
+
+// evalModifier says whether a constant pattern carries the modifier that has its
+// replacement evaluated.
+func evalModifier(toks []page.Token) bool {
+	if len(toks) != 1 || toks[0].Kind != page.String || len(toks[0].Text) < 3 {
+		return false
+	}
+	s := toks[0].Text
+	end := strings.LastIndexAny(s, "/#~|!@%})>]")
+	return end > 0 && strings.ContainsRune(s[end+1:], 'e') && len(s)-end <= 10
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}

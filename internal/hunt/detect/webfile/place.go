@@ -1,0 +1,112 @@
+package webfile
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// places finds the place of a file, the longest folder first.
+type places []Place
+
+// location is what is known of where a file lies.
+type location struct {
+	folder   string // canonical folder of the file
+	place    string // short name, "" outside of the places
+	url      string // under which the file answers, "" where that is not known
+	served   bool
+	drop     bool
+	complete bool
+}
+
+func newPlaces(list []Place) places {
+	p := slices.Clone(list)
+	slices.SortStableFunc(p, func(a, b Place) int { return cmp.Compare(len(b.Folder), len(a.Folder)) })
+	return p
+}
+
+// webRoots are folders of whose content a server serves something, whatever the product.
+var webRoots = []string{"/wwwroot/", "/httpproxy/", "/clientaccess/", "/htdocs/", "/webapps/", "/public_html/", "/template/layouts/", "/web server extensions/"}
+
+// where gives the location of a canonical path.
+func (p places) where(server string) location {
+	w := location{}
+	name := server
+	if i := strings.LastIndexByte(server, '/'); i >= 0 {
+		w.folder, name = server[:i], server[i+1:]
+	}
+	for _, root := range webRoots {
+		if strings.Contains("/"+server, root) {
+			w.served = true
+			break
+		}
+	}
+	for _, place := range p {
+		rest, ok := below(w.folder, place.Folder)
+		if !ok {
+			continue
+		}
+		w.place = strings.Trim(place.Name+rest, "/")
+		// Below the folder of a whole site others keep their pages too.
+		w.drop = place.Drop && (place.Complete || rest == "")
+		w.complete = place.Complete
+		if place.URL != "" {
+			w.served = true
+			w.url = strings.TrimSuffix(place.URL, "/") + rest + "/" + name
+		}
+		break
+	}
+	return w
+}
+
+// below says whether a folder is another or lies below it, and gives the part
+// below with its '/'. The other may stand in the middle of the first, for evidence
+// whose folders could not be cut.
+func below(folder, other string) (rest string, ok bool) {
+	if other == "" {
+		return "", false
+	}
+	if rest, ok = strings.CutPrefix(folder, other); ok && (rest == "" || rest[0] == '/') {
+		return rest, true
+	}
+	if i := strings.LastIndex(folder, "/"+other); i >= 0 {
+		if rest = folder[i+1+len(other):]; rest == "" || rest[0] == '/' {
+			return rest, true
+		}
+	}
+	return "", false
+}
+
+// in says whether a path lies in one of the folders.
+func in(server string, folders []string) bool {
+	for _, f := range folders {
+		if rest, ok := below(server, f); ok && rest != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// canonical completes the place of a file whose collection began below the
+// folder of the site.
+func canonical(server string) string {
+	server = strings.TrimPrefix(server, "/")
+	switch {
+	case strings.HasPrefix(server, "wwwroot/"):
+		return "inetpub/" + server
+	case strings.HasPrefix(server, "aspnet_client/"):
+		return "inetpub/wwwroot/" + server
+	case strings.HasPrefix(server, "httpproxy/"):
+		return "frontend/" + server
+	}
+	return server
+}
+
+// canonicalPath gives a published Windows path in the form of a place on a server.
+func canonicalPath(p string) string {
+	p = strings.ToLower(strings.ReplaceAll(p, `\`, "/"))
+	if len(p) > 2 && p[1] == ':' {
+		p = p[2:]
+	}
+	return p
+}

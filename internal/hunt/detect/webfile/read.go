@@ -1,0 +1,190 @@
+package webfile
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"strings"
+	"sync"
+
+	"postern"
+	page "postern/internal/hunt/parse/webfile"
+)
+
+// Bounds of reading.
+const (
+	// maxRead is kept of a file's beginning. The largest public web shell has
+	// 1.2 MB, the mailbox exports that were used as one up to 2 MB.
+	maxRead = 4 << 20
+	// maxTail is kept of the end of a larger file, where what is appended stands.
+	maxTail = 256 << 10
+	// maxHash is how far a file is hashed; no page and no published tool is larger.
+	maxHash = 64 << 20
+	// chunk is read at a time behind maxRead.
+	chunk = 64 << 10
+)
+
+// sums are the hashes of a file, lower-case hex, "" where none was taken.
+type sums struct{ sha256, sha1, md5 string }
+
+// read reads the file: the beginning, the end, and the hashes over all of it.
+func (l *look) read(s sort) error {
+	r, err := l.f.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	hashes := l.d.hashers()
+	all := io.MultiWriter(hashes.writers()...)
+
+	keep := int64(maxRead)
+	if s == program || s == named {
+		keep = 0
+	}
+	l.raw, err = io.ReadAll(io.TeeReader(io.LimitReader(r, keep), all))
+	read := int64(len(l.raw))
+	if err == nil && (read == keep || keep == 0) {
+		read, err = l.rest(r, all, read, keep > 0)
+	}
+	if err != nil {
+		return err
+	}
+	if read > maxHash {
+		l.problem(postern.Limit, postern.Say("webfile.problem.large", "bound", maxHash>>20))
+		return nil
+	}
+	l.sum = hashes.sums()
+	return nil
+}
+
+// rest reads what lies behind the part that is kept, for the hashes and the tail.
+func (l *look) rest(r io.Reader, all io.Writer, read int64, tail bool) (int64, error) {
+	buf := make([]byte, chunk)
+	var end []byte
+	start := read
+	for read <= maxHash {
+		n, err := r.Read(buf)
+		all.Write(buf[:n]) // hashes do not fail
+		read += int64(n)
+		if tail {
+			end = append(end, buf[:n]...)
+			if len(end) > 2*maxTail {
+				end = append(end[:0], end[len(end)-maxTail:]...)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return read, err
+		}
+	}
+	if len(end) > maxTail {
+		end = end[len(end)-maxTail:]
+	}
+	if read > start && tail {
+		l.tail, l.tailAt = end, read-int64(len(end))
+		l.problem(postern.Limit, postern.Say("webfile.problem.middle", "bound", maxRead>>20))
+	}
+	return read, nil
+}
+
+func (l *look) problem(what postern.ProblemKind, detail postern.Text) {
+	l.problems = append(l.problems, postern.Problem{Path: l.f.Path, What: what, Detail: detail})
+}
+
+// hashers are the hashes that something is compared with; SHA-256 always, since
+// findings carry it.
+type hashers struct{ sha256, sha1, md5 hash.Hash }
+
+func (d *Detector) hashers() hashers {
+	h := hashers{sha256: sha256.New()}
+	if len(d.hashes[postern.IndicatorSHA1]) > 0 {
+		h.sha1 = sha1.New()
+	}
+	if len(d.hashes[postern.IndicatorMD5]) > 0 {
+		h.md5 = md5.New()
+	}
+	return h
+}
+
+func (h hashers) writers() []io.Writer {
+	var list []io.Writer
+	for _, w := range [...]hash.Hash{h.sha256, h.sha1, h.md5} {
+		if w != nil {
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+func (h hashers) sums() sums {
+	text := func(w hash.Hash) string {
+		if w == nil {
+			return ""
+		}
+		return hex.EncodeToString(w.Sum(nil))
+	}
+	return sums{text(h.sha256), text(h.sha1), text(h.md5)}
+}
+
+// buffers are what static files are read into: most of them are looked at for
+// marks and forgotten.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// gate reads a static file and says whether it can be forgotten: it holds no mark
+// of code that a server runs.
+func (l *look) gate() (quiet bool, err error) {
+	r, err := l.f.Open()
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	buf := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(buf)
+	buf.Reset()
+	if _, err := buf.ReadFrom(io.LimitReader(r, maxStatic)); err != nil {
+		return false, err
+	}
+	return !marked(buf.Bytes()), nil
+}
+
+// marked says whether code that a server would run may stand in a file. It is
+// the cheap question before every other: three passes at the speed of memory.
+func marked(b []byte) bool {
+	if isWide(b) {
+		b = page.Decode(b).Bytes
+	}
+	if bytes.IndexByte(b[:min(len(b), 512)], 0) >= 0 {
+		// Not text: pairs of bytes mean nothing, whole tags do.
+		return bytes.Contains(b, []byte("<%@")) || bytes.Contains(b, []byte("<?php")) || serverScript(b)
+	}
+	return bytes.Contains(b, []byte("<%")) || bytes.Contains(b, []byte("<?php")) || bytes.Contains(b, []byte("<?=")) || serverScript(b)
+}
+
+func isWide(b []byte) bool {
+	return len(b) > 3 && (b[0] == 0xFF && b[1] == 0xFE || b[0] == 0xFE && b[1] == 0xFF || b[0] != 0 && b[1] == 0 && b[3] == 0 || b[0] == 0 && b[2] == 0 && b[1] != 0)
+}
+
+// serverScript looks for a script element that runs on the server.
+func serverScript(b []byte) bool {
+	for _, open := range [...]string{"<s", "<S"} {
+		for at := 0; ; {
+			i := bytes.Index(b[at:], []byte(open))
+			if i < 0 {
+				break
+			}
+			at += i + 2
+			tag := b[at:min(at+300, len(b))]
+			if len(tag) > 5 && strings.EqualFold(string(tag[:5]), "cript") && page.IndexFold(tag, "runat") >= 0 {
+				return true
+			}
+		}
+	}
+	return false
+}

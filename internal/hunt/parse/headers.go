@@ -1,0 +1,51 @@
+package parse
+
+import (
+	"slices"
+	"sync"
+)
+
+// maxHeaders bounds the header lines remembered: a server writes a few dozen
+// different ones, however many files it has.
+const maxHeaders = 512
+
+// Headers remembers the columns of header lines. Logs that roll every hour repeat
+// theirs thousands of times. Safe for use by several goroutines; nil remembers nothing.
+type Headers struct {
+	mu    sync.RWMutex
+	lines map[string][]string
+}
+
+// columns gives the columns of a header line, which nobody may change.
+func (h *Headers) columns(line []byte, split func(string) []string) []string {
+	if h == nil || len(line) > maxHeaderLine {
+		return split(string(line))
+	}
+	h.mu.RLock()
+	columns, known := h.lines[string(line)]
+	h.mu.RUnlock()
+	if known {
+		return columns
+	}
+	columns = slices.Clip(split(string(line)))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lines == nil {
+		h.lines = make(map[string][]string)
+	}
+	if len(h.lines) < maxHeaders {
+		h.lines[string(line)] = columns
+	}
+	return columns
+}
+
+// known gives the columns of a line if they are remembered.
+func (h *Headers) known(line []byte) ([]string, bool) {
+	if h == nil || len(line) > maxHeaderLine {
+		return nil, false
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	columns, ok := h.lines[string(line)]
+	return columns, ok
+}
