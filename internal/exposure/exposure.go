@@ -48,6 +48,11 @@ func Outcomes() []Outcome {
 // Valid says whether o is in the closed list.
 func (o Outcome) Valid() bool { return slices.Contains(Outcomes(), o) }
 
+// Title names the outcome for people.
+//
+// catalogue: exposure.outcome.*
+func (o Outcome) Title() postern.Text { return postern.Say("exposure.outcome." + string(o)) }
+
 // Answered says whether HTTP answers stand behind the outcome, so that the
 // evidence can be read again with newer data.
 func (o Outcome) Answered() bool {
