@@ -122,6 +122,10 @@ func (a *archive) close() error {
 	return err
 }
 
+// maxIdleMembers is how many members the archives that nobody reads may list
+// together, beyond the last two: 50 MB of memory.
+const maxIdleMembers = 200_000
+
 // mounts are the archives that are open, by the path of the archive file. One
 // that nobody reads stays open until others need the room.
 type mounts struct {
@@ -195,23 +199,25 @@ func (ms *mounts) release(path string, m *mount) {
 	}
 }
 
-// evict takes out the archives that were not read for longest until at most keep
-// of those without a reader are left. The caller holds the lock, and closes what
-// it gets without it: closing one archive releases the one around it.
+// evict takes out the archives that were not read for longest, until at most keep
+// of those without a reader are left and not too many members with them. The
+// caller holds the lock, and closes what it gets without it: closing one archive
+// releases the one around it.
 func (ms *mounts) evict(keep int) []*archive {
 	var out []*archive
 	for {
-		idle, oldest := 0, ""
+		idle, members, oldest := 0, 0, ""
 		for path, m := range ms.open {
 			if m.readers > 0 || m.a == nil {
 				continue
 			}
 			idle++
+			members += len(m.a.members)
 			if oldest == "" || m.used < ms.open[oldest].used {
 				oldest = path
 			}
 		}
-		if idle <= keep {
+		if idle <= keep && (idle <= 2 || members <= maxIdleMembers) {
 			return out
 		}
 		out = append(out, ms.open[oldest].a)

@@ -6,6 +6,18 @@ import (
 	"strings"
 )
 
+// list reads up to n entries of an open folder. Windows gives names, sizes and
+// times together.
+func list(_ *os.Root, d *os.File, n int) ([]listed, error) {
+	entries, err := d.ReadDir(n)
+	out := make([]listed, 0, len(entries))
+	for _, entry := range entries {
+		info, err := entry.Info()
+		out = append(out, listed{entry.Name(), info, err})
+	}
+	return out, err
+}
+
 // openIn opens a file of an open folder.
 func openIn(dir *os.Root, name string) (*os.File, error) {
 	if filepath.IsLocal(name) {

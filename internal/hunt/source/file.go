@@ -291,7 +291,7 @@ func (r *memberReader) Close() error {
 	if unused := r.grant - max(r.read, r.m.grant); unused > 0 && r.m.flags&free == 0 {
 		r.account.giveBack(unused)
 	}
-	err := r.r.Close()
+	err := guardClose(r.r)
 	r.release()
 	r.release = nil
 	r.done = true
@@ -308,6 +308,16 @@ type memberReaderAt struct {
 type limitError struct{ detail postern.Text }
 
 func (l *limitError) Error() string { return l.detail.Key }
+
+// guardClose is guardRead for the end.
+func guardClose(c io.Closer) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decoder: %v", p)
+		}
+	}()
+	return c.Close()
+}
 
 // guardRead keeps a decoder that panics on hostile input from ending the hunt.
 // The decoders of the libraries are fuzzed, but not by us.

@@ -222,11 +222,21 @@ func TestBombs(t *testing.T) {
 		binary.LittleEndian.PutUint32(e[12:], uint32(b.Len()-at))
 		return append(b.Bytes(), e...)
 	}()
+	links := func() []byte { // 500 names of one member
+		var b bytes.Buffer
+		b.Write(tarHeader("zeros.log", '0', 256<<10, ""))
+		zeros(&b, 256<<10)
+		for i := range 500 {
+			b.Write(tarHeader(fmt.Sprintf("link%03d", i), '1', 0, "zeros.log"))
+		}
+		zeros(&b, 1024)
+		return b.Bytes()
+	}()
 	tests := []struct {
 		name string
 		data []byte
 	}{
-		{"flat.zip", flat}, {"nested.zip", zipOf(t, zip.Deflate, nested...)}, {"stream.gz", gz.Bytes()},
+		{"links.tar", links}, {"flat.zip", flat}, {"nested.zip", zipOf(t, zip.Deflate, nested...)}, {"stream.gz", gz.Bytes()},
 		{"stream.zst", zw.EncodeAll(make([]byte, size), nil)}, {"ball.tar.gz", gzipOf(t, tarball)}, {"overlap.zip", many},
 		{"nested.tgz", gzipOf(t, tarOf(t, nested...))},
 	}

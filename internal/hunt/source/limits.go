@@ -4,8 +4,8 @@ package source
 // who know their evidence.
 const (
 	// MaxMembers is how many files and folders one archive may have. A full
-	// collection of one server has 100,000 to 300,000; an open member costs about
-	// 150 bytes of memory besides its name.
+	// collection of one server has 100,000 to 300,000; an open member costs 150
+	// to 400 bytes of memory besides its name.
 	MaxMembers = 500_000
 	// MaxNameBytes is the length of all names of one archive together: the names
 	// of 500,000 members at 130 bytes each. Long names compress to nothing.

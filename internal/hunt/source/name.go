@@ -116,8 +116,9 @@ func shown(name string) string {
 var archiveNames = map[string]bool{
 	".zip": true, ".7z": true, ".tar": true, ".tgz": true, ".gz": true,
 	".zst": true, ".tzst": true, ".bz2": true, ".tbz": true, ".tbz2": true,
-	// Named so that a person learns that they were not opened:
-	".rar": true, ".cab": true, ".xz": true, ".txz": true,
+	// Named so that a person learns that they were not opened. Cabinets are not: a
+	// Windows disk is full of its own.
+	".rar": true, ".xz": true, ".txz": true,
 }
 
 // namedArchive asks the cheap question first. It must not allocate: it is asked

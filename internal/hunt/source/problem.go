@@ -11,12 +11,16 @@ import (
 )
 
 // Lossless says of a problem that this package told whether nothing went unread
-// for it: the bytes were looked at, under another name or place. Callers may
-// count such a problem without calling the hunt partial.
-func Lossless(p postern.Problem) bool {
-	switch p.Detail.Key {
-	case "source.link-inside", "source.name-unsafe", "source.name-long", "source.name-deep",
-		"source.name-twice", "source.name-encoding", "source.member-longer":
+// for it: the bytes were looked at under another name or place, or were not there
+// when the hunt came. Callers may count such a problem without calling the hunt
+// partial.
+func Lossless(p postern.Problem) bool { return lossless(p.Detail.Key) }
+
+func lossless(key string) bool {
+	switch key {
+	case "source.link-inside", "source.link-dangling", "source.name-unsafe", "source.name-long", "source.name-deep",
+		"source.name-twice", "source.name-encoding", "source.folder-content", "source.member-longer", "source.grew",
+		"source.more-lossless":
 		return true
 	}
 	return false
@@ -84,12 +88,16 @@ func (p *problems) add(path string, what postern.ProblemKind, detail postern.Tex
 func (p *problems) flush() {
 	p.mu.Lock()
 	var rest []postern.Problem
-	for _, same := range p.kinds {
-		if same.over > 0 {
-			rest = append(rest, postern.Problem{Path: same.last, What: same.what,
-				Detail: postern.Say("source.more", "count", same.over)})
-			same.over = 0
+	for key, same := range p.kinds {
+		if same.over == 0 {
+			continue
 		}
+		detail := postern.Say("source.more", "count", same.over)
+		if lossless(key) {
+			detail = postern.Say("source.more-lossless", "count", same.over)
+		}
+		rest = append(rest, postern.Problem{Path: same.last, What: same.what, Detail: detail})
+		same.over = 0
 	}
 	p.mu.Unlock()
 	for _, r := range rest {

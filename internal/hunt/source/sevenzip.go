@@ -193,7 +193,7 @@ func (a *sevenArchive) unpack(b *sevenBlock) {
 		}
 		from := a.spool.Size()
 		a.spool.fill(a.e.ctx, io.LimitReader(r, part.grant), nil, a.outer)
-		r.Close()
+		guardClose(r)
 		length := a.spool.Size() - from
 		b.spans[part.no] = span{from, length}
 		if length < part.grant {
@@ -227,7 +227,7 @@ func prime(password string, aes []byte) {
 		return
 	}
 	if f, err := openSevenFile(r.File[0]); err == nil {
-		f.Close()
+		guardClose(f)
 	}
 }
 
@@ -343,7 +343,7 @@ func sevenFits(f *sevenzip.File) bool {
 	if err != nil {
 		return false
 	}
-	defer r.Close()
+	defer guardClose(r)
 	h := crc32.NewIEEE()
 	n, err := io.CopyN(h, guarded{r}, sevenTrial)
 	switch {
@@ -439,7 +439,7 @@ func readSevenHeader(f *sevenzip.File, size uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer guardClose(r)
 	var b bytes.Buffer
 	if _, err := io.CopyN(&b, guarded{r}, int64(size)); err != nil {
 		return nil, errSevenHeader

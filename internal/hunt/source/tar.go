@@ -109,7 +109,8 @@ func readTar(x *index, ra randomAccess) format {
 			x.e.problem(x.outer, postern.Malformed, postern.Say("source.member-link-broken", "name", printable(l.name)))
 			continue
 		}
-		m := x.members[no] // the same bytes under another name
+		m := x.members[no] // the same bytes under another name, but not for nothing:
+		m.flags &^= free   // 100,000 links to one member are a bomb, too
 		if !x.add(l.name, m) {
 			break
 		}

@@ -68,8 +68,8 @@ func (w *walker) folder(dir *os.Root, real, path string, depth int) error {
 	}
 	defer d.Close()
 	for {
-		entries, err := d.ReadDir(folderBatch)
-		slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
+		entries, err := list(dir, d, folderBatch)
+		slices.SortFunc(entries, func(a, b listed) int { return cmp.Compare(a.name, b.name) })
 		for _, entry := range entries {
 			if err := w.ctx.Err(); err != nil {
 				return err
@@ -88,6 +88,13 @@ func (w *walker) folder(dir *os.Root, real, path string, depth int) error {
 	}
 }
 
+// listed is an entry of a folder with what the system says of it.
+type listed struct {
+	name string
+	info fs.FileInfo
+	err  error // why the system says nothing
+}
+
 func folderPath(path string) string {
 	if path == "" {
 		return "."
@@ -95,17 +102,16 @@ func folderPath(path string) string {
 	return path[:len(path)-1]
 }
 
-func (w *walker) entry(dir *os.Root, entry fs.DirEntry, real, path string, depth int) error {
-	e, name := w.e, entry.Name()
+func (w *walker) entry(dir *os.Root, entry listed, real, path string, depth int) error {
+	e, name := w.e, entry.name
 	real, path = real+name, path+shown(name)
-	switch mode := entry.Type(); {
+	if entry.err != nil {
+		e.failure(path, entry.err)
+		return nil
+	}
+	switch mode := entry.info.Mode(); {
 	case mode.IsRegular():
-		info, err := entry.Info()
-		if err != nil {
-			e.failure(path, err)
-			return nil
-		}
-		return w.file(e.fileOnDisk(dir, name, real, path, info))
+		return w.file(e.fileOnDisk(dir, name, real, path, entry.info))
 	case mode.IsDir():
 		if name == e.temp.folder() {
 			return nil // our own, when a whole disk is hunted
