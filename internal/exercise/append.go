@@ -54,15 +54,6 @@ func two(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%1
 
 func num(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
 
-// padded writes n with zeros before it, as the versions in headers are.
-func padded(b []byte, n, width int) []byte {
-	digits := strconv.Itoa(n)
-	for range width - len(digits) {
-		b = append(b, '0')
-	}
-	return append(b, digits...)
-}
-
 // cells is a row being built, with the end of each cell, so that a row can be
 // written again in another order.
 type cells struct {

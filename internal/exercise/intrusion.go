@@ -90,16 +90,16 @@ func (h *host) actor(role, address string, agents ...string) {
 
 // step is one request to the back end.
 type step struct {
-	kind, rule   string
-	level        postern.Level // of the row of the front end
-	back         postern.Level // of the row of the back end's web server
-	path, query  string
-	status       int
-	in, out      int
-	agent        *agent
-	took         int
-	trouble      string
-	unidentified bool // the back end was not reached
+	kind, rule  string
+	level       postern.Level // of the row of the front end
+	back        postern.Level // of the row of the back end's web server
+	path, query string
+	status      int
+	in, out     int
+	agent       *agent
+	took        int
+	trouble     string
+	unasked     bool // the back end was not reached
 }
 
 // send plans a request to the back end.
@@ -107,7 +107,7 @@ func (in *intruder) send(at int64, s step) {
 	h, c := in.h, in.h.plan
 	t := target{prefix: in.prefix, host: h.fqdn + in.port, path: s.path}
 	if s.query == "" {
-		t.tail = "?" + in.tail
+		t.tail = "?" + strings.TrimPrefix(in.tail, "&")
 	} else {
 		t.query, t.tail = "?"+s.query, in.tail
 	}
@@ -129,9 +129,9 @@ func (in *intruder) send(at int64, s step) {
 	}
 	if s.status >= 400 {
 		r.errorCode = "ProtocolError"
-		r.trouble = strings.ReplaceAll(netError(fmt.Sprintf("The remote server returned an error: (%d).", s.status), "at"), "=403", fmt.Sprintf("=%d", s.status))
+		r.trouble = netError(s.status, fmt.Sprintf("The remote server returned an error: (%d).", s.status), "at")
 	}
-	if s.unidentified {
+	if s.unasked {
 		r.backStatus, r.errorCode, r.trouble = 0, "", s.trouble
 	}
 	var how, stemHow []string
@@ -195,17 +195,15 @@ func (in *intruder) service(at int64, verb, schema, kind, rule string, level pos
 	})
 }
 
+// url is the address of such a request, as the back end's logs have it.
+func (in *intruder) url(verb, schema string) string {
+	return "/ecp/DDI/DDIService.svc/" + verb + "?msExchEcpCanary=" + in.canary + "&schema=" + schema
+}
+
 // command plans what the control panel's log says of such a request.
-func (in *intruder) command(at int64, command, schema, failure string, m *mark) {
+func (in *intruder) command(at int64, url, command, failure string, m *mark) {
 	h := in.h
-	verb := "SetObject"
-	if strings.HasPrefix(command, "Get-") || strings.HasPrefix(command, "Pipeline") {
-		verb = "GetObject"
-	}
-	p := panel{
-		at: at, took: h.plan.between(12, 900), command: command, failure: failure, user: h.plan.guid(),
-		url: "/ecp/DDI/DDIService.svc/" + verb + "?msExchEcpCanary=" + in.canary + "&schema=" + schema,
-	}
+	p := panel{at: at, took: h.plan.between(12, 900), command: command, failure: failure, user: h.plan.guid(), url: url}
 	if in.tail == "&a=" {
 		p.url += "&a=%5D:444" + in.stem
 	}
@@ -270,89 +268,79 @@ func (in *intruder) chain(at int64, s *shell) (written int64) {
 		at += int64(c.between(least, most))
 		return at
 	}
-	const schema, reset = "OABVirtualDirectory", "ResetOABVirtualDirectory"
+	const directory = "OABVirtualDirectory"
 	in.ask(at, 200)
 	in.learn(soon(1000, 1700), 200)
 	in.logOn(soon(1100, 2600), 241)
 
-	in.command(soon(1500, 5400), "Get-OabVirtualDirectory.ADPropertiesOnly=$true.Identity=$null", schema, "", &mark{kind: "ecp-get"})
-	in.command(soon(40, 160), "Pipeline.1|Get-MailboxRegionalConfiguration", schema, "", &mark{kind: "ecp-first-use"})
-	in.service(soon(30, 170), "GetObject", schema, "ddi-getobject", ruleGet, postern.Privileged)
-	h.later(at+9401, func() {
-		h.activityRow(at+9401, "", "/ecp/DDI/DDIService.svc/GetObject?msExchEcpCanary="+in.canary+"&schema="+schema)
-	})
+	get, set, reset := in.url("GetObject", directory), in.url("SetObject", directory), in.url("SetObject", "Reset"+directory)
+	in.command(soon(1500, 5400), get, "Get-OabVirtualDirectory.ADPropertiesOnly=$true.Identity=$null", "", &mark{kind: "ecp-get"})
+	in.command(soon(40, 160), get, "Pipeline.1|Get-MailboxRegionalConfiguration", "", &mark{kind: "ecp-first-use"})
+	in.service(soon(30, 170), "GetObject", directory, "ddi-getobject", ruleGet, postern.Privileged)
+	looked := at + 1
+	h.later(looked, func() { h.activityRow(looked, "", get) })
 
-	markup := c.one("http://f/", "http://g/", "http://o/#", "http://a/") + inert()
-	m := &mark{kind: "ecp-set-markup", level: postern.Privileged, rule: ruleCommand}
-	cmdlet, order := "Set-OabVirtualDirectory", 0
-	if h.varies() {
-		switch how := c.one("case", "percent", "double-percent", "order"); how {
-		case "case":
-			cmdlet, markup = anyCase(c, cmdlet), anyCase(c, markup)
-			m.vary = []string{how}
-		case "percent":
-			markup = percentMarkup(markup)
-			m.vary = []string{how}
-		case "double-percent":
-			markup = strings.ReplaceAll(percentMarkup(markup), "%", "%25")
-			m.vary = []string{how}
-		case "order":
-			order = 1
-			m.vary = []string{how}
-		}
-	}
-	set := soon(2200, 3500)
 	identity := ".Identity='" + h.vdir.String() + "'"
-	external := ".ExternalUrl='" + markup + "'"
-	if order == 0 {
-		in.command(set, cmdlet+external+identity, schema, "", m)
-	} else {
-		in.command(set, cmdlet+identity+external, schema, "", m)
-	}
-	in.command(soon(40, 80), "Get-OabVirtualDirectory.ADPropertiesOnly=$true"+identity, schema, "", &mark{kind: "ecp-get"})
-	in.service(soon(30, 90), "SetObject", schema, "ddi-setobject", ruleSet, postern.Privileged)
+	command, how := in.markup(identity)
+	in.command(soon(2200, 3500), set, command, "", &mark{kind: "ecp-set-markup", level: postern.Privileged, rule: ruleCommand, vary: how})
+	in.command(soon(40, 80), set, "Get-OabVirtualDirectory.ADPropertiesOnly=$true"+identity, "", &mark{kind: "ecp-get"})
+	in.service(soon(30, 90), "SetObject", directory, "ddi-setobject", ruleSet, postern.Privileged)
 
-	in.command(soon(1500, 4500), "Get-OABVirtualDirectory"+identity, reset, "", &mark{kind: "ecp-get"})
-	in.command(soon(80, 200), "Get-ExchangeServer.Identity='"+h.name+"'", reset, "", &mark{kind: "ecp-get"})
+	in.command(soon(1500, 4500), reset, "Get-OABVirtualDirectory"+identity, "", &mark{kind: "ecp-get"})
+	in.command(soon(80, 200), reset, "Get-ExchangeServer.Identity='"+h.name+"'", "", &mark{kind: "ecp-get"})
 	written = soon(200, 2300)
-	in.command(written, "Remove-OABVirtualDirectory.Force=$true.Identity='"+h.name+`\OAB (Default Web Site)'`, reset, "", &mark{kind: "ecp-remove"})
-	in.command(soon(800, 7700), "New-OABVirtualDirectory.WebSiteName='Default Web Site'.Server='"+h.name+"'.Role='ClientAccess'.InternalURL='https://"+h.fqdn+"/OAB'.Path='"+h.install+`\FrontEnd\HttpProxy\OAB'`, reset, "", &mark{kind: "ecp-new"})
-	in.service(soon(30, 200), "SetObject", reset, "ddi-reset", ruleReset, postern.Implanted)
+	in.command(written, reset, "Remove-OABVirtualDirectory.Force=$true.Identity='"+h.name+`\OAB (Default Web Site)'`, "", &mark{kind: "ecp-remove"})
+	in.command(soon(800, 7700), reset, "New-OABVirtualDirectory.WebSiteName='Default Web Site'.Server='"+h.name+"'.Role='ClientAccess'.InternalURL='https://"+h.fqdn+"/OAB'.Path='"+h.install+`\FrontEnd\HttpProxy\OAB'`, "", &mark{kind: "ecp-new"})
+	in.service(soon(30, 200), "SetObject", "Reset"+directory, "ddi-reset", ruleReset, postern.Implanted)
 
-	in.command(soon(2000, 4000), "Set-OabVirtualDirectory.ExternalUrl=$null"+identity, schema,
+	in.command(soon(2000, 4000), set, "Set-OabVirtualDirectory.ExternalUrl=$null"+identity,
 		"Microsoft.Exchange.Data.Directory.ADNoSuchObjectException:Active Directory operation failed on "+h.controller+
 			". The object 'CN=OAB (Default Web Site),CN=HTTP,CN=Protocols,CN="+h.name+",CN=Servers' does not exist.", &mark{kind: "ecp-tidy-up"})
-	in.service(soon(60, 140), "SetObject", schema, "ddi-setobject", ruleSet, postern.Privileged)
+	in.service(soon(60, 140), "SetObject", directory, "ddi-setobject", ruleSet, postern.Privileged)
 
-	h.plant(s.file, vdirDump(h, markupOnDisk(), written), written, "shell-vdir-dump", postern.Implanted)
+	// On disk it is plain, whatever way the log wrote it.
+	h.plant(s.file, vdirDump(h, "http://f/"+inert(), written), written, "shell-vdir-dump", postern.Implanted)
 	return written
 }
 
-// markupOnDisk is what the web shell's file has as ExternalUrl, whatever way the
-// log wrote it.
-func markupOnDisk() string { return "http://f/" + inert() }
-
-func percentMarkup(s string) string {
-	return strings.NewReplacer("<", "%3C", ">", "%3E", `"`, "%22", " ", "%20").Replace(s)
+// markup gives the command that puts the markup into the configuration, and in
+// what way it is written unusually.
+func (in *intruder) markup(identity string) (command string, how []string) {
+	c := in.h.plan
+	cmdlet, address := "Set-OabVirtualDirectory", c.one("http://f/", "http://g/", "http://o/#", "http://a/")+inert()
+	escape := strings.NewReplacer("<", "%3C", ">", "%3E", `"`, "%22", " ", "%20")
+	if in.h.varies() {
+		how = []string{c.one("case", "percent", "double-percent", "order")}
+		switch how[0] {
+		case "case":
+			cmdlet, address = anyCase(c, cmdlet), anyCase(c, address)
+		case "percent":
+			address = escape.Replace(address)
+		case "double-percent":
+			address = strings.ReplaceAll(escape.Replace(address), "%", "%25")
+		case "order":
+			return cmdlet + identity + ".ExternalUrl='" + address + "'", how
+		}
+	}
+	return cmdlet + ".ExternalUrl='" + address + "'" + identity, how
 }
 
 // hit is a request for a page.
 type hit struct {
-	at             int64
-	address        string
-	agent          *agent
-	method, query  string
-	status         int
-	took, in, out  int
-	kind           string
-	level          postern.Level
-	host           string // asked for, "" is the public name
-	proto          int    // whose log has it; -1 is none
-	url            string
-	nothingPlanted bool
+	at            int64
+	address       string
+	agent         *agent
+	method, query string
+	status        int
+	took, in, out int
+	kind          string
+	level         postern.Level
+	host          string // asked for, "" is the public name
+	proto         int    // whose log has it; -1 is none
+	url           string
 }
 
-// ask plans a request for the shell and marks its rows.
+// page plans a request for a page where a shell is, was or could be.
 func (h *host) page(x hit) {
 	c := h.plan
 	r := request{

@@ -2,6 +2,7 @@ package exercise
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -72,14 +73,15 @@ var (
 // forbidden is what the front end writes when the back end says 403: in the
 // language of the server.
 var forbidden = []string{
-	netError("The remote server returned an error: (403) Forbidden.", "at"),
-	netError("Le serveur distant a retourné une erreur : (403) Interdit.", "à"),
-	netError("Der Remoteserver hat einen Fehler zurückgegeben: (403) Unzulässig.", "bei"),
-	netError("Error en el servidor remoto: (403) Prohibido.", "en"),
+	netError(403, "The remote server returned an error: (403) Forbidden.", "at"),
+	netError(403, "Le serveur distant a retourné une erreur : (403) Interdit.", "à"),
+	netError(403, "Der Remoteserver hat einen Fehler zurückgegeben: (403) Unzulässig.", "bei"),
+	netError(403, "Error en el servidor remoto: (403) Prohibido.", "en"),
 }
 
-func netError(sentence, at string) string {
-	return "WebExceptionStatus=ProtocolError;ResponseStatusCode=403;WebException=System.Net.WebException: " + sentence +
+// netError is what GenericErrors says of a status that the back end refused with.
+func netError(status int, sentence, at string) string {
+	return "WebExceptionStatus=ProtocolError;ResponseStatusCode=" + strconv.Itoa(status) + ";WebException=System.Net.WebException: " + sentence +
 		"    " + at + " System.Net.HttpWebRequest.EndGetResponse(IAsyncResult asyncResult)    " + at +
 		" Microsoft.Exchange.HttpProxy.ProxyRequestHandler.<>c__DisplayClass197_0.<OnResponseReady>b__0();"
 }
@@ -99,7 +101,6 @@ var (
 	agentBalancer = newAgent("LB-HealthCheck/1.0")
 	agentOldProbe = newAgent("Microsoft.Exchange.Monitoring.ActiveMonitoring")
 	agentPush     = newAgent("Exchange PushNotifications")
-	agentNone     = agent{iis: "-"}
 	agentPython   = newAgent("python-requests/2.25.1")
 	agentServices = newAgent("ExchangeServicesClient/0.0.0.0")
 	agentSword    = newAgent("antSword/v2.1")

@@ -19,7 +19,7 @@ const (
 	pPowerShell
 	pPush
 	pRest
-	pRpc
+	pRPC
 )
 
 // protocols are the folders below Logging/HttpProxy and the names in the column Protocol.

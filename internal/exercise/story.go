@@ -196,7 +196,7 @@ func (h *host) refused(at int64) {
 	for i, p := range []string{"/autodiscover/autodiscover.xml", "/mapi/emsmdb/", "/ecp/proxyLogon.ecp"} {
 		in.send(at+int64(i)*1700, step{
 			kind: "ssrf-refused", rule: refusedRules[i], level: postern.Probed, path: p, status: []int{500, 400, 404}[h.plan.n(3)], took: 3, in: 120,
-			unidentified: true, trouble: reason,
+			unasked: true, trouble: reason,
 		})
 	}
 }
@@ -262,7 +262,8 @@ func tellOabWrite(h *host) {
 			kind: "oab-temporary-file", level: postern.Implanted, rule: ruleOab, vary: how,
 		})
 	})
-	h.plant(s.file, inertPage(), written, "shell-page", postern.Implanted)
+	// The page has nothing in it that a look at it could call a web shell; the log says where it came from.
+	h.plant(s.file, inertPage(), written, "shell-page", postern.Probed)
 	log := h.oabLog
 	h.resaved[path.Join(h.folder, log.dir, string(log.name(nil, written, 1)))] = true
 }
@@ -375,7 +376,7 @@ func tellPostExploitation(h *host) {
 
 	folder := c.one("COM", "WHO", "ZING", "ZOO", "XYZ")
 	h.hiddenFolder, h.hiddenAt = `C:\ProgramData\`+folder, at+10*minute
-	h.plant("C/ProgramData/"+folder+"/"+c.from(alnum, 8)+".aspx", inertPage(), h.hiddenAt, "hidden-page", postern.Implanted)
+	h.plant("C/ProgramData/"+folder+"/"+c.from(alnum, 8)+".aspx", inertPage(), h.hiddenAt, "hidden-page", postern.NotSeen)
 }
 
 // tellRotatedAway is an intrusion of which nothing is left: its web shell was

@@ -43,7 +43,7 @@ var kinds = []kind{
 	{pEas, 0.6, 0, func(h *host, at int64) { h.localProbe(at, pEas, "/Microsoft-Server-ActiveSync/default.eas") }},
 	{pAutodiscover, 0.6, 0, func(h *host, at int64) { h.localProbe(at, pAutodiscover, "/autodiscover/") }},
 	{pOab, 0.5, 0, func(h *host, at int64) { h.localProbe(at, pOab, "/oab/") }},
-	{pRpc, 0.5, 0, func(h *host, at int64) { h.localProbe(at, pRpc, "/rpc/") }},
+	{pRPC, 0.5, 0, func(h *host, at int64) { h.localProbe(at, pRPC, "/rpc/") }},
 	{pRest, 0.3, 0, func(h *host, at int64) { h.localProbe(at, pRest, "/api/") }},
 	{pPush, 0.3, 0, (*host).push},
 	{pMapi, 1.1, 0, (*host).mapiProbe},
@@ -67,7 +67,7 @@ var kinds = []kind{
 	{pEcp, 0, 0.12, (*host).options},
 	{pRest, 0.02, 0.1, (*host).rest},
 	{pOwaCalendar, 0.03, 0.03, (*host).sharedCalendar},
-	{pRpc, 0.02, 0.05, (*host).rpc},
+	{pRPC, 0.02, 0.05, (*host).rpc},
 }
 
 // always are the protocols that have a log in every hour, as on a real server all
@@ -75,7 +75,7 @@ var kinds = []kind{
 var always = []int{pOwa, pEcp}
 
 // seldom are the others, the first the most telling.
-var seldom = []int{pMapi, pEas, pEws, pAutodiscover, pPowerShell, pRpc, pOab, pRest, pPush, pOwaCalendar}
+var seldom = []int{pMapi, pEas, pEws, pAutodiscover, pPowerShell, pRPC, pOab, pRest, pPush, pOwaCalendar}
 
 // activity is how busy people are, from 0.03 in the night to 1 in the morning.
 func (h *host) activity(at int64) float64 {
@@ -133,6 +133,7 @@ func (h *host) hour(at int64) {
 	bytes := float64(h.size-before) * own / p.weights[i]
 	events := max(minEvents, int(bytes/p.event))
 	h.expiry = instant(at + 30*day).Format("2006-01-02T15:04:05")
+	h.routedAt = strconv.FormatInt(at*ticks+ticksIn1970+417, 10)
 	h.events(at, events, h.choice(at, bytes))
 	h.until(at + hour - 1)
 	if left := h.pending() - before; events > minEvents && left > 0 {
@@ -371,7 +372,7 @@ func (h *host) noise(at int64) {
 	case 3:
 		a, stem, status, proto = &agentCensys, "/ecp/", 302, pEcp
 	case 4:
-		a, stem, status, proto = &agentCensys, "/rpc/", 401, pRpc
+		a, stem, status, proto = &agentCensys, "/rpc/", 401, pRPC
 	case 5:
 		stem, status = "/owa/auth/"+h.path3+"/themes/resources/favicon.ico", 200
 	case 6:
@@ -626,7 +627,7 @@ func (h *host) sharedCalendar(at int64) {
 
 func (h *host) rpc(at int64) {
 	u := h.someone()
-	r := h.request(at, pRpc, "RPC_IN_DATA", "/rpc/rpcproxy.dll", &u.outlook)
+	r := h.request(at, pRPC, "RPC_IN_DATA", "/rpc/rpcproxy.dll", &u.outlook)
 	r.query = "?" + u.mailbox + "@" + h.org.mail + ":6001"
 	r.client, r.took = u.inside, h.rng.between(600000, 1800000)
 	h.routed(&r, u)

@@ -88,7 +88,7 @@ type Row struct {
 type PlantedFile struct {
 	Path   string        `json:"path"`
 	Kind   string        `json:"kind"`
-	Level  postern.Level `json:"level"`
+	Level  postern.Level `json:"level"` // what the file shows by itself and its place
 	SHA256 string        `json:"sha256"`
 	Time   time.Time     `json:"time"`
 }
