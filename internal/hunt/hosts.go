@@ -30,7 +30,7 @@ type group struct {
 	input    int
 	prefix   string
 	known    bool // see [place]
-	logs     []logFile
+	logs     []*logFile
 	servers  map[string]int
 	findings []postern.Finding // of single files
 	parts    map[string][]any  // of each HostDetector
@@ -66,7 +66,7 @@ func (gs *groups) at(input int, prefix string, known bool) *group {
 // server is everything that belongs to one host.
 type server struct {
 	name   string
-	logs   []logFile
+	logs   []*logFile
 	groups []*group
 }
 
@@ -133,7 +133,11 @@ func (g *group) empty() bool {
 }
 
 func (s *server) take(g *group) {
-	s.logs = append(s.logs, g.logs...)
+	if s.logs == nil {
+		s.logs = g.logs
+	} else {
+		s.logs = append(s.logs, g.logs...)
+	}
 	s.groups = append(s.groups, g)
 }
 

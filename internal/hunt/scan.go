@@ -1,6 +1,7 @@
 package hunt
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -121,28 +122,30 @@ func (c *collector) dropped(host string) []postern.Problem {
 	return problems
 }
 
-// inOrder parts the logs into those that name pages and those of requests to
-// pages, so that the second pass knows what the first has found.
-func inOrder(logs []logFile) (early, late []logFile) {
-	for _, l := range logs {
-		if l.format.Name == "iis" || l.format.Name == "httpproxy" {
-			late = append(late, l)
-		} else {
-			early = append(early, l)
-		}
+// inOrder parts the logs, in place, into those that name pages and those of
+// requests to pages, so that the second pass knows what the first has found.
+func inOrder(logs []*logFile) (early, late []*logFile) {
+	slices.SortStableFunc(logs, func(a, b *logFile) int { return cmp.Compare(requests(a), requests(b)) })
+	at, _ := slices.BinarySearchFunc(logs, 1, func(l *logFile, want int) int { return cmp.Compare(requests(l), want) })
+	return logs[:at], logs[at:]
+}
+
+func requests(l *logFile) int {
+	if l.format.Name == "iis" || l.format.Name == "httpproxy" {
+		return 1
 	}
-	return early, late
+	return 0
 }
 
 // scan reads logs, several at a time.
-func (h *hunt) scan(ctx context.Context, logs []logFile, rules HostRules, c *collector) error {
-	next := make(chan logFile, queue)
+func (h *hunt) scan(ctx context.Context, logs []*logFile, rules HostRules, c *collector) error {
+	next := make(chan *logFile, queue)
 	var workers sync.WaitGroup
 	for range min(h.opt.Threads, len(logs)) {
 		workers.Go(func() {
-			buffer := make([]byte, parse.BufferSize)
+			var scratch parse.Scratch
 			for l := range next {
-				h.scanOne(ctx, l, rules, c, buffer)
+				h.scanOne(ctx, l, rules, c, &scratch)
 			}
 		})
 	}
@@ -164,7 +167,7 @@ func (h *hunt) scan(ctx context.Context, logs []logFile, rules HostRules, c *col
 	return err
 }
 
-func (h *hunt) scanOne(ctx context.Context, l logFile, rules HostRules, c *collector, buffer []byte) {
+func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *collector, scratch *parse.Scratch) {
 	r, err := l.file.Open()
 	if err != nil {
 		h.note(l.input, l.file.Path, nil, err)
@@ -172,9 +175,9 @@ func (h *hunt) scanOne(ctx context.Context, l logFile, rules HostRules, c *colle
 	}
 	defer r.Close()
 	opt := parse.Options{
-		Gate:   rules.Gate,
-		Yield:  func(ev *postern.Event) { c.add(rules.Look(ev)...) },
-		Buffer: buffer, Headers: &h.headers,
+		Gate:    rules.Gate,
+		Yield:   func(ev *postern.Event) { c.add(rules.Look(ev)...) },
+		Scratch: scratch, Headers: &h.headers,
 	}
 	if l.guessed {
 		opt.Confirm = func(head []byte) *parse.Format { return h.confirm(l, head) }
@@ -192,7 +195,7 @@ func (h *hunt) scanOne(ctx context.Context, l logFile, rules HostRules, c *colle
 }
 
 // confirm says by its beginning what a file of a family really is.
-func (h *hunt) confirm(l logFile, head []byte) *parse.Format {
+func (h *hunt) confirm(l *logFile, head []byte) *parse.Format {
 	if len(head) > len(l.first) && string(head[:len(l.first)]) == l.first {
 		return l.format
 	}
@@ -201,7 +204,7 @@ func (h *hunt) confirm(l logFile, head []byte) *parse.Format {
 }
 
 // noLog lets the detectors of files look at what only had the name of a log.
-func (h *hunt) noLog(l logFile, c *collector) {
+func (h *hunt) noLog(l *logFile, c *collector) {
 	_, where, _ := place(l.file.Path)
 	findings, _ := h.look(l.input, &detect.File{Path: l.file.Path, Server: where, Size: l.file.Size, ModTime: l.file.ModTime, Open: l.file.Open})
 	c.add(findings...)

@@ -111,13 +111,13 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 	df := &detect.File{Path: f.Path, Server: where, Size: f.Size, ModTime: f.ModTime, Open: f.Open}
 
 	if l, ok := h.familiar(input, f); ok {
-		h.addLog(input, prefix, known, l)
+		h.addLog(input, prefix, known, &l)
 		return
 	}
 	if l, ok := h.recognise(f, head); ok {
 		l.input = input
 		h.remember(l)
-		h.addLog(input, prefix, known, l)
+		h.addLog(input, prefix, known, &l)
 		return
 	}
 	findings, parts := h.look(input, df)
@@ -246,7 +246,7 @@ func (h *hunt) remember(l logFile) {
 	}
 }
 
-func (h *hunt) addLog(input int, prefix string, known bool, l logFile) {
+func (h *hunt) addLog(input int, prefix string, known bool, l *logFile) {
 	h.mu.Lock()
 	h.logs++
 	full := h.logs == maxLogs+1

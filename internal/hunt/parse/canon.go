@@ -261,3 +261,18 @@ func Parameter(target, name string) string {
 	}
 	return ""
 }
+
+// Arguments gives what a client put into a query, without the tokens that
+// Exchange adds to the log of every request.
+func Arguments(query string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(strings.TrimPrefix(query, "?"), "&") {
+		name, _, _ := strings.Cut(strings.ToLower(pair), "=")
+		switch strings.Trim(name, "; ") {
+		case "", "correlationid", "cafereqid", "encoding", "clientid", "requestid", "clientrequestid", "actid":
+			continue
+		}
+		kept = append(kept, pair)
+	}
+	return strings.Join(kept, "&")
+}

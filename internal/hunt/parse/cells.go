@@ -34,9 +34,27 @@ func split(line []byte, delim byte, cells [][]byte) (_ [][]byte, quoted bool) {
 	return append(cells, line), quoted
 }
 
+// cell takes one cell off the beginning of a line, without its quotes, and says
+// whether another follows. It cuts where split does.
+func cell(line string, delim byte) (value, rest string, more bool) {
+	if delim == ',' && strings.HasPrefix(line, `"`) {
+		end := closingQuote(line)
+		comma := strings.IndexByte(line[end:], delim)
+		if comma < 0 {
+			return unquote(line), "", false
+		}
+		return unquote(line[:end+comma]), line[end+comma+1:], true
+	}
+	i := strings.IndexByte(line, delim)
+	if i < 0 {
+		return line, "", false
+	}
+	return line[:i], line[i+1:], true
+}
+
 // closingQuote gives the index after the quote that closes the cell at the
 // beginning of line, or the length of the line.
-func closingQuote(line []byte) int {
+func closingQuote[T string | []byte](line T) int {
 	for i := 1; i < len(line); i++ {
 		if line[i] != '"' {
 			continue
@@ -56,7 +74,7 @@ func unquote(s string) string {
 	if !strings.HasPrefix(s, `"`) {
 		return s
 	}
-	end := closingQuote([]byte(s))
+	end := closingQuote(s)
 	inner, rest := s[1:end], s[end:]
 	if len(inner) > 0 && inner[len(inner)-1] == '"' {
 		inner = inner[:len(inner)-1]

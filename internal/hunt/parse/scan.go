@@ -44,14 +44,20 @@ type Options struct {
 	Gate func(f *Format, columns []string) Gate
 	// Yield is given each parsed row. The event is not reused.
 	Yield func(*postern.Event)
-	// Buffer is memory to read into, of [BufferSize] or more, so that a caller with
-	// many files need not make it anew for each. Nil makes one.
-	Buffer []byte
+	// Scratch is memory that a caller with many files need not make anew for each;
+	// nil makes some.
+	Scratch *Scratch
 	// Confirm, if not nil, is given the beginning of the file and says which format
 	// it has after all; nil ends the scan with a result without a format.
 	Confirm func(head []byte) *Format
 	// Headers is shared by the scans of a hunt; nil is none.
 	Headers *Headers
+}
+
+// Scratch is the memory of one scan after the other. The zero value is ready.
+type Scratch struct {
+	buffer []byte
+	cells  [][]byte
 }
 
 // BuildSeen is a build of the server and a time at which it wrote.
@@ -251,10 +257,13 @@ func namesOnly(cells []string) bool {
 // Scan reads a log of a known format to its end. The error is one of reading;
 // what was read before it is in the result.
 func Scan(ctx context.Context, r io.Reader, path string, f *Format, opt Options) (*Result, error) {
-	buf := opt.Buffer
-	if len(buf) < BufferSize {
-		buf = make([]byte, BufferSize)
+	if opt.Scratch == nil {
+		opt.Scratch = &Scratch{}
 	}
+	if opt.Scratch.buffer == nil {
+		opt.Scratch.buffer = make([]byte, BufferSize)
+	}
+	buf := opt.Scratch.buffer
 	n, err := io.ReadAtLeast(r, buf, sniffCharset)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return &Result{Format: f}, err
@@ -301,7 +310,6 @@ type scanner struct {
 	gated     bool   // gate is that of the columns
 	hostAt    int    // column of the server's name, -1 if there is none
 	buildAt   [4]int // columns of its build
-	cells     [][]byte
 	named     bool   // a "#Fields:" line was seen in this block
 	date      string // of the last "#Date:" line, for logs whose rows hold no date
 
@@ -740,9 +748,10 @@ func (s *scanner) learn(line []byte) {
 	if s.hostAt < 0 && s.buildAt[0] < 0 && len(s.result.Builds) == 0 {
 		return
 	}
-	s.cells, _ = split(line, s.format.Delim, s.cells[:0])
-	if s.hostAt >= 0 && s.hostAt < len(s.cells) {
-		name := unquoteBytes(s.cells[s.hostAt])
+	cells, _ := split(line, s.format.Delim, s.opt.Scratch.cells[:0])
+	s.opt.Scratch.cells = cells
+	if s.hostAt >= 0 && s.hostAt < len(cells) {
+		name := unquoteBytes(cells[s.hostAt])
 		if n := s.result.Servers[string(name)]; n > 0 || len(s.result.Servers) < maxServers && len(name) > 0 && len(name) <= 255 {
 			s.result.Servers[string(name)] = n + 1
 		}
@@ -751,7 +760,7 @@ func (s *scanner) learn(line []byte) {
 	if s.timeFirst {
 		at, _ = parseTime(line[:min(len(line), len(s.kept))])
 	}
-	if b := s.buildOf(s.cells); !b.IsZero() {
+	if b := s.buildOf(cells); !b.IsZero() {
 		s.sawBuild(b, at)
 	}
 	// A "#Version:" line has no time of its own: the next row gives it.
@@ -791,34 +800,32 @@ func (s *scanner) sawBuild(b postern.Build, at postern.Instant) {
 	s.result.Builds = append(s.result.Builds, BuildSeen{b, at})
 }
 
-// event builds the event of a line.
+// event builds the event of a line. Its values share the memory of one copy of
+// the line: whoever keeps one for long clones it.
 func (s *scanner) event(line []byte) (ev *postern.Event, ansi bool) {
-	raw, ansi := text(line[:min(len(line), maxExcerpt)])
+	whole, ansi := text(line)
 	ev = &postern.Event{
 		Source: s.format.Name,
-		Raw:    raw,
+		Raw:    whole[:min(len(whole), maxExcerpt)],
 		Place:  postern.Place{Path: s.path, Line: s.line, Offset: s.offset},
 	}
 	if s.format.Delim == 0 {
-		whole, bad := text(line)
 		ev.Fields = []postern.Field{{Name: "Line", Value: whole}}
 		ev.Time, _, _ = findTime(whole)
-		return ev, ansi || bad
+		return ev, ansi
 	}
-	cells, quoted := split(line, s.format.Delim, make([][]byte, 0, len(s.columns)+2))
-	ev.Fields = make([]postern.Field, 0, len(cells))
-	for i, cell := range cells {
+	ev.Fields = make([]postern.Field, 0, min(len(s.columns), maxColumns)+2)
+	for i, rest, more := 0, whole, true; more && i <= maxColumns; i++ {
+		var value string
+		if value, rest, more = cell(rest, s.format.Delim); i == maxColumns && more {
+			value, more = value+string(s.format.Delim)+rest, false
+		}
 		name := ""
 		if i < len(s.columns) {
 			name = s.columns[i]
 		}
 		if name == "" {
 			name = "field" + strconv.Itoa(i+1)
-		}
-		value, bad := text(cell)
-		ansi = ansi || bad
-		if quoted {
-			value = unquote(value)
 		}
 		ev.Fields = append(ev.Fields, postern.Field{Name: name, Value: value})
 	}
@@ -828,8 +835,8 @@ func (s *scanner) event(line []byte) (ev *postern.Event, ansi bool) {
 		}
 		return ev.Fields[i].Value
 	})))
-	if s.format.Host != "" {
-		ev.Host = ev.Get(s.format.Host)
+	if s.hostAt >= 0 && s.hostAt < len(ev.Fields) {
+		ev.Host = ev.Fields[s.hostAt].Value
 	}
 	return ev, ansi
 }

@@ -119,7 +119,15 @@ type hostRows struct {
 	plans map[string]*literal.Plan
 
 	mu    sync.Mutex
-	gates map[string]*literal.Gate // by format and columns
+	gates map[gateKey]*literal.Gate
+}
+
+// gateKey stands for a format and columns. Files with the same header share one
+// list of columns, so that its address tells it apart at no cost.
+type gateKey struct {
+	format string
+	first  *string
+	n      int
 }
 
 // maxGates bounds the gates that are kept, at some 100 KiB each: a server has a
@@ -134,7 +142,7 @@ func (h *hostRows) Learn(findings []postern.Finding) {
 }
 
 func (h *hostRows) plan() {
-	h.plans, h.gates = make(map[string]*literal.Plan), make(map[string]*literal.Gate)
+	h.plans, h.gates = make(map[string]*literal.Plan), make(map[gateKey]*literal.Gate)
 	for name, f := range h.formats {
 		rules := slices.Clone(h.clauses[name])
 		if names := h.pages.Names(); len(names) > 0 && isWeb(name) {
@@ -149,7 +157,10 @@ func isWeb(source string) bool { return source == "iis" || source == "httpproxy"
 
 // Gate gives the gate for the columns of a header.
 func (h *hostRows) Gate(f *parse.Format, columns []string) parse.Gate {
-	key := f.Name + "\x00" + strings.Join(columns, "\x00")
+	if len(columns) == 0 {
+		return h.plans[f.Name].Gate(f.Delim, columns)
+	}
+	key := gateKey{f.Name, &columns[0], len(columns)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if g := h.gates[key]; g != nil {
@@ -183,11 +194,15 @@ func (h *hostRows) Look(ev *postern.Event) []postern.Finding {
 	return findings
 }
 
+// maxEntity is kept of one value: findings stay in memory until their host is
+// done, and no address, agent or path that tells something is longer.
+const maxEntity = 2048
+
 // finding makes a finding of a match: the level of the rule, or that of the first
 // downgrade that holds, with its reason.
 func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
 	doc := r.rules[m.Rule]
-	at := postern.Evidence{Path: ev.Place.Path, Line: ev.Place.Line, Record: ev.Place.Record, Offset: ev.Place.Offset, Excerpt: ev.Raw}
+	at := postern.Evidence{Path: ev.Place.Path, Line: ev.Place.Line, Record: ev.Place.Record, Offset: ev.Place.Offset, Excerpt: strings.Clone(ev.Raw)}
 	f := postern.Finding{
 		ID: postern.FindingID(doc.ID, at), Rule: doc.ID, Campaign: doc.Campaign,
 		Level: doc.Level, Confidence: doc.Confidence, Title: doc.Title, Time: ev.Time,
@@ -206,7 +221,7 @@ func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
 	}
 	for entity, field := range doc.Entities {
 		if v := strings.TrimSpace(ev.Get(field)); v != "-" {
-			f.Set(entity, v)
+			f.Set(entity, strings.Clone(v[:min(len(v), maxEntity)]))
 		}
 	}
 	return f

@@ -97,7 +97,7 @@ func (d *Detector) Look(ev *postern.Event, method, status string) (postern.Findi
 	default:
 		f.Rule, f.Level, f.Title = Asked, postern.Probed, postern.Say("page.asked.title")
 	}
-	at := postern.Evidence{Path: ev.Place.Path, Line: ev.Place.Line, Offset: ev.Place.Offset, Excerpt: ev.Raw}
+	at := postern.Evidence{Path: ev.Place.Path, Line: ev.Place.Line, Offset: ev.Place.Offset, Excerpt: strings.Clone(ev.Raw)}
 	f.Evidence = []postern.Evidence{at}
 	f.ID = postern.FindingID(f.Rule, at)
 	return f, true

@@ -37,6 +37,7 @@ func Format() *parse.Format {
 		Deciding: map[string][]string{
 			"Url":         {"UrlStem", "UrlQuery"},
 			"UrlPath":     {"UrlStem"},
+			"Arguments":   {"UrlQuery"},
 			"Agent":       {"UserAgent"},
 			"ClientIp":    {"ClientIpAddress"},
 			"BackEndUrl":  {"AnchorMailbox", "BackEndCookie"},
@@ -78,6 +79,7 @@ func derive(ev *postern.Event) {
 	parse.Add(ev,
 		"Url", parse.URL(target),
 		"UrlPath", parse.URL(ev.Get("UrlStem")),
+		"Arguments", parse.Arguments(ev.Get("UrlQuery")),
 		"Agent", parse.UserAgent(ev.Get("UserAgent")),
 		"ClientIp", firstAddress(ev.Get("ClientIpAddress")))
 

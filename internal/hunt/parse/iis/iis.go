@@ -83,7 +83,7 @@ func derive(ev *postern.Event) {
 		"Url", parse.URL(target),
 		"UrlPath", parse.URL(stem),
 		"Query", parse.Lower(parse.Decode(query)),
-		"Arguments", arguments(query),
+		"Arguments", parse.Arguments(query),
 		"Agent", parse.UserAgent(value("cs(User-Agent)")),
 		"ClientIp", withoutPort(strings.TrimSpace(client)),
 		"RequestId", parse.Parameter("?"+query, "cafeReqId"),
@@ -96,19 +96,4 @@ func withoutPort(s string) string {
 		return host
 	}
 	return s
-}
-
-// arguments gives what a client put into a query, without the tokens that
-// Exchange adds to the log of every request.
-func arguments(query string) string {
-	var kept []string
-	for pair := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(strings.ToLower(pair), "=")
-		switch strings.Trim(name, "; ") {
-		case "", "correlationid", "cafereqid", "encoding", "clientid", "requestid", "clientrequestid", "actid":
-			continue
-		}
-		kept = append(kept, pair)
-	}
-	return strings.Join(kept, "&")
 }
