@@ -174,6 +174,14 @@ type Host struct {
 	Findings  []Finding
 	Incidents []Incident
 	Coverage  []Coverage
+	Inputs    []HashedFile // those whose hash was taken
+}
+
+// HashedFile is a file of the evidence with the hash of its bytes.
+type HashedFile struct {
+	Path   string
+	Size   int64
+	SHA256 string
 }
 
 // ProblemKind is the closed list of what can go wrong with a piece of evidence.

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"postern"
@@ -25,31 +27,45 @@ func (c *countingReader) Read(p []byte) (int, error) {
 
 // hash puts the SHA-256 of each input that a finding rests on beside it, so that
 // every finding can be walked back to bytes. It is taken after the hunt and only
-// of these inputs: hashing everything would cost more than hunting it.
+// of these inputs, as hashing everything costs more than hunting it; or of every
+// file of the host, if that is wished.
 func (h *hunt) hash(ctx context.Context, host *postern.Host, s *server) {
-	files := make(map[string]source.File, len(s.logs))
-	for _, l := range s.logs {
-		files[l.file.Path] = l.file
+	wanted := make(map[string]bool)
+	for i := range host.Findings {
+		for _, e := range host.Findings[i].Evidence {
+			wanted[e.Path] = true
+		}
 	}
 	sums := make(map[string]string)
+	take := func(f *source.File) {
+		if !wanted[f.Path] && !h.opt.HashAll || ctx.Err() != nil {
+			return
+		}
+		if sum := hashFile(f); sum != "" {
+			sums[f.Path] = sum
+			host.Inputs = append(host.Inputs, postern.HashedFile{Path: f.Path, Size: f.Size, SHA256: sum})
+		}
+	}
+	for _, l := range s.logs {
+		take(&l.file)
+	}
+	for _, g := range s.groups {
+		for i := range g.kept {
+			take(&g.kept[i])
+		}
+	}
+	slices.SortFunc(host.Inputs, func(a, b postern.HashedFile) int { return strings.Compare(a.Path, b.Path) })
 	for i := range host.Findings {
 		for j := range host.Findings[i].Evidence {
-			e := &host.Findings[i].Evidence[j]
-			if e.SHA256 != "" {
-				continue
+			if e := &host.Findings[i].Evidence[j]; e.SHA256 == "" {
+				e.SHA256 = sums[e.Path]
 			}
-			sum, done := sums[e.Path]
-			if f, known := files[e.Path]; known && !done && ctx.Err() == nil {
-				sum = hashFile(f)
-				sums[e.Path] = sum
-			}
-			e.SHA256 = sum
 		}
 	}
 }
 
 // hashFile gives the hash of a file, "" if it cannot be read any more.
-func hashFile(f source.File) string {
+func hashFile(f *source.File) string {
 	r, err := f.Open()
 	if err != nil {
 		return ""

@@ -109,6 +109,13 @@ func (c *collector) seen(r *parse.Result) {
 	}
 }
 
+// lose books that a log of the host was not read, or not wholly.
+func (c *collector) lose() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost++
+}
+
 // dropped names the rules whose findings were only counted.
 func (c *collector) dropped(host string) []postern.Problem {
 	var problems []postern.Problem
@@ -170,6 +177,7 @@ func (h *hunt) scan(ctx context.Context, logs []*logFile, rules HostRules, c *co
 func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *collector, scratch *parse.Scratch) {
 	r, err := l.file.Open()
 	if err != nil {
+		c.lose()
 		h.note(l.input, l.file.Path, nil, err)
 		return
 	}
@@ -189,9 +197,13 @@ func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *coll
 	}
 	c.seen(result)
 	h.opt.Progress.Records.Add(result.Records)
-	if ctx.Err() == nil {
-		h.note(l.input, l.file.Path, result.Problems, err)
+	if ctx.Err() != nil {
+		return
 	}
+	if err != nil || slices.ContainsFunc(result.Problems, func(p postern.Problem) bool { return !lossless(p) }) {
+		c.lose()
+	}
+	h.note(l.input, l.file.Path, result.Problems, err)
 }
 
 // confirm says by its beginning what a file of a family really is.

@@ -126,6 +126,9 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 	defer h.groups.Unlock()
 	g := h.groups.at(input, prefix, known)
 	g.findings = append(g.findings, findings...)
+	if len(findings) > 0 || len(parts) > 0 || h.opt.HashAll {
+		g.kept = append(g.kept, f)
+	}
 	for name, part := range parts {
 		g.parts[name] = append(g.parts[name], part)
 	}
@@ -271,7 +274,7 @@ func (h *hunt) addLog(input int, prefix string, known bool, l *logFile) {
 // problem books what could not be looked at with the part of the evidence that it
 // is in, and tells the sink.
 func (h *hunt) problem(input int, p postern.Problem) {
-	if !source.Lossless(p) {
+	if !lossless(p) {
 		prefix, _, known := place(p.Path)
 		h.groups.Lock()
 		h.groups.at(input, prefix, known).lost++
@@ -279,6 +282,10 @@ func (h *hunt) problem(input int, p postern.Problem) {
 	}
 	h.tell(p)
 }
+
+// lossless says of a problem that everything that there is was looked at for all
+// that: a log is always cut somewhere, and a row in another charset was read.
+func lossless(p postern.Problem) bool { return source.Lossless(p) || parse.Lossless(p) }
 
 // note books the problems of one file and the error that ended reading it.
 func (h *hunt) note(input int, path string, problems []postern.Problem, err error) {
@@ -305,7 +312,7 @@ func reason(err error) string {
 func (h *hunt) tell(p postern.Problem) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !source.Lossless(p) {
+	if !lossless(p) {
 		h.lost = true
 	}
 	h.problems[p.What]++

@@ -66,6 +66,7 @@ func (h *Host) complete() error {
 	list(&h.Findings)
 	list(&h.Incidents)
 	list(&h.Coverage)
+	list(&h.Inputs)
 	return h.Head.complete()
 }
 
@@ -206,3 +207,5 @@ func tidy(i *I18n) {
 		*i = nil
 	}
 }
+
+func (f *HashedFile) complete() error { return nil }

@@ -174,6 +174,8 @@ func (d *documentReader) host() error {
 			return element(d, first, &h.Incidents)
 		case "coverage":
 			return element(d, first, &h.Coverage)
+		case "inputs":
+			return element(d, first, &h.Inputs)
 		}
 		var ignored json.RawMessage
 		return d.value(&ignored)

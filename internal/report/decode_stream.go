@@ -94,6 +94,8 @@ func (s *streamReader) line(line []byte) error {
 		return pend(s, kind.Host, line, func(h *Host, v Incident) { h.Incidents = append(h.Incidents, v) })
 	case "coverage":
 		return pend(s, kind.Host, line, func(h *Host, v Coverage) { h.Coverage = append(h.Coverage, v) })
+	case "input":
+		return pend(s, kind.Host, line, func(h *Host, v HashedFile) { h.Inputs = append(h.Inputs, v) })
 	case "campaign":
 		return pend(s, kind.Host, line, func(h *Host, v HostCampaign) { h.Campaigns = append(h.Campaigns, v) })
 	case "host":

@@ -79,6 +79,14 @@ type Host struct {
 	Findings  []Finding      `json:"findings"`
 	Incidents []Incident     `json:"incidents"`
 	Coverage  []Coverage     `json:"coverage"`
+	Inputs    []HashedFile   `json:"inputs"` // files whose hash was taken
+}
+
+// HashedFile is a file of the evidence with the hash of its bytes.
+type HashedFile struct {
+	Path   string `json:"path"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
 }
 
 // Fact is a dated answer with its reason.
@@ -422,6 +430,9 @@ func newHost(h postern.Host, loc Localizer) *Host {
 			ID: valid(in.ID), Level: in.Level, First: At(in.First), Last: At(in.Last),
 			Findings: validAll(in.Findings), Story: w.list("story", in.Story), I18n: w.done(),
 		})
+	}
+	for _, in := range h.Inputs {
+		d.Inputs = append(d.Inputs, HashedFile{Path: valid(in.Path), Size: in.Size, SHA256: valid(in.SHA256)})
 	}
 	d.complete()
 	return d

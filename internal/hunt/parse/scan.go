@@ -296,6 +296,16 @@ func Scan(ctx context.Context, r io.Reader, path string, f *Format, opt Options)
 	return &s.result, err
 }
 
+// Lossless says of a problem that this package told whether all bytes that there
+// are were looked at: what is missing was missing in the file.
+func Lossless(p postern.Problem) bool {
+	switch p.Detail.Key {
+	case "parse.cut-line", "parse.ansi", "parse.no-header", "parse.nul-padding", "parse.malformed-rows", "parse.bad-utf16":
+		return true
+	}
+	return false
+}
+
 // scanner is one pass over one file.
 type scanner struct {
 	format *Format

@@ -57,6 +57,7 @@ func (d *document) Host(h *report.Host) error {
 	list(d, "findings", h.Findings)
 	list(d, "incidents", h.Incidents)
 	list(d, "coverage", h.Coverage)
+	list(d, "inputs", h.Inputs)
 	d.raw("}")
 	return d.flush()
 }

@@ -42,6 +42,11 @@ type (
 		Host string `json:"host"`
 		report.Coverage
 	}
+	inputLine struct {
+		Type string `json:"type"`
+		Host string `json:"host"`
+		report.HashedFile
+	}
 	hostLine struct {
 		Type string `json:"type"`
 		report.Head
@@ -84,6 +89,11 @@ func (s *stream) Host(h *report.Host) error {
 	}
 	for i := range h.Coverage {
 		if err := s.line(coverageLine{"coverage", h.Host, h.Coverage[i]}); err != nil {
+			return err
+		}
+	}
+	for i := range h.Inputs {
+		if err := s.line(inputLine{"input", h.Host, h.Inputs[i]}); err != nil {
 			return err
 		}
 	}
