@@ -277,7 +277,7 @@ func TestBombs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if bound := limits.FreeBytes + limits.Ratio*int64(len(test.data)) + 1<<10; read > bound {
+			if bound := limits.FreeBytes + (limits.Ratio+1)*int64(len(test.data)) + 1<<10; read > bound {
 				t.Errorf("%d bytes of %d were unpacked, want at most %d", read, len(test.data), bound)
 			}
 			if read < limits.FreeBytes/2 {

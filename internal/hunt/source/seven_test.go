@@ -3,12 +3,14 @@ package source
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
+	"testing"
 	"unicode/utf16"
 )
 
 // sevenOf writes a 7z archive that packs nothing: all members in one block, or
-// each in its own for blocks = 1.
+// each in its own for blocks = 1, with a coder of long properties for blocks = 2.
 func sevenOf(entries []entry, blocks int) []byte {
 	var packed, header bytes.Buffer
 	var full []entry
@@ -36,7 +38,11 @@ func sevenOf(entries []entry, blocks int) []byte {
 	num(uint64(len(sizes)))
 	header.WriteByte(0)
 	for range sizes {
-		header.Write([]byte{1, 1, 0}) // one coder: copy
+		if blocks == 2 {
+			header.Write(append([]byte{1, 0x21, 0, 60}, make([]byte, 60)...))
+		} else {
+			header.Write([]byte{1, 1, 0}) // one coder: copy
+		}
 	}
 	header.WriteByte(0x0c)
 	for _, s := range sizes {
@@ -111,3 +117,21 @@ func sevenNumber(n uint64) []byte {
 var le = binary.LittleEndian
 
 func crc32sum(b []byte) uint32 { return crc32.ChecksumIEEE(b) }
+
+// TestSevenLargeDirectory reads a directory that fills many buffers of the library.
+func TestSevenLargeDirectory(t *testing.T) {
+	t.Parallel()
+	var in []entry
+	for i := range 500 {
+		in = append(in, entry{fmt.Sprintf("folder/%d.log", i), fmt.Sprint("row ", i)})
+	}
+	for blocks := range 3 {
+		_, content, problems := one(t, "x.7z", sevenOf(in, blocks), Options{})
+		equal(t, "problems", problems, nil)
+		for _, e := range in {
+			if got := content["x.7z!/"+e.name]; got != e.data {
+				t.Fatalf("blocks %d: %s: got %q, want %q", blocks, e.name, got, e.data)
+			}
+		}
+	}
+}

@@ -18,18 +18,20 @@ type sevenFolder struct {
 // measures what a reader of it would allocate. It fails where the library would
 // have to guess.
 type sevenScanner struct {
-	b     []byte
-	l     Limits
-	err   error
-	files uint64 // in all blocks
+	b      []byte
+	l      Limits
+	err    error
+	files  uint64 // in all blocks
+	length int    // of the whole
+	coders []int  // where each coder begins
 }
 
 // maxCoders is how many coders, inputs or outputs a block may have; 7-Zip itself
 // stops at 32.
 const maxCoders = 32
 
-// maxProperties is the length of a coder's properties; AES has 34 bytes.
-const maxProperties = 256
+// maxProperties is the length of a coder's properties; AES has at most 34 bytes.
+const maxProperties = 64
 
 // maxSevenWork bounds members times blocks: the library looks for the block of
 // each member from the first block on. It is 100,000 members that are not packed
@@ -41,9 +43,16 @@ const maxSevenWork = 10_000_000_000
 // no hashing at all.
 const maxCycles = 20
 
+// sevenDirectory is a plain directory and what was found by walking over it.
+type sevenDirectory struct {
+	bytes   []byte
+	folders []sevenFolder
+	coders  []int // where the description of each coder begins
+}
+
 // measureSeven walks over a plain directory.
-func measureSeven(header []byte, l Limits) ([]sevenFolder, error) {
-	s := &sevenScanner{b: header, l: l}
+func measureSeven(header []byte, l Limits) (sevenDirectory, error) {
+	s := &sevenScanner{b: header, l: l, length: len(header)}
 	s.want(sevenPlain)
 	id := s.byte()
 	var folders []sevenFolder
@@ -60,7 +69,7 @@ func measureSeven(header []byte, l Limits) ([]sevenFolder, error) {
 	if id != 0 {
 		s.fail()
 	}
-	return folders, s.err
+	return sevenDirectory{header, folders, s.coders}, s.err
 }
 
 // measureEncoded walks over the description of a packed directory, and gives its
@@ -325,6 +334,7 @@ func (s *sevenScanner) folder() (f sevenFolder, packed, outs int) {
 
 // coder walks over one coder and looks at the memory that it wants.
 func (s *sevenScanner) coder(f *sevenFolder) (in, out int) {
+	s.coders = append(s.coders, s.length-len(s.b))
 	flags := s.byte()
 	id := string(s.skip(uint64(flags & 0x0f)))
 	in, out = 1, 1

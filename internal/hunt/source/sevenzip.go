@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/bodgit/sevenzip"
@@ -222,7 +223,7 @@ func prime(password string, aes []byte) {
 	header = append(header, aes...)
 	header = append(header, 0x0c, 16, 0, 0, 0x05, 1, 0x11, 5, 0, 'h', 0, 0, 0, 0, 0)
 	packed := sectionReader{io.NewSectionReader(bytes.NewReader(append([]byte(sevenMagic), make([]byte, sevenStartLen+16)...)), 0, sevenStartLen+16)}
-	r, err := openSevenHeader(packed, header, password)
+	r, err := openSevenWith(packed, sevenDirectory{bytes: header}, password)
 	if err != nil || len(r.File) == 0 {
 		return
 	}
@@ -276,11 +277,12 @@ func openSeven(e *Evidence, ra randomAccess) (*sevenzip.Reader, string, []sevenF
 			return nil, "", nil, err
 		}
 	}
-	folders, err := measureSeven(header, e.limits)
+	dir, err := measureSeven(header, e.limits)
 	if err != nil {
 		return nil, "", nil, err
 	}
-	r, err := openSevenHeader(ra, header, passwords[0])
+	folders := dir.folders
+	r, err := openSevenWith(ra, dir, passwords[0])
 	if err != nil {
 		return nil, "", nil, err
 	}
@@ -292,7 +294,7 @@ func openSeven(e *Evidence, ra randomAccess) (*sevenzip.Reader, string, []sevenF
 		if p == "" {
 			continue
 		}
-		with, err := openSevenHeader(ra, header, p)
+		with, err := openSevenWith(ra, dir, p)
 		if err != nil {
 			return nil, "", nil, err
 		}
@@ -409,7 +411,7 @@ func (e *Evidence) decodeSeven(ra randomAccess, header []byte, passwords []strin
 		if folders[0].encrypted == (p == "") {
 			continue
 		}
-		r, err := openSevenHeader(ra, plain, p)
+		r, err := openSevenWith(ra, sevenDirectory{bytes: plain}, p)
 		if err != nil || len(r.File) != 1 {
 			return nil, nil, errSevenHeader
 		}
@@ -450,51 +452,68 @@ func readSevenHeader(f *sevenzip.File, size uint64) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// openSevenHeader opens an archive with another directory than its own.
-func openSevenHeader(ra randomAccess, header []byte, password string) (r *sevenzip.Reader, err error) {
+// openSevenWith opens an archive with another directory than its own.
+func openSevenWith(ra randomAccess, dir sevenDirectory, password string) (r *sevenzip.Reader, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			r, err = nil, fmt.Errorf("7z: %v", p)
 		}
 	}()
-	o := overlay{ra: ra, header: header}
+	o := overlay{ra: ra, dir: dir}
 	le := binary.LittleEndian
 	ra.ReadAt(o.start[:8], 0) // signature and version
 	le.PutUint64(o.start[12:], uint64(ra.Size()-sevenStartLen))
-	le.PutUint64(o.start[20:], uint64(len(header)))
-	le.PutUint32(o.start[28:], crc32.ChecksumIEEE(header))
+	le.PutUint64(o.start[20:], uint64(len(dir.bytes)))
+	le.PutUint32(o.start[28:], crc32.ChecksumIEEE(dir.bytes))
 	le.PutUint32(o.start[8:], crc32.ChecksumIEEE(o.start[12:]))
-	return sevenzip.NewReaderWithPassword(&o, ra.Size()+int64(len(header)), password)
+	return sevenzip.NewReaderWithPassword(&o, ra.Size()+int64(len(dir.bytes)), password)
 }
 
 // overlay is an archive with another start and a directory behind its end.
+//
+// The library takes a coder whose description does not lie whole in one buffer
+// for damaged, so a read of the directory ends where a coder begins.
 type overlay struct {
-	start  [sevenStartLen]byte
-	ra     randomAccess
-	header []byte
+	start [sevenStartLen]byte
+	ra    randomAccess
+	dir   sevenDirectory
 }
+
+// sevenBuffer is how much the library reads at once.
+const sevenBuffer = 4096
 
 func (o *overlay) ReadAt(b []byte, off int64) (int, error) {
 	size := o.ra.Size()
 	n := 0
 	for n < len(b) {
 		at := off + int64(n)
-		var m int
 		switch {
-		case at < 0 || at >= size+int64(len(o.header)):
+		case at < 0 || at >= size+int64(len(o.dir.bytes)):
 			return n, io.EOF
 		case at < sevenStartLen:
-			m = copy(b[n:], o.start[at:])
+			n += copy(b[n:], o.start[at:])
 		case at < size:
-			var err error
-			m, err = o.ra.ReadAt(b[n:min(int64(len(b)), int64(n)+size-at)], at)
+			m, err := o.ra.ReadAt(b[n:min(int64(len(b)), int64(n)+size-at)], at)
 			if m == 0 && err != nil {
 				return n, err
 			}
+			n += m
+		case n > 0: // the directory begins a buffer of its own
+			return n, nil
 		default:
-			m = copy(b[n:], o.header[at-size:])
+			from := int(at - size)
+			return n + copy(b[n:], o.dir.bytes[from:o.dir.stop(from)]), nil
 		}
-		n += m
 	}
 	return n, nil
+}
+
+// stop says where a read of the directory ends: where the last coder begins that
+// the buffer reaches, or at the end of the buffer if there is none.
+func (d *sevenDirectory) stop(from int) int {
+	i, _ := slices.BinarySearch(d.coders, from+sevenBuffer+1)
+	if i > 0 && d.coders[i-1] > from {
+		return d.coders[i-1]
+	}
+	return min(from+sevenBuffer, len(d.bytes))
 }
