@@ -32,14 +32,6 @@ type format interface {
 	read(m *member) (io.ReadCloser, error)
 }
 
-// memberError is why a member cannot be read at all.
-type memberError struct {
-	what   postern.ProblemKind
-	detail postern.Text
-}
-
-func (m *memberError) Error() string { return m.detail.Key }
-
 // file gives a member as a file of the evidence.
 func (a *archive) file(no int, outer *File) File {
 	m, e := &a.members[no], a.e
@@ -77,19 +69,7 @@ func (e *Evidence) openMember(outer *File, no int, name string) (io.ReadCloser, 
 	r, err := guardOpen(a.format, &m)
 	if err != nil {
 		release()
-		var me *memberError
-		var limit *limitError
-		switch {
-		case errors.Is(err, errTold):
-		case errors.As(err, &me):
-			e.problem(p, me.what, me.detail)
-		case errors.As(err, &limit):
-			e.problem(p, postern.Limit, limit.detail)
-		case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-			e.problem(p, postern.Truncated, postern.Say("source.member-truncated", "read", 0))
-		default:
-			e.problem(p, postern.Malformed, postern.Say("source.member-damaged", "read", 0, "error", reason(err)))
-		}
+		e.broken(p, 0, err)
 		return nil, fmt.Errorf("open %s: %w: %w", p, errTold, err)
 	}
 	reader := memberReader{e: e, account: a.account, path: p, m: m, r: r, grant: m.grant, release: release}

@@ -240,8 +240,7 @@ func (r *memberReader) Read(b []byte) (int, error) {
 	}
 	n, err := guardRead(r.r, b)
 	if n > 0 && last {
-		n = 0
-		r.end(postern.Limit, postern.Say("source.member-allowance", "read", r.read))
+		r.fail(&refusal{postern.Limit, postern.Say("source.member-allowance", "read", r.read)})
 		return 0, io.EOF
 	}
 	r.read += int64(n)
@@ -259,27 +258,23 @@ func (r *memberReader) Read(b []byte) (int, error) {
 func (r *memberReader) ended(err error) {
 	r.done = true
 	known := r.m.size != unknownSize
-	var limit *limitError
 	switch {
-	case errors.As(err, &limit):
-		r.end(postern.Limit, limit.detail)
-	case err == io.EOF && known && r.read > r.m.size:
+	case err != io.EOF:
+		r.fail(err)
+	case known && r.read > r.m.size:
 		// The whole of it was read, so this is no loss; but who packs like that?
 		r.e.problem(r.path, postern.Malformed, postern.Say("source.member-longer", "size", r.m.size, "read", r.read))
-	case err == io.EOF && known && r.read < r.m.size,
-		errors.Is(err, io.ErrUnexpectedEOF):
-		r.end(postern.Truncated, postern.Say("source.member-truncated", "read", r.read))
-	case err == io.EOF && r.m.flags&hasCRC != 0 && r.crc != r.m.crc:
-		r.end(postern.Malformed, postern.Say("source.member-checksum"))
-	case err != io.EOF:
-		r.end(postern.Malformed, postern.Say("source.member-damaged", "read", r.read, "error", reason(err)))
+	case known && r.read < r.m.size:
+		r.fail(io.ErrUnexpectedEOF)
+	case r.m.flags&hasCRC != 0 && r.crc != r.m.crc:
+		r.fail(&refusal{postern.Malformed, postern.Say("source.member-checksum")})
 	}
 }
 
-func (r *memberReader) end(what postern.ProblemKind, detail postern.Text) {
+func (r *memberReader) fail(err error) {
 	r.done = true
-	r.err = fmt.Errorf("%s: %w: %s", r.path, errTold, detail.Key)
-	r.e.problem(r.path, what, detail)
+	r.err = fmt.Errorf("%s: %w: %w", r.path, errTold, err)
+	r.e.broken(r.path, r.read, err)
 }
 
 func (r *memberReader) Err() error { return r.err }
@@ -303,11 +298,6 @@ type memberReaderAt struct {
 	memberReader
 	randomAccess
 }
-
-// limitError is an error of reading that is a bound of ours.
-type limitError struct{ detail postern.Text }
-
-func (l *limitError) Error() string { return l.detail.Key }
 
 // guardClose is guardRead for the end.
 func guardClose(c io.Closer) (err error) {

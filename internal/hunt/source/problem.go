@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"hash/maphash"
+	"io"
 	"io/fs"
 	"strings"
 	"sync"
@@ -118,6 +119,28 @@ func (e *Evidence) failure(path string, err error) {
 		e.problem(path, postern.Unreadable, postern.Say("source.vanished"))
 	default:
 		e.problem(path, postern.Unreadable, postern.Say("source.unreadable", "error", reason(err)))
+	}
+}
+
+// refusal is an error whose problem is known where it arises.
+type refusal struct {
+	what   postern.ProblemKind
+	detail postern.Text
+}
+
+func (r *refusal) Error() string { return r.detail.Key }
+
+// broken tells why packed data could not be read further than it was.
+func (e *Evidence) broken(path string, read int64, err error) {
+	var known *refusal
+	switch {
+	case errors.Is(err, errTold):
+	case errors.As(err, &known):
+		e.problem(path, known.what, known.detail)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e.problem(path, postern.Truncated, postern.Say("source.member-truncated", "read", read))
+	default:
+		e.problem(path, postern.Malformed, postern.Say("source.member-damaged", "read", read, "error", reason(err)))
 	}
 }
 

@@ -83,7 +83,7 @@ func measureEncoded(header []byte, l Limits) ([]sevenFolder, uint64, error) {
 		s.fail()
 	}
 	if s.err == nil && size > uint64(l.Header) {
-		s.err = &limitError{postern.Say("source.7z-header", "limit", l.Header)}
+		s.err = &refusal{postern.Limit, postern.Say("source.7z-header", "limit", l.Header)}
 	}
 	return folders, size, s.err
 }
@@ -292,7 +292,7 @@ func (s *sevenScanner) substreams(folders []sevenFolder) {
 
 func (s *sevenScanner) tooMany() {
 	if s.err == nil {
-		s.err = &limitError{postern.Say("source.members", "limit", s.l.Members)}
+		s.err = &refusal{postern.Limit, postern.Say("source.members", "limit", s.l.Members)}
 	}
 	s.b = nil
 }
@@ -370,14 +370,14 @@ func (s *sevenScanner) coder(f *sevenFolder) (in, out int) {
 	case "\x06\xf1\x07\x01": // AES
 		f.encrypted, f.aes = true, props
 		if len(props) > 0 && props[0]&0x3f > maxCycles && props[0]&0x3f != 0x3f {
-			f.refuse(&memberError{postern.Unsupported, postern.Say("source.cipher")})
+			f.refuse(&refusal{postern.Unsupported, postern.Say("source.cipher")})
 		}
 	default:
 		// Among them zstd, LZ4 and Brotli, whose memory the library does not bound.
-		f.refuse(&memberError{postern.Unsupported, postern.Say("source.7z-method", "method", hexBytes(id))})
+		f.refuse(&refusal{postern.Unsupported, postern.Say("source.7z-method", "method", hexBytes(id))})
 	}
 	if memory > uint64(s.l.Window) {
-		f.refuse(&limitError{postern.Say("source.window", "limit", s.l.Window)})
+		f.refuse(&refusal{postern.Limit, postern.Say("source.window", "limit", s.l.Window)})
 	}
 	return in, out
 }

@@ -85,13 +85,10 @@ func readSevenZip(x *index, ra randomAccess) format {
 
 // sevenProblem tells why an archive cannot be opened.
 func (x *index) sevenProblem(err error) {
-	var limit *limitError
-	var me *memberError
+	var known *refusal
 	switch {
-	case errors.As(err, &me):
-		x.e.problem(x.outer, me.what, me.detail)
-	case errors.As(err, &limit):
-		x.e.problem(x.outer, postern.Limit, limit.detail)
+	case errors.As(err, &known):
+		x.e.problem(x.outer, known.what, known.detail)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		// The directory is the last thing in the file.
 		x.e.problem(x.outer, postern.Truncated, postern.Say("source.7z-truncated"))
@@ -189,7 +186,7 @@ func (a *sevenArchive) unpack(b *sevenBlock) {
 	for _, part := range b.parts {
 		r, err := a.open(part.no, b)
 		if err != nil {
-			a.spool.cut(a.outer, err)
+			a.e.broken(a.outer, a.spool.Size(), err)
 			return
 		}
 		from := a.spool.Size()
@@ -256,7 +253,7 @@ func openSevenFile(f *sevenzip.File) (rc io.ReadCloser, err error) {
 // sevenError takes the words of the library off an error.
 func sevenError(err error) error {
 	if e := (*sevenzip.ReadError)(nil); errors.As(err, &e) && e.Encrypted {
-		return &memberError{postern.Unreadable, postern.Say("source.wrong-password", "count", 1)}
+		return &refusal{postern.Unreadable, postern.Say("source.wrong-password", "count", 1)}
 	}
 	return err
 }
@@ -332,7 +329,7 @@ func lock(folders []sevenFolder, r *sevenzip.Reader, tried bool) {
 	}
 	for i := range folders {
 		if folders[i].encrypted && folders[i].err == nil {
-			folders[i].err = &memberError{postern.Unreadable, detail}
+			folders[i].err = &refusal{postern.Unreadable, detail}
 		}
 	}
 }
@@ -374,7 +371,7 @@ func sevenHeader(ra randomAccess, l Limits) ([]byte, error) {
 	case offset > uint64(ra.Size()) || size > uint64(ra.Size()) || sevenStartLen+offset+size > uint64(ra.Size()):
 		return nil, io.ErrUnexpectedEOF
 	case size > uint64(l.Header):
-		return nil, &limitError{postern.Say("source.7z-header", "limit", l.Header)}
+		return nil, &refusal{postern.Limit, postern.Say("source.7z-header", "limit", l.Header)}
 	}
 	header := make([]byte, size)
 	if !readAt(ra, header, int64(sevenStartLen+offset)) {
@@ -431,9 +428,9 @@ func (e *Evidence) decodeSeven(ra randomAccess, header []byte, passwords []strin
 		}
 	}
 	if len(e.passwords) == 0 {
-		return nil, nil, &memberError{postern.Unreadable, postern.Say("source.encrypted-names")}
+		return nil, nil, &refusal{postern.Unreadable, postern.Say("source.encrypted-names")}
 	}
-	return nil, nil, &memberError{postern.Unreadable, postern.Say("source.wrong-password-names")}
+	return nil, nil, &refusal{postern.Unreadable, postern.Say("source.wrong-password-names")}
 }
 
 func readSevenHeader(f *sevenzip.File, size uint64) ([]byte, error) {

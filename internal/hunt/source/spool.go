@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -65,11 +64,11 @@ func (t *temp) reserve(n int64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.used+n > t.limits.TempBytes {
-		return &limitError{postern.Say("source.temp", "limit", t.limits.TempBytes)}
+		return &refusal{postern.Limit, postern.Say("source.temp", "limit", t.limits.TempBytes)}
 	}
 	if t.left < n {
 		if free, ok := freeSpace(t.dir); ok && free < t.limits.KeepFree+lookAgain {
-			return &limitError{postern.Say("source.temp-full", "folder", t.dir, "limit", t.limits.KeepFree)}
+			return &refusal{postern.Limit, postern.Say("source.temp-full", "folder", t.dir, "limit", t.limits.KeepFree)}
 		}
 		t.left = lookAgain
 	}
@@ -154,7 +153,7 @@ func (s *spool) Write(b []byte) (int, error) {
 func (s *spool) toDisk() error {
 	f, err := s.e.temp.create()
 	if err != nil {
-		return &limitError{postern.Say("source.temp-failed", "error", reason(err))}
+		return &refusal{postern.Limit, postern.Say("source.temp-failed", "error", reason(err))}
 	}
 	kept := s.mem
 	s.f, s.mem, s.size = f, nil, 0
@@ -177,7 +176,7 @@ func (s *spool) append(b []byte) error {
 	}
 	if _, err := s.f.WriteAt(b, s.size); err != nil {
 		s.e.temp.release(need)
-		return &limitError{postern.Say("source.temp-failed", "error", reason(err))}
+		return &refusal{postern.Limit, postern.Say("source.temp-failed", "error", reason(err))}
 	}
 	s.size += need
 	return nil
@@ -220,7 +219,7 @@ func (s *spool) fill(ctx context.Context, r io.Reader, account *allowance, path 
 			err = io.EOF
 		}
 		if _, werr := s.Write(buf[:granted]); werr != nil {
-			s.cut(path, werr)
+			s.e.broken(path, s.Size(), werr)
 			return taken
 		}
 		switch {
@@ -228,21 +227,8 @@ func (s *spool) fill(ctx context.Context, r io.Reader, account *allowance, path 
 		case err == io.EOF:
 			return taken
 		default:
-			s.cut(path, err)
+			s.e.broken(path, s.Size(), err)
 			return taken
 		}
-	}
-}
-
-// cut tells why a stream did not come into the spool whole.
-func (s *spool) cut(path string, err error) {
-	var limit *limitError
-	switch {
-	case errors.As(err, &limit):
-		s.e.problem(path, postern.Limit, limit.detail)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		s.e.problem(path, postern.Truncated, postern.Say("source.member-truncated", "read", s.Size()))
-	default:
-		s.e.problem(path, postern.Malformed, postern.Say("source.member-damaged", "read", s.Size(), "error", reason(err)))
 	}
 }

@@ -79,7 +79,7 @@ type zstdReader struct {
 func (z zstdReader) Read(b []byte) (int, error) {
 	n, err := z.d.Read(b)
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-		err = &limitError{postern.Say("source.window", "limit", z.window)}
+		err = &refusal{postern.Limit, postern.Say("source.window", "limit", z.window)}
 	}
 	return n, err
 }

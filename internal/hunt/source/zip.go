@@ -555,7 +555,7 @@ func (z *zipArchive) data(m *member) (*io.SectionReader, [zipLocalLen]byte, erro
 		return nil, b, io.ErrUnexpectedEOF
 	}
 	if le.Uint32(b[:]) != zipLocal {
-		return nil, b, &memberError{postern.Malformed, postern.Say("source.member-header", "name", printable(m.name))}
+		return nil, b, &refusal{postern.Malformed, postern.Say("source.member-header", "name", printable(m.name))}
 	}
 	from := m.offset + zipLocalLen + int64(le.Uint16(b[26:])) + int64(le.Uint16(b[28:]))
 	return io.NewSectionReader(z.ra, from, max(min(m.packed, z.ra.Size()-from), 0)), b, nil
@@ -578,7 +578,7 @@ func (z *zipArchive) read(m *member) (io.ReadCloser, error) {
 		return z.e.inflate(m.method, buffered(data, data.Size()))
 	}
 	if m.method == zipAES {
-		return nil, &memberError{postern.Unsupported, postern.Say("source.cipher")}
+		return nil, &refusal{postern.Unsupported, postern.Say("source.cipher")}
 	}
 	plain, err := z.decrypt(m, data, local)
 	if err != nil {
@@ -609,7 +609,7 @@ func (e *Evidence) inflate(method uint16, r *bufio.Reader) (io.ReadCloser, error
 	case zipZstd:
 		return e.zstd(r)
 	}
-	return nil, &memberError{postern.Unsupported, postern.Say("source.method", "method", method)}
+	return nil, &refusal{postern.Unsupported, postern.Say("source.method", "method", method)}
 }
 
 // flate takes an idle inflater or makes one.

@@ -43,7 +43,7 @@ const giveUpAfter = 16
 
 // errPassword says that no password opens a member.
 func errPassword() error {
-	return &memberError{postern.Unreadable, postern.Say("source.wrong-password", "count", 1)}
+	return &refusal{postern.Unreadable, postern.Say("source.wrong-password", "count", 1)}
 }
 
 // opens says whether one of the passwords opens a member. Once one has opened a
