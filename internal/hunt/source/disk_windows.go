@@ -39,7 +39,7 @@ func openRootIn(dir *os.Root, name string) (*os.Root, error) {
 // programs, os.Root among them, cannot open them; a path with this prefix is not
 // interpreted. The name came from reading the folder, so it has no separator.
 func literal(dir *os.Root, name string) string {
-	path := filepath.Join(dir.Name(), ".")
+	path := strings.TrimSuffix(filepath.Clean(dir.Name()), `\`) // C:\ keeps its own
 	switch {
 	case strings.HasPrefix(path, `\\?\`):
 	case strings.HasPrefix(path, `\\`):
