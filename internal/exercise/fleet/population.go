@@ -102,6 +102,7 @@ type population struct {
 	table  *table
 	kinds  weighted[Kind]
 	others int // bystanders, numbered after the hosts
+	pages  pages
 }
 
 func newPopulation(o Options) (*population, error) {
@@ -344,6 +345,9 @@ func (h *host) passes(kind Kind) passes {
 // sees says what an observer can know who asks all that may be asked.
 func (p *population) sees(h *host, kind Kind, lineIndex, rel int) view {
 	l := &p.table.lines[lineIndex]
+	if l.legacy() && kind == Broken { // that page came with 2013
+		kind = Direct
+	}
 	v := view{line: lineIndex, high: len(l.releases) - 1}
 	pass := h.passes(kind)
 	switch {

@@ -84,8 +84,10 @@ var lineShares = map[string]map[string]float64{
 
 const otherLine = 1.1
 
-// lags are versions that 2010 shows instead of its build: files lag behind.
+// lags are versions that 2007 and 2010 were seen to show instead of their build:
+// files lag behind.
 var lags = map[string]string{
+	"8.1.240.6":  "8.1.240.5",
 	"14.3.123.4": "14.3.123.3", "14.3.411.0": "14.3.409.0", "14.3.417.1": "14.3.415.0",
 	"14.3.442.0": "14.3.439.0", "14.3.496.0": "14.3.487.0",
 }
