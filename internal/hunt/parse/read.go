@@ -159,3 +159,26 @@ func text(b []byte) (string, bool) {
 	}
 	return string(out), true
 }
+
+// cutAt gives at most n bytes of b, without half a character at their end.
+func cutAt(b []byte, n int) []byte {
+	if len(b) <= n {
+		return b
+	}
+	return wholeRunes(b[:n])
+}
+
+// wholeRunes gives b without the beginning of a character that its end cuts off.
+func wholeRunes(b []byte) []byte {
+	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+		c := b[len(b)-i]
+		if !utf8.RuneStart(c) {
+			continue
+		}
+		if c >= utf8.RuneSelf && !utf8.FullRune(b[len(b)-i:]) {
+			return b[:len(b)-i]
+		}
+		break
+	}
+	return b
+}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"postern"
 )
@@ -29,6 +31,8 @@ const (
 	maxServers = 64
 	// maxBuilds bounds the builds remembered of one file.
 	maxBuilds = 64
+	// rowHead bytes tell whether a line can begin a row: a quote, a year and a hyphen.
+	rowHead = 6
 )
 
 // Gate answers for a raw line, without its line end, whether it is worth
@@ -68,10 +72,12 @@ type BuildSeen struct {
 
 // Result is what a scan learned of a file beside its rows.
 type Result struct {
-	Format   *Format
-	Charset  Charset
-	Records  int64
-	Bytes    int64
+	Format  *Format
+	Charset Charset
+	Records int64 // rows with a time, and lines of a log without columns
+	Bytes   int64 // of the text, after decoding
+	// From and To are those of the first and last rows of each hour as they stand in
+	// the file: rows of one hour that are out of order may lie some minutes outside.
 	From, To postern.Instant
 	Hours    map[int64]int64 // hours since 1970 UTC → rows
 	Servers  map[string]int64
@@ -118,7 +124,12 @@ func ServerOf(f *Format, h Head) string {
 	if i < 0 || i >= len(cells) {
 		return ""
 	}
-	name := strings.TrimSpace(unquote(string(cells[i])))
+	return serverName(unquoteBytes(cells[i]))
+}
+
+// serverName gives the name in a cell, "" if it is none.
+func serverName(cell []byte) string {
+	name, _ := text(bytes.TrimSpace(cell))
 	if name == "-" || len(name) > 255 {
 		return ""
 	}
@@ -136,7 +147,7 @@ func head(b []byte, path string, headers *Headers) Head {
 	if len(b) == 0 {
 		return h
 	}
-	h.Text = bytes.IndexByte(b[:min(len(b), 512)], 0) < 0
+	plain := bytes.IndexByte(b[:min(len(b), sniffCharset)], 0) < 0
 	h.Sentence = bytes.Contains(b, []byte("temporary file"))
 	for i := 0; len(b) > 0 && i < 64 && h.wantsRows(); i++ {
 		line, rest, whole := bytes.Cut(b, []byte{'\n'})
@@ -144,7 +155,7 @@ func head(b []byte, path string, headers *Headers) Head {
 		if !whole && i > 0 && len(line) < 8 {
 			break
 		}
-		line = bytes.TrimPrefix(bytes.TrimRight(line, "\r\x00"), []byte("\xef\xbb\xbf"))
+		line = bytes.TrimPrefix(bytes.Trim(line, "\r\x00"), []byte("\xef\xbb\xbf"))
 		if value, ok := cutFold(line, "#fields:"); ok {
 			h.Fields = headers.columns(value, anyColumns)
 			continue
@@ -173,9 +184,11 @@ func head(b []byte, path string, headers *Headers) Head {
 			}
 			continue
 		}
-		row, _ := text(line[:min(len(line), maxHeaderLine)])
+		row, _ := text(cutAt(line, maxHeaderLine))
 		h.Rows = append(h.Rows, row)
 	}
+	// A header block with NUL padding behind it is text all the same.
+	h.Text = plain || h.Fields != nil || h.LogType != ""
 	return h
 }
 
@@ -266,7 +279,10 @@ func Scan(ctx context.Context, r io.Reader, path string, f *Format, opt Options)
 	buf := opt.Scratch.buffer
 	n, err := io.ReadAtLeast(r, buf, sniffCharset)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return &Result{Format: f}, err
+		if n == 0 {
+			return &Result{Format: f}, err
+		}
+		r = &failing{err} // after what has come in
 	}
 	if opt.Confirm != nil {
 		if f = opt.Confirm(buf[:n]); f == nil {
@@ -295,6 +311,11 @@ func Scan(ctx context.Context, r io.Reader, path string, f *Format, opt Options)
 	s.finish()
 	return &s.result, err
 }
+
+// failing is the rest of a file that could not be read on.
+type failing struct{ err error }
+
+func (f *failing) Read([]byte) (int, error) { return 0, f.err }
 
 // Lossless says of a problem that this package told whether all bytes that there
 // are were looked at: what is missing was missing in the file.
@@ -344,7 +365,7 @@ type scanner struct {
 func (s *scanner) run(ctx context.Context, r io.Reader, buf []byte, read int) error {
 	start, end, searched := 0, 0, 0
 	skipping := false
-	for eof := false; !eof; {
+	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -355,68 +376,77 @@ func (s *scanner) run(ctx context.Context, r io.Reader, buf []byte, read int) er
 		read = 0
 		end += n
 		s.result.Bytes += int64(n)
-		if err == io.EOF {
-			eof = true
-		} else if err != nil {
-			s.lines(buf[start:end], true)
+		if skipping {
+			nl := bytes.IndexByte(buf[:end], '\n') + 1
+			skipping = nl == 0
+			if skipping {
+				nl = end
+			}
+			s.offset += int64(nl)
+			start = nl
+		}
+		if err != nil {
+			s.lines(buf[start:end], atEnd)
+			if err == io.EOF {
+				err = nil
+			}
 			return err
 		}
-		if skipping {
-			nl := bytes.IndexByte(buf[start:end], '\n')
-			if nl < 0 {
-				s.offset += int64(end - start)
-				start, end = 0, 0
-				continue
+		// Only look for whole rows when a line end has come in, or the beginning of the
+		// line after it.
+		if bytes.IndexByte(buf[max(start, searched):end], '\n') >= 0 {
+			start += s.lines(buf[start:end], more)
+		}
+		if start == 0 && end == len(buf) {
+			if len(buf) < MaxLine {
+				s.keepTime()
+				larger := make([]byte, min(2*len(buf), MaxLine))
+				copy(larger, buf)
+				buf = larger
+			} else if start = s.lines(buf, full); start == 0 {
+				s.longLine(buf)
+				start, skipping = end, true
 			}
-			s.offset += int64(nl + 1)
-			start += nl + 1
-			skipping = false
 		}
-		// Only look for whole rows when a line end has come in.
-		if eof || bytes.IndexByte(buf[max(start, searched):end], '\n') >= 0 {
-			start += s.lines(buf[start:end], eof)
-		}
-		searched = end
-		switch {
-		case eof:
-		case start == end:
-			start, end, searched = 0, 0, 0
-		case start > 0 && (end == len(buf) || start > len(buf)/2):
+		if start == end || end == len(buf) || start > len(buf)/2 {
 			s.keepTime()
 			end = copy(buf, buf[start:end])
-			start, searched = 0, end
-		case end < len(buf):
-		case len(buf) < MaxLine:
-			s.keepTime()
-			buf = append(buf, make([]byte, len(buf))...)
-		default:
-			s.longLine(buf[start:end])
-			s.keepTime()
-			start, end, searched, skipping = 0, 0, 0, true
+			start = 0
 		}
+		searched = max(start, end-rowHead)
 	}
-	return nil
 }
 
 // longLine reads what is held of a line that is longer than MaxLine.
 func (s *scanner) longLine(b []byte) {
-	s.long++
-	if s.firstLong == 0 {
-		s.firstLong = s.line + 1
+	if padding := bytes.TrimLeft(b, "\x00"); len(padding) > 0 {
+		s.long++
+		if s.firstLong == 0 {
+			s.firstLong = s.line + 1
+		}
 	}
-	s.row(b)
+	s.row(wholeRunes(b))
 	s.offset += int64(len(b))
 }
 
-// lines takes whole rows from b and gives how many bytes it has used. Unless
-// this is the end of the file, a row whose next line has not begun to come in
-// waits: the next line may belong to it.
-func (s *scanner) lines(b []byte, last bool) int {
+// window says how the bytes at hand stand to the rest of the file.
+type window int
+
+const (
+	more  window = iota // more will come behind them
+	full                // more will come, but no more than these can be held at once
+	atEnd               // they are the last
+)
+
+// lines takes whole rows from b and gives how many bytes it has used. A row waits
+// until the beginning of the next line has come in, which may belong to it, unless
+// nothing can be added to the window.
+func (s *scanner) lines(b []byte, w window) int {
 	used := 0
 	for used < len(b) {
 		nl := bytes.IndexByte(b[used:], '\n')
 		if nl < 0 {
-			if !last {
+			if w != atEnd {
 				break
 			}
 			s.lastLine(b[used:])
@@ -424,19 +454,20 @@ func (s *scanner) lines(b []byte, last bool) int {
 		}
 		stop := used + nl
 		next := stop + 1
-		if next == len(b) && !last {
+		wait := w == more || w == full && used > 0
+		if wait && len(b)-next < rowHead {
 			break
 		}
 		joined := int64(0)
-		if next < len(b) && !s.beginsRow(b[next]) && openQuote(b[used:stop]) {
-			stop, joined = s.join(b, used, stop)
-			if stop < 0 {
-				if !last && len(b)-used < MaxLine {
-					break
-				}
-				stop, joined = used+nl, 0
+		if !s.beginsRow(b[next:]) && openQuote(b[used:stop]) {
+			end, n := s.join(b, stop, w)
+			if end < 0 && wait {
+				break
 			}
-			next = stop + 1
+			if end >= 0 {
+				stop, joined = end, n
+				next = min(stop+1, len(b))
+			}
 		}
 		line := b[used:stop]
 		if len(line) > 0 && line[len(line)-1] == '\r' {
@@ -450,29 +481,65 @@ func (s *scanner) lines(b []byte, last bool) int {
 	return used
 }
 
+// lastLine handles a line without an end. One that has fewer columns than its
+// header was cut, as by a copy of a file in use.
 func (s *scanner) lastLine(line []byte) {
-	if s.row(line) && s.format.Delim != 0 {
-		cells, _ := split(line, s.format.Delim, nil)
+	length := int64(len(line))
+	line = bytes.TrimSuffix(line, []byte{'\r'})
+	malformed := s.malformed
+	switch isRow := s.row(line); {
+	case s.format.Delim == 0 || len(line) == 0:
+	case isRow:
+		cells, _ := split(bytes.TrimRight(line, "\x00"), s.format.Delim, nil)
 		s.cut = len(cells) < len(s.columns)
+	case s.malformed > malformed && (isDigit(line[0]) || line[0] == '"'): // not even its time is whole
+		s.malformed--
+		s.cut = true
 	}
-	s.offset += int64(len(line))
+	s.offset += length
 }
 
-// beginsRow says by its first byte whether a line can be a row of its own.
-// Where the time does not come first every line might be.
-func (s *scanner) beginsRow(c byte) bool {
-	return c >= '0' && c <= '9' || c == '#' || c == '"' || c == 0 || c == '\r' || c == '\n' || c == 0xEF || s.format.Delim != ',' || !s.timeFirst
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// beginsRow says by its first bytes whether a line can be a row of its own, or
+// a header, and not the next line of a quoted value. Where the time does not come
+// first every line might be.
+func (s *scanner) beginsRow(b []byte) bool {
+	if len(b) == 0 || s.format.Delim != ',' || !s.timeFirst {
+		return true
+	}
+	c := b[0]
+	if c == '"' && len(b) > 1 { // its time is quoted
+		b = b[1:]
+		return isDigit(b[0]) && (len(b) < 5 || b[4] == '-')
+	}
+	return isDigit(c) && (len(b) < 5 || b[4] == '-') || c == '#' || c == 0 || c == 0xEF
 }
 
-// join finds the end of a row whose quoted value spans lines: -1 if it is not in b.
-func (s *scanner) join(b []byte, used, stop int) (end int, lines int64) {
+// join finds the end of a row whose quoted value goes on behind the line end at
+// stop, and how many lines more it takes: -1 if its end is not in b.
+func (s *scanner) join(b []byte, stop int, w window) (end int, lines int64) {
+	open := true
 	for lines = 1; lines < maxJoined; lines++ {
-		nl := bytes.IndexByte(b[stop+1:], '\n')
-		if nl < 0 {
+		from := stop + 1
+		nl := bytes.IndexByte(b[from:], '\n')
+		if nl < 0 && w != atEnd {
 			return -1, 0
 		}
-		stop += 1 + nl
-		if !openQuote(b[used:stop]) || stop+1 < len(b) && s.beginsRow(b[stop+1]) {
+		last := nl < 0
+		if stop = from + nl; last {
+			stop = len(b)
+		}
+		if openQuote(b[from:stop]) {
+			open = !open
+		}
+		if !open {
+			return stop, lines
+		}
+		if last || w != atEnd && len(b)-stop-1 < rowHead {
+			return -1, 0
+		}
+		if s.beginsRow(b[stop+1:]) {
 			return stop, lines
 		}
 	}
@@ -486,6 +553,11 @@ func (s *scanner) row(line []byte) bool {
 	s.line++
 	if len(line) == 0 {
 		return false
+	}
+	if line[len(line)-1] == 0 {
+		if line = s.unpadded(line); len(line) == 0 {
+			return false
+		}
 	}
 	if !s.gated && line[0] != '#' {
 		s.makeGate()
@@ -510,18 +582,22 @@ func (s *scanner) row(line []byte) bool {
 	return true
 }
 
+// unpadded takes off the NUL bytes that a crash leaves before or behind a row.
+func (s *scanner) unpadded(line []byte) []byte {
+	s.padding++
+	if s.firstPadding == 0 {
+		s.firstPadding = s.line
+	}
+	return bytes.Trim(line, "\x00")
+}
+
 // unusual handles what does not begin with the hour of the row before: padding,
 // headers, a new hour, rubbish. It gives the row that is left, nil if there is none.
 func (s *scanner) unusual(line []byte) []byte {
 	if line[0] == 0 {
-		s.padding++
-		if s.firstPadding == 0 {
-			s.firstPadding = s.line
-		}
-		line = bytes.TrimLeft(line, "\x00")
+		line = s.unpadded(line)
 	}
-	line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
-	if line = bytes.TrimRight(line, "\x00"); len(line) == 0 {
+	if line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")); len(line) == 0 {
 		return nil
 	}
 	if line[0] == '#' {
@@ -555,24 +631,23 @@ func (s *scanner) unusual(line []byte) []byte {
 	if s.timeFirst && stamp == "" {
 		copy(s.hourKey[:], line)
 	} else { // every such row comes this way and brings its own time
+		s.hourKey = [13]byte{}
 		s.lastTime = append(s.kept[:0], stamp[:min(len(stamp), len(s.kept))]...)
 	}
 	return line
 }
 
-// flushHour books the rows of the hour that ends and the time of its last row.
+// flushHour books the rows of the hour that ends and the time of its last row,
+// which need not be whole.
 func (s *scanner) flushHour() {
 	if s.hourCount == 0 {
 		return
 	}
-	if s.lastTime != nil {
-		if t, ok := parseTime(s.lastTime); ok {
-			s.see(t)
-			hour := t.Unix() / 3600
-			if _, known := s.result.Hours[hour]; known || len(s.result.Hours) < maxHours {
-				s.result.Hours[hour] += s.hourCount
-			}
-		}
+	if t, ok := parseTime(s.lastTime); ok {
+		s.see(t)
+	}
+	if _, known := s.result.Hours[s.hour]; known || len(s.result.Hours) < maxHours {
+		s.result.Hours[s.hour] += s.hourCount
 	}
 	s.hourCount, s.lastTime = 0, nil
 }
@@ -603,7 +678,7 @@ func (s *scanner) timeOf(line []byte) (t postern.Instant, stamp string, ok bool)
 		return t, "", ok
 	}
 	if s.format.Delim == 0 {
-		str, _ := text(line[:min(len(line), maxExcerpt)])
+		str, _ := text(cutAt(line, maxExcerpt))
 		return findTime(str)
 	}
 	cells, _ := split(line, s.format.Delim, nil)
@@ -697,7 +772,7 @@ func (s *scanner) setColumns(columns []string) {
 	}
 	s.flushHour()
 	s.hourKey = [13]byte{}
-	s.columns = columns
+	s.columns = numbered(columns)
 	s.timeAt = [2]int{-1, -1}
 	for i, name := range s.format.Time {
 		s.timeAt[i] = index(columns, name)
@@ -716,6 +791,22 @@ func (s *scanner) setColumns(columns []string) {
 		s.buildAt[i] = index(columns, name)
 	}
 }
+
+// numbered gives columns without a name one that says where they stand.
+func numbered(columns []string) []string {
+	if !slices.Contains(columns, "") {
+		return columns
+	}
+	columns = slices.Clone(columns)
+	for i := range columns {
+		if columns[i] == "" {
+			columns[i] = fieldName(i)
+		}
+	}
+	return columns
+}
+
+func fieldName(i int) string { return "field" + strconv.Itoa(i+1) }
 
 // makeGate asks for the gate of the columns once a row has come: most files
 // begin without columns and get them from their header.
@@ -761,9 +852,9 @@ func (s *scanner) learn(line []byte) {
 	cells, _ := split(line, s.format.Delim, s.opt.Scratch.cells[:0])
 	s.opt.Scratch.cells = cells
 	if s.hostAt >= 0 && s.hostAt < len(cells) {
-		name := unquoteBytes(cells[s.hostAt])
-		if n := s.result.Servers[string(name)]; n > 0 || len(s.result.Servers) < maxServers && len(name) > 0 && len(name) <= 255 {
-			s.result.Servers[string(name)] = n + 1
+		name := serverName(unquoteBytes(cells[s.hostAt]))
+		if n := s.result.Servers[name]; n > 0 || len(s.result.Servers) < maxServers && name != "" {
+			s.result.Servers[name] = n + 1
 		}
 	}
 	var at postern.Instant
@@ -816,7 +907,7 @@ func (s *scanner) event(line []byte) (ev *postern.Event, ansi bool) {
 	whole, ansi := text(line)
 	ev = &postern.Event{
 		Source: s.format.Name,
-		Raw:    whole[:min(len(whole), maxExcerpt)],
+		Raw:    excerpt(whole),
 		Place:  postern.Place{Path: s.path, Line: s.line, Offset: s.offset},
 	}
 	if s.format.Delim == 0 {
@@ -833,9 +924,8 @@ func (s *scanner) event(line []byte) (ev *postern.Event, ansi bool) {
 		name := ""
 		if i < len(s.columns) {
 			name = s.columns[i]
-		}
-		if name == "" {
-			name = "field" + strconv.Itoa(i+1)
+		} else {
+			name = fieldName(i)
 		}
 		ev.Fields = append(ev.Fields, postern.Field{Name: name, Value: value})
 	}
@@ -849,6 +939,18 @@ func (s *scanner) event(line []byte) (ev *postern.Event, ansi bool) {
 		ev.Host = ev.Fields[s.hostAt].Value
 	}
 	return ev, ansi
+}
+
+// excerpt gives the beginning of a line, with its own memory if that is not all.
+func excerpt(line string) string {
+	if len(line) <= maxExcerpt {
+		return line
+	}
+	n := maxExcerpt
+	for n > 0 && !utf8.RuneStart(line[n]) {
+		n--
+	}
+	return strings.Clone(line[:n])
 }
 
 func (s *scanner) problem(what postern.ProblemKind, detail postern.Text) {
