@@ -134,7 +134,7 @@ func (a *app) fail(err error) int {
 		return exitInterrupts
 	}
 	var p *problem
-	if !errors.As(err, &p) { // cobra's own errors are all about the command line
+	if !errors.As(err, &p) { // what a command returns is a problem already, so this is cobra's word on the command line
 		p = &problem{code: exitUsage, what: postern.Say("cmd.usage", "error", err.Error()), hint: postern.Say("cmd.usage.hint")}
 	}
 	fmt.Fprintln(a.err, a.words.T("cmd.error", "text", a.words.Say(p.what)))
@@ -160,17 +160,20 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
 	root.SetUsageTemplate(a.usageTemplate())
-	root.SetHelpCommand(&cobra.Command{Use: "help", Short: t("cmd.help.short"), Hidden: true})
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.AddCommand(a.huntCommand(), a.reportCommand(), a.eventsCommand(), a.campaignCommand(), a.exerciseCommand(), a.versionCommand())
-	a.helpFlag(root)
+	help := &cobra.Command{Use: "help", Short: t("cmd.help.short"), Hidden: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(c, rest)
+			}
+			return c.Help()
+		}}
+	root.SetHelpCommand(help)
+	a.finish(root)
+	a.finish(help)
 	return root
-}
-
-func (a *app) helpFlag(c *cobra.Command) {
-	c.Flags().BoolP("help", "h", false, a.words.T("cmd.flag.help"))
-	for _, sub := range c.Commands() {
-		a.helpFlag(sub)
-	}
 }
 
 // usageTemplate is cobra's, with words from the catalogue and the exit codes.

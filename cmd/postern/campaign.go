@@ -24,9 +24,9 @@ func (a *app) campaignCommand() *cobra.Command {
 	c.AddCommand(
 		&cobra.Command{Use: "list", Short: t("cmd.campaign.list.short"), Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return a.campaignList() }},
-		&cobra.Command{Use: "show NAME|DIR", Short: t("cmd.campaign.show.short"), Args: cobra.ExactArgs(1),
+		&cobra.Command{Use: "show " + t("cmd.campaign.show.args"), Short: t("cmd.campaign.show.short"), Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return a.campaignShow(args[0]) }},
-		&cobra.Command{Use: "check NAME|DIR…", Short: t("cmd.campaign.check.short"), Long: t("cmd.campaign.check.long"), Args: cobra.MinimumNArgs(1),
+		&cobra.Command{Use: "check " + t("cmd.campaign.check.args"), Short: t("cmd.campaign.check.short"), Long: t("cmd.campaign.check.long"), Args: cobra.MinimumNArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return a.campaignCheck(args) }},
 	)
 	return c
@@ -70,22 +70,33 @@ func (a *app) campaignShow(name string) error {
 	return nil
 }
 
-// campaignCheck loads packs and compiles their rules.
+// campaignCheck checks packs. One that is wrong does not keep the others from
+// being checked.
 func (a *app) campaignCheck(names []string) error {
 	for _, name := range names {
-		p, err := campaign.Find(name)
-		if err == nil {
-			err = campaign.Check(p, detectall.CheckRule)
+		if err := a.checkPack(name); err != nil {
+			a.code = a.fail(a.packError(err))
 		}
-		if err == nil && len(p.Mitigations) > 0 {
-			err = detectall.CheckMitigations(p.Name, p.Mitigations, catalogue.Languages)
-		}
-		if err != nil {
-			return a.packError(err)
-		}
-		fmt.Fprintln(a.out, a.words.T("cmd.campaign.good", "name", p.Name, "version", p.Version,
-			"rules", len(p.Rules)+len(p.Sequences), "indicators", len(p.Indicators)))
 	}
+	return nil
+}
+
+// checkPack loads a pack and compiles its rules.
+func (a *app) checkPack(name string) error {
+	p, err := campaign.Find(name)
+	if err != nil {
+		return err
+	}
+	if err := campaign.Check(p, detectall.CheckRule); err != nil {
+		return err
+	}
+	if len(p.Mitigations) > 0 {
+		if err := detectall.CheckMitigations(p.Name, p.Mitigations, catalogue.Languages); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(a.out, a.words.T("cmd.campaign.good", "name", p.Name, "version", p.Version,
+		"rules", len(p.Rules)+len(p.Sequences), "indicators", len(p.Indicators)))
 	return nil
 }
 

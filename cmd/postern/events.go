@@ -22,7 +22,7 @@ func (a *app) eventsCommand() *cobra.Command {
 	var format string
 	var derived bool
 	c := &cobra.Command{
-		Use:     "events [flags] FILE…",
+		Use:     "events " + t("cmd.events.args"),
 		Short:   t("cmd.events.short"),
 		Long:    t("cmd.events.long"),
 		Example: t("cmd.events.example"),
@@ -40,14 +40,18 @@ func (a *app) eventsCommand() *cobra.Command {
 }
 
 // events prints the rows of logs, one JSON object a line.
-func (a *app) events(ctx context.Context, paths []string, derived bool) error {
+func (a *app) events(ctx context.Context, paths []string, derived bool) (err error) {
 	out := bufio.NewWriterSize(a.out, 64<<10)
-	defer out.Flush()
+	defer func() {
+		if failure := out.Flush(); failure != nil && err == nil {
+			err = failed(failure, "cmd.write")
+		}
+	}()
 	formats := parseall.Formats()
 	known := false
 	for _, path := range paths {
 		tell := func(p postern.Problem) {
-			fmt.Fprintln(a.err, a.words.T("cmd.events.problem", "path", clean(p.Path), "what", p.What, "detail", a.words.Say(p.Detail)))
+			fmt.Fprintln(a.err, a.words.T("cmd.events.problem", "path", clean(p.Path), "what", a.words.T("report.problem."+string(p.What)), "detail", a.words.Say(p.Detail)))
 			a.code = exitOpen
 		}
 		e, err := source.Open(ctx, path, source.Options{Problem: tell})

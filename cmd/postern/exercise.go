@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -33,9 +34,9 @@ func (a *app) exerciseCommand() *cobra.Command {
 	}
 	var o exerciseOptions
 	evidence := &cobra.Command{
-		Use:     "evidence --out DIR [flags]",
+		Use:     "evidence " + t("cmd.exercise.evidence.args"),
 		Short:   t("cmd.exercise.evidence.short"),
-		Long:    t("cmd.exercise.evidence.long", "stories", strings.Join(storyNames(), ", ")),
+		Long:    t("cmd.exercise.evidence.long", "stories", wrap(strings.Join(storyNames(), ", "), 76, "  ")),
 		Example: t("cmd.exercise.evidence.example"),
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.exerciseEvidence(c.Context(), o) },
@@ -67,6 +68,17 @@ func (a *app) exerciseEvidence(ctx context.Context, o exerciseOptions) error {
 	if err != nil {
 		return usage("cmd.bad-size", "value", o.size)
 	}
+	if o.hosts < 0 || o.hosts > exercise.MaxHosts {
+		return usage("cmd.exercise.bad-hosts", "value", o.hosts, "bound", exercise.MaxHosts)
+	}
+	for _, name := range o.stories {
+		if !slices.Contains(storyNames(), name) {
+			return usage("cmd.exercise.bad-story", "value", name, "known", strings.Join(storyNames(), ", "))
+		}
+	}
+	if hosts := cmp.Or(o.hosts, len(o.stories), exercise.DefaultHosts); size > 0 && size/int64(hosts) < exercise.MinHostSize {
+		return usage("cmd.exercise.small", "value", o.size, "hosts", hosts, "least", exercise.MinHostSize*hosts)
+	}
 	opt := exercise.Options{Seed: o.seed, Out: o.out, Size: size, Stories: o.stories, Hosts: o.hosts}
 	if o.plain {
 		opt.Variation = exercise.VaryNone
@@ -75,11 +87,6 @@ func (a *app) exerciseEvidence(ctx context.Context, o exerciseOptions) error {
 		bar := progressbar.DefaultBytes(-1, a.words.T("cmd.progress.laying"))
 		opt.Progress = func(p exercise.Progress) { bar.ChangeMax64(p.Total); _ = bar.Set64(p.Bytes) }
 		defer bar.Clear()
-	}
-	for _, name := range o.stories {
-		if !slices.Contains(storyNames(), name) {
-			return usage("cmd.exercise.bad-story", "value", name, "known", strings.Join(storyNames(), ", "))
-		}
 	}
 	truth, err := exercise.Evidence(ctx, opt)
 	if err != nil {
@@ -91,6 +98,9 @@ func (a *app) exerciseEvidence(ctx context.Context, o exerciseOptions) error {
 	}
 	return w.Flush()
 }
+
+// maxSize is more than any disk of an exercise holds, and fits an integer.
+const maxSize = 1e13
 
 // parseSize reads 500MB, 2GB or a number of bytes; "" is 0. Units are powers of 1000.
 func parseSize(s string) (int64, error) {
@@ -105,7 +115,7 @@ func parseSize(s string) (int64, error) {
 		}
 	}
 	n, err := strconv.ParseFloat(upper, 64)
-	if err != nil || n < 0 || n*float64(unit) > 1e13 {
+	if err != nil || !(n >= 0 && n*float64(unit) <= maxSize) { // NaN is no size either
 		return 0, fmt.Errorf("size %q", s)
 	}
 	return int64(n * float64(unit)), nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +41,7 @@ func (a *app) huntCommand() *cobra.Command {
 	t := a.words.T
 	var o huntOptions
 	c := &cobra.Command{
-		Use:     "hunt [flags] [PATH…]",
+		Use:     "hunt " + t("cmd.hunt.args"),
 		Short:   t("cmd.hunt.short"),
 		Long:    t("cmd.hunt.long"),
 		Example: t("cmd.hunt.example"),
@@ -154,47 +153,50 @@ const maxNetworks = 100_000
 
 // readNetworks reads addresses and networks, one a line, '#' begins a comment.
 func readNetworks(name string) ([]netip.Prefix, error) {
-	f, err := os.Open(name)
+	lines, err := readLines(name)
 	if err != nil {
-		return nil, failed(err, "cmd.open", "file", name)
+		return nil, err
 	}
-	defer f.Close()
 	var all []netip.Prefix
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(lines.Text(), "#")
+	for i, line := range lines {
+		text, _, _ := strings.Cut(line, "#")
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
-		p, err := netip.ParsePrefix(text)
+		p, err := parseNetwork(text)
 		if err != nil {
-			addr, err := netip.ParseAddr(text)
-			if err != nil || len(all) == maxNetworks {
-				return nil, usage("cmd.bad-network", "file", name, "line", n, "value", text)
-			}
-			p = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
+			return nil, usage("cmd.bad-network", "file", name, "line", i+1, "value", text)
 		}
-		all = append(all, p.Masked())
-	}
-	if err := lines.Err(); err != nil {
-		return nil, failed(err, "cmd.open", "file", name)
+		if len(all) == maxNetworks {
+			return nil, usage("cmd.many-networks", "file", name, "bound", maxNetworks)
+		}
+		all = append(all, p)
 	}
 	return all, nil
+}
+
+// parseNetwork reads a network, or an address as the network of itself.
+func parseNetwork(s string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Masked(), nil
+	}
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	addr = addr.Unmap()
+	return netip.PrefixFrom(addr, addr.BitLen()), nil
 }
 
 // inputs gives what to hunt: the paths, or without any the local machine.
 func (a *app) inputs(o huntOptions, paths []string) ([]hunt.Input, error) {
 	opt := source.Options{TempDir: o.tempDir}
 	if o.passwordFile != "" {
-		b, err := os.ReadFile(o.passwordFile)
+		lines, err := readLines(o.passwordFile)
 		if err != nil {
-			return nil, failed(err, "cmd.open", "file", o.passwordFile)
+			return nil, err
 		}
-		for line := range strings.Lines(string(b)) {
-			if line = strings.TrimRight(line, "\r\n"); line != "" {
-				opt.Passwords = append(opt.Passwords, line)
-			}
-		}
+		opt.Passwords = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
 	}
 	if len(paths) == 0 {
 		local, err := source.Local()

@@ -15,7 +15,7 @@ func (a *app) reportCommand() *cobra.Command {
 	t := a.words.T
 	var format, output, color string
 	c := &cobra.Command{
-		Use:     "report [flags] FILE",
+		Use:     "report " + t("cmd.report.args"),
 		Short:   t("cmd.report.short"),
 		Long:    t("cmd.report.long"),
 		Example: t("cmd.report.example"),
