@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/big"
 	"slices"
 	"strings"
@@ -225,7 +226,7 @@ func (m *mint) make(h *host) (*tls.Certificate, error) {
 // is the same whenever it is made.
 type deterministic struct{ crypto.Signer }
 
-func (d deterministic) Sign(_ interface{ Read([]byte) (int, error) }, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+func (d deterministic) Sign(_ io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
 	return d.Signer.Sign(nil, digest, o)
 }
 

@@ -37,6 +37,7 @@ func listen(port int, _ []uint32) (*listener, error) {
 		}
 		return err
 	}}
+	lc.SetMultipathTCP(false) // such a socket takes no filter once it listens
 	l, err := lc.Listen(context.Background(), "tcp4", fmt.Sprintf("0.0.0.0:%d", port))
 	if err != nil {
 		return nil, fmt.Errorf("listen on the loopback device: %w", err)
