@@ -68,7 +68,7 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 	if err != nil {
 		return err
 	}
-	if o.hash != "found" && o.hash != "all" {
+	if !slices.Contains([]string{"found", "all", "none"}, o.hash) {
 		return usage("cmd.bad-hash", "value", o.hash)
 	}
 	if !slices.Contains([]string{"auto", "always", "never"}, o.color) {
@@ -120,7 +120,7 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 
 // fill adds what the flags say to the options of the hunt.
 func (o huntOptions) fill(opt *hunt.Options) error {
-	opt.Host, opt.Threads, opt.HashAll = o.host, o.threads, o.hash == "all"
+	opt.Host, opt.Threads, opt.Hash = o.host, o.threads, hunt.Hashing(o.hash)
 	if o.patchedAt != "" {
 		at, err := parseInstant(o.patchedAt)
 		if err != nil {

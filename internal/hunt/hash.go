@@ -38,7 +38,7 @@ func (h *hunt) hash(ctx context.Context, host *postern.Host, s *server) {
 	}
 	sums := make(map[string]string)
 	take := func(f *source.File) {
-		if !wanted[f.Path] && !h.opt.HashAll || ctx.Err() != nil {
+		if !wanted[f.Path] && h.opt.Hash != HashAll || h.opt.Hash == HashNone || ctx.Err() != nil {
 			return
 		}
 		if sum := hashFile(f); sum != "" {

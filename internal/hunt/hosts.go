@@ -34,7 +34,7 @@ type group struct {
 	servers  map[string]int
 	findings []postern.Finding // of single files
 	parts    map[string][]any  // of each HostDetector
-	kept     []source.File     // those with findings, or all that are no logs if all are to be hashed
+	kept     []source.File     // those with findings, or all but logs if all are to be hashed
 	web      int64             // files in folders that the web server serves
 	lost     int               // pieces that could not be read
 }

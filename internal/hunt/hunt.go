@@ -67,11 +67,21 @@ type Options struct {
 	Host      string // the one name of the host, "" to tell hosts apart
 	PatchedAt postern.Instant
 	Own       []netip.Prefix
-	HashAll   bool
+	Hash      Hashing
 	Threads   int // 0: one a processor
 
 	Progress *Progress // may be nil
 }
+
+// Hashing says of which inputs the SHA-256 is taken.
+type Hashing string
+
+// The choices; the zero value is those that findings rest on.
+const (
+	HashFound Hashing = "found"
+	HashAll   Hashing = "all"
+	HashNone  Hashing = "none"
+)
 
 // Progress counts work while it is done.
 type Progress struct {

@@ -126,7 +126,7 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 	defer h.groups.Unlock()
 	g := h.groups.at(input, prefix, known)
 	g.findings = append(g.findings, findings...)
-	if len(findings) > 0 || len(parts) > 0 || h.opt.HashAll {
+	if len(findings) > 0 || len(parts) > 0 || h.opt.Hash == HashAll {
 		g.kept = append(g.kept, f)
 	}
 	for name, part := range parts {

@@ -94,8 +94,10 @@ func conditions(downgrades []detect.Downgrade) map[string]string {
 func clauses(f *parse.Format, needs []sigma.Need) []literal.Clause {
 	var all []literal.Clause
 	for _, n := range needs {
-		if n.Field == "" {
-			all = append(all, literal.Clause{Literals: n.Literals})
+		if n.Field == "" { // somewhere in the event, which a computed field is a part of
+			if !computes(f) {
+				all = append(all, literal.Clause{Literals: n.Literals})
+			}
 			continue
 		}
 		if columns := f.ColumnsOf(n.Field); len(columns) > 0 {
@@ -103,6 +105,16 @@ func clauses(f *parse.Format, needs []sigma.Need) []literal.Clause {
 		}
 	}
 	return all
+}
+
+// computes says whether events of a format have fields that do not stand in the row.
+func computes(f *parse.Format) bool {
+	for _, columns := range f.Deciding {
+		if columns == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Host gives what judges one host.

@@ -12,6 +12,8 @@ package literal
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -352,16 +354,25 @@ func (w *walk) pass(line []byte, delim byte) bool {
 }
 
 // next gives where the column after the one at pos begins; one past the end of
-// the line plus one where there is none.
+// the line plus one where there is none. Columns are mostly shorter than what a
+// vectorised search needs to get going: eight bytes at a time are faster.
 func next(line []byte, pos int, delim byte) int {
 	if delim == ',' && pos < len(line) && line[pos] == '"' {
 		return nextQuoted(line, pos)
 	}
-	i := bytes.IndexByte(line[pos:], delim)
-	if i < 0 {
-		return len(line) + 1
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for pattern := ones * uint64(delim); pos+8 <= len(line); pos += 8 {
+		x := binary.LittleEndian.Uint64(line[pos:]) ^ pattern
+		if zero := (x - ones) &^ x & highs; zero != 0 { // its lowest bit marks the first byte that is delim
+			return pos + bits.TrailingZeros64(zero)>>3 + 1
+		}
 	}
-	return pos + i + 1
+	for ; pos < len(line); pos++ {
+		if line[pos] == delim {
+			return pos + 1
+		}
+	}
+	return len(line) + 1
 }
 
 // nextQuoted is next for a column that begins with a quote, where a comma is

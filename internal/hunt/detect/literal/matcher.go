@@ -1,17 +1,20 @@
 package literal
 
 // matcher finds literals in a short value, without regard to case. Each literal
-// is stood for by its rarest pair of neighbouring characters; one bit for each of
-// the 65,536 pairs says whether it is worth a second look. That costs one load
-// and one test a byte whatever the number of literals, in 8 KiB that stay in the
-// first cache; an automaton would follow a chain of loads instead.
+// is stood for by two neighbouring pairs of its characters, the rarest ones; one
+// bit for each of the 65,536 pairs says whether it is worth a second look. Of
+// two neighbouring pairs one begins at an even place, so that only every second
+// place is looked at. That costs one load and one test for two bytes whatever the
+// number of literals, in 8 KiB that stay in the first cache; an automaton would
+// follow a chain of loads instead.
 type matcher struct {
-	pairs      [1 << 16 / 64]uint64
-	candidates [256][]candidate // by the second character of their pair
-	wanted     map[string]uint64
-	clauses    uint64      // all of them: what a value counts as that cannot be read plainly
-	single     [256]uint64 // clauses of literals of one character
-	escaped    [256]bool   // characters that stand in a literal: their escapes hide it
+	pairs   [1 << 16 / 64]uint64
+	marks   [256][]candidate // by the second character of the pair
+	wanted  map[string]uint64
+	clauses uint64      // all of them: what a value counts as that cannot be read plainly
+	single  [256]uint64 // clauses of literals of one character
+	escaped [256]bool   // characters that stand in a literal: their escapes hide it
+	short   []candidate // literals of two characters, which have one pair only
 }
 
 type candidate struct {
@@ -35,24 +38,30 @@ func (m *matcher) compile() {
 		for i := range len(l) {
 			m.escaped[l[i]] = true
 		}
-		if len(l) == 1 {
+		switch len(l) {
+		case 1:
 			m.addSingle(l[0], clauses)
-			continue
+		case 2:
+			// Whatever stands beside it, one of its two characters begins or ends a pair.
+			m.short = append(m.short, candidate{l, 0, clauses})
+			m.setAround(l[0])
+		default:
+			at := rarest(l)
+			m.mark(l, at, clauses)
+			m.mark(l, at+1, clauses)
 		}
-		at := rarest(l)
-		pair := uint16(l[at])<<8 | uint16(l[at+1])
-		m.set(pair)
-		m.candidates[l[at+1]] = append(m.candidates[l[at+1]], candidate{l, at, clauses})
 	}
 	// An escaped character that needs no escape hides a literal: "%6c", "%256c",
 	// "%u006c". Real clients never write one.
-	for _, second := range []byte("234567u") {
-		pair := uint16('%')<<8 | uint16(second)
-		m.set(pair)
-	}
+	m.setAround('%')
 }
 
-// addSingle makes every pair that ends in c worth a look. A '\' is read as a '/'.
+func (m *matcher) mark(l string, at int, clauses uint64) {
+	m.set(l[at], l[at+1])
+	m.marks[l[at+1]] = append(m.marks[l[at+1]], candidate{l, at, clauses})
+}
+
+// addSingle makes every pair with c worth a look. A '\' is read as a '/'.
 func (m *matcher) addSingle(c byte, clauses uint64) {
 	spellings := []byte{c}
 	if c == '/' {
@@ -60,57 +69,70 @@ func (m *matcher) addSingle(c byte, clauses uint64) {
 	}
 	for _, s := range spellings {
 		m.single[s] |= clauses
-		for first := range 256 {
-			m.set(uint16(first)<<8 | uint16(s))
-		}
+		m.setAround(s)
 	}
 }
 
-func (m *matcher) set(pair uint16) { m.pairs[pair>>6] |= 1 << (pair & 63) }
+// setAround makes every pair that holds c worth a look.
+func (m *matcher) setAround(c byte) {
+	for other := range 256 {
+		m.set(c, byte(other))
+		m.set(byte(other), c)
+	}
+}
 
-// find gives the clauses whose literals stand in the value.
+func (m *matcher) set(a, b byte) {
+	pair := uint16(a)<<8 | uint16(b)
+	m.pairs[pair>>6] |= 1 << (pair & 63)
+}
+
+// find gives the clauses whose literals stand in the value, which is not empty.
 func (m *matcher) find(v []byte) (hits uint64) {
-	pair := uint16(fold[v[0]])
-	hits = m.single[pair]
-	for i := 1; i < len(v); i++ {
-		pair = pair<<8 | uint16(fold[v[i]])
+	i := 0
+	for ; i+1 < len(v); i += 2 {
+		pair := uint16(fold[v[i]])<<8 | uint16(fold[v[i+1]])
 		if m.pairs[pair>>6]&(1<<(pair&63)) != 0 {
-			hits |= m.look(v, i-1, pair)
-			if hits == m.clauses {
+			if hits |= m.look(v, i); hits == m.clauses {
 				return hits
 			}
 		}
 	}
-	return hits
-}
-
-// look compares the literals that a pair at i stands for.
-func (m *matcher) look(v []byte, i int, pair uint16) (hits uint64) {
-	if pair>>8 == '%' {
-		if m.hidden(v[i+1:]) {
-			return m.clauses
+	if i < len(v) { // a last character without a neighbour
+		if i > 0 {
+			return hits | m.look(v, i-1)
 		}
-	}
-	hits = m.single[pair&0xff]
-	for _, c := range m.candidates[pair&0xff] {
-		start := i - c.at
-		if start < 0 || start+len(c.literal) > len(v) {
-			continue
-		}
-		if equalFold(v[start:start+len(c.literal)], c.literal) {
-			hits |= c.clauses
-		}
+		hits = m.single[fold[v[0]]]
 	}
 	return hits
 }
 
-func equalFold(v []byte, lower string) bool {
-	for i := 0; i < len(lower); i++ {
-		if fold[v[i]] != lower[i] {
-			return false
+// look compares what the pair at i can stand for.
+func (m *matcher) look(v []byte, i int) (hits uint64) {
+	a, b := fold[v[i]], fold[v[i+1]]
+	if a == '%' && m.hidden(v[i+1:]) || b == '%' && i+2 < len(v) && m.hidden(v[i+2:]) {
+		return m.clauses
+	}
+	hits = m.single[a] | m.single[b]
+	for _, c := range m.marks[b] {
+		hits |= c.match(v, i-c.at)
+	}
+	for _, c := range m.short {
+		hits |= c.match(v, i) | c.match(v, i+1)
+	}
+	return hits
+}
+
+// match gives the candidate's clauses if it stands at start.
+func (c *candidate) match(v []byte, start int) uint64 {
+	if start < 0 || start+len(c.literal) > len(v) {
+		return 0
+	}
+	for j := range len(c.literal) {
+		if fold[v[start+j]] != c.literal[j] {
+			return 0
 		}
 	}
-	return true
+	return c.clauses
 }
 
 // hidden says whether what stands after a '%' is the code of a character of a
@@ -127,7 +149,7 @@ func (m *matcher) hidden(v []byte) bool {
 		return false
 	}
 	c := byte(hi<<4 | lo)
-	return unreserved(c) || c == '%' || m.escaped[c] || c == '\\' && m.escaped['/']
+	return unreserved(c) || c == '%' || m.escaped[fold[c]] || c == '\\' && m.escaped['/']
 }
 
 func unhex(c byte) int {
@@ -157,25 +179,26 @@ var fold = func() (t [256]byte) {
 // in logs, the most common first; what is not listed is rare.
 const common = "eaotinsrcl-/.dp0mu1hg25b34y8_f69w7vkx=&%zjq~"
 
-// rarest gives the index of the pair of neighbours in a literal that stands for
-// it: the one that ordinary values hold least.
+// rarest gives the index of the three neighbours in a literal whose two pairs
+// ordinary values hold least.
 func rarest(l string) (at int) {
 	most := -1
-	for i := 0; i+1 < len(l); i++ {
-		if score := rank(l[i]) + rank(l[i+1]); score > most {
+	for i := 0; i+2 < len(l); i++ {
+		// The commoner of the two pairs is the one that costs.
+		if score := min(rank(l[i])+rank(l[i+1]), rank(l[i+1])+rank(l[i+2])); score > most {
 			most, at = score, i
 		}
 	}
 	return at
 }
 
-// rarity is the rank of a literal's rarest pair.
+// rarity is the rank of a literal's rarest neighbours.
 func rarity(l string) int {
-	if len(l) < 2 {
+	if len(l) < 3 {
 		return 0
 	}
 	at := rarest(l)
-	return rank(l[at]) + rank(l[at+1])
+	return min(rank(l[at])+rank(l[at+1]), rank(l[at+1])+rank(l[at+2]))
 }
 
 func rank(c byte) int {

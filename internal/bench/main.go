@@ -1,0 +1,233 @@
+// Command bench measures the hunt against named peers in one run and prints a
+// table for docs/benchmarks.md. It lays out exercise evidence in a folder for
+// temporary files, runs the real binary and the peers alternately, and gives the
+// medians of their CPU times (user and system) and the ratio. Nothing is compared
+// with a figure from another run.
+//
+// Peers: ripgrep (Debian's ripgrep) with the deciding literals of the pack, a
+// plain program on encoding/csv, and loops that read or hash the same files and do
+// nothing else; these are subcommands of this program, so that they run as
+// processes of their own.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"postern/internal/exercise"
+)
+
+func main() {
+	if len(os.Args) > 2 && os.Args[1] == "peer" {
+		if err := peer(os.Args[2], os.Args[3:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	var b bench
+	flag.StringVar(&b.postern, "postern", "bin/postern", "the binary to measure")
+	flag.StringVar(&b.dir, "dir", "", "folder for evidence (default a temporary one, removed)")
+	flag.IntVar(&b.pairs, "pairs", 5, "alternating pairs for each comparison")
+	flag.BoolVar(&b.large, "large", false, "also measure memory at 8 GB")
+	flag.IntVar(&b.seeds, "seeds", 10, "seeds of the detection check")
+	flag.Parse()
+	if err := b.run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// literals are the deciding literals of the proxylogon pack, one for each rule, in
+// the factored form that is fastest for ripgrep.
+const literals = `serverinfo~|x-(anonresource-backend|beresource)-cookie|/(aspnet_client|oab|(owa|ecp)/auth)/|/ecp/(proxylogon\.ecp|ddi/ddiservice)|virtualdirectory|outlookanywhere|temporary file`
+
+// fixed are the same for ripgrep -F, which has no alternatives inside a literal.
+var fixed = []string{"ServerInfo~", "X-AnonResource-Backend-Cookie", "X-BEResource-Cookie", "/aspnet_client/", "/OAB/", "/owa/auth/", "/ecp/auth/",
+	"/ecp/proxyLogon.ecp", "/ecp/DDI/DDIService", "VirtualDirectory", "OutlookAnywhere", "temporary file"}
+
+type bench struct {
+	postern, dir string
+	pairs, seeds int
+	large        bool
+	self         string
+}
+
+func (b *bench) run() (err error) {
+	if b.self, err = os.Executable(); err != nil {
+		return err
+	}
+	if b.postern, err = filepath.Abs(b.postern); err != nil {
+		return err
+	}
+	if b.dir == "" {
+		if b.dir, err = os.MkdirTemp("", "postern-bench-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(b.dir)
+	}
+	// A busy server writes about half a gigabyte of logs a day.
+	logs, err := b.evidence("gb1", 1e9, 2)
+	if err != nil {
+		return err
+	}
+	if err := b.speed(logs); err != nil {
+		return err
+	}
+	if err := b.cold(logs); err != nil {
+		return err
+	}
+	if err := b.memory(logs); err != nil {
+		return err
+	}
+	if err := b.smallFiles(); err != nil {
+		return err
+	}
+	return b.detection()
+}
+
+// evidence lays out the logs of one busy server over some days.
+func (b *bench) evidence(name string, size int64, days int) (string, error) {
+	dir := filepath.Join(b.dir, name)
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	from := time.Date(2021, 3, 2, 0, 0, 0, 0, time.UTC)
+	_, err := exercise.Evidence(context.Background(), exercise.Options{
+		Seed: 1, Out: dir, Size: size, Hosts: 1, Stories: []string{"full-chain-with-tidy-up"},
+		From: from, To: from.AddDate(0, 0, days),
+	})
+	return dir, err
+}
+
+func (b *bench) hunt(dir string, threads string) *exec.Cmd {
+	return exec.Command(b.postern, "hunt", "--threads", threads, "--format", "json", dir)
+}
+
+func (b *bench) speed(dir string) error {
+	rg, err := exec.LookPath("rg")
+	if err != nil {
+		return fmt.Errorf("ripgrep is needed as a peer (Debian: ripgrep): %w", err)
+	}
+	hunt := func() *exec.Cmd { return b.hunt(dir, "1") }
+	search := func(args ...string) func() *exec.Cmd {
+		return func() *exec.Cmd {
+			return exec.Command(rg, append(append([]string{"-j1", "-a", "-c", "--no-ignore"}, args...), dir)...)
+		}
+	}
+	var each []string
+	for _, f := range fixed {
+		each = append(each, "-e", f)
+	}
+	if err := b.cpu("rg -i", 0.90, hunt, search("-i", "-e", literals)); err != nil {
+		return err
+	}
+	if err := b.cpu("rg -F", 2.0, hunt, search(append([]string{"-F"}, each...)...)); err != nil {
+		return err
+	}
+	return b.cpu("encoding/csv", 1.0/12, hunt, func() *exec.Cmd { return exec.Command(b.self, "peer", "csv", dir) })
+}
+
+// cpu compares CPU time, warm: one run of each first, which is not counted.
+func (b *bench) cpu(name string, goal float64, ours, theirs func() *exec.Cmd) error {
+	var a, t []float64
+	for i := range b.pairs + 1 {
+		x, err := run(ours())
+		if err != nil {
+			return err
+		}
+		y, err := run(theirs())
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			a, t = append(a, x.cpu), append(t, y.cpu)
+		}
+	}
+	row("CPU s, one thread, warm: hunt / "+name, median(a), median(t), goal)
+	return nil
+}
+
+func (b *bench) cold(dir string) error {
+	var a, t []float64
+	for range b.pairs {
+		for _, c := range []struct {
+			cmd *exec.Cmd
+			to  *[]float64
+		}{{b.hunt(dir, "2"), &a}, {exec.Command(b.self, "peer", "read", dir), &t}} {
+			if err := evict(dir); err != nil {
+				return err
+			}
+			u, err := run(c.cmd)
+			if err != nil {
+				return err
+			}
+			*c.to = append(*c.to, u.wall)
+		}
+	}
+	row("wall s, two threads, cold: hunt / reading", median(a), median(t), 1.2)
+	return nil
+}
+
+func (b *bench) memory(dir string) error {
+	u, err := run(b.hunt(dir, "2"))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("peak RSS at 1 GB: %.1f MiB (goal 48)\n", u.rss)
+	if !b.large {
+		return nil
+	}
+	big, err := b.evidence("gb8", 8e9, 16)
+	if err != nil {
+		return err
+	}
+	v, err := run(b.hunt(big, "2"))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("peak RSS at 8 GB: %.1f MiB (goal 48, growth %.0f %%, goal 10 %%)\n", v.rss, (v.rss/u.rss-1)*100)
+	return nil
+}
+
+func (b *bench) smallFiles() error {
+	dir := filepath.Join(b.dir, "small")
+	if err := makeSmall(dir, 100_000); err != nil {
+		return err
+	}
+	var a, t []float64
+	for i := range b.pairs + 1 {
+		x, err := run(b.hunt(dir, "1"))
+		if err != nil {
+			return err
+		}
+		y, err := run(exec.Command(b.self, "peer", "hash", dir))
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			a, t = append(a, x.cpu), append(t, y.cpu)
+		}
+	}
+	row("CPU s, 100,000 small files: hunt / read and SHA-256", median(a), median(t), 2.0)
+	return nil
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
+func row(what string, ours, theirs, goal float64) {
+	verdict := "reached"
+	if ours/theirs > goal {
+		verdict = "NOT reached"
+	}
+	fmt.Printf("%s: %.2f / %.2f = %.2f (goal ≤ %.2f, %s)\n", what, ours, theirs, ours/theirs, goal, verdict)
+}

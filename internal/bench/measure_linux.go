@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// usage is what one run of a program took.
+type usage struct {
+	cpu, wall float64 // seconds
+	rss       float64 // MiB
+}
+
+// run runs a program to its end. Exit codes above 2 are those of a hunt that
+// found something; ripgrep's 1 is that it found nothing.
+func run(c *exec.Cmd) (usage, error) {
+	c.Stderr = os.Stderr
+	start := time.Now()
+	err := c.Run()
+	if c.ProcessState == nil {
+		return usage{}, err
+	}
+	if code := c.ProcessState.ExitCode(); err != nil && code != 3 && code != 4 {
+		return usage{}, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	r := c.ProcessState.SysUsage().(*syscall.Rusage)
+	return usage{
+		cpu:  (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds(),
+		wall: time.Since(start).Seconds(),
+		rss:  float64(r.Maxrss) / 1024,
+	}, nil
+}
+
+// evict drops the files of a folder from the page cache, which needs no rights,
+// once they are on disk.
+func evict(dir string) error {
+	unix.Sync()
+	return files(dir, func(path string) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	})
+}
