@@ -1,6 +1,8 @@
 package parse
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -12,12 +14,17 @@ import (
 const maxDecodes = 3
 
 // URL gives the canonical form of a request target: percent escapes undone up to
-// three times, lower case, '\' as '/', doubled slashes and dots resolved in the
-// path. The query keeps its order; its '+' are left alone.
+// three times, lower case, '\' as '/', doubled slashes, dots and 8.3 names resolved
+// in the path. The query keeps its order; its '+' are left alone.
 func URL(s string) string {
 	s = Lower(Decode(s))
 	path, query, has := strings.Cut(s, "?")
-	path = resolve(strings.ReplaceAll(path, `\`, "/"))
+	path = strings.ReplaceAll(path, `\`, "/")
+	origin := ""
+	if i := strings.Index(path, "://"); i > 0 && !strings.Contains(path[:i], "/") {
+		origin, path = path[:i+3], path[i+3:]
+	}
+	path = origin + resolve(longNames(path))
 	if !has {
 		return path
 	}
@@ -108,7 +115,7 @@ func resolve(p string) string {
 	}
 	rooted := strings.HasPrefix(p, "/")
 	var kept []string
-	for _, part := range strings.Split(p, "/") {
+	for part := range strings.SplitSeq(p, "/") {
 		switch part {
 		case "", ".":
 		case "..":
@@ -134,20 +141,73 @@ var shortNames = map[string]string{
 	"aspnet~1": "aspnet_client", "progra~3": "programdata", "progra~2": "program files (x86)",
 }
 
-// ShortForms gives the 8.3 spellings of a folder name that stands in a literal.
-func ShortForms(literal string) []string {
-	var forms []string
-	for short, long := range shortNames {
-		if strings.Contains(literal, long) {
-			forms = append(forms, strings.ReplaceAll(literal, long, short))
+// longNames puts the names of folders for their 8.3 names.
+func longNames(p string) string {
+	if !strings.Contains(p, "~") {
+		return p
+	}
+	parts := strings.Split(p, "/")
+	for i, part := range parts {
+		if long, ok := shortNames[part]; ok {
+			parts[i] = long
 		}
 	}
-	return forms
+	return strings.Join(parts, "/")
+}
+
+// ShortForms gives every spelling with 8.3 names under which a literal may stand
+// in a row, if it stands in a canonical path or URL of that row. A literal may begin or
+// end within a name. The empty spelling says that there are too many.
+func ShortForms(literal string) []string {
+	const most = 64 // two names of folders, each begun or ended anywhere, have fewer
+	parts := strings.Split(literal, "/")
+	forms := []string{""}
+	for i, part := range parts {
+		var next []string
+		for _, name := range spellings(part, i > 0, i < len(parts)-1) {
+			for _, f := range forms {
+				if i > 0 {
+					f += "/"
+				}
+				next = append(next, f+name)
+			}
+		}
+		if forms = next; len(forms) > most {
+			return []string{""}
+		}
+	}
+	return forms[1:] // the first is the literal itself
+}
+
+// spellings gives a part of a literal, and the 8.3 names that stand for a name
+// which has it as its beginning, end or middle but do not have it themselves. From
+// and to say whether the part begins and ends where the name does.
+func spellings(part string, from, to bool) []string {
+	within := func(name string) bool {
+		switch {
+		case from && to:
+			return name == part
+		case from:
+			return strings.HasPrefix(name, part)
+		case to:
+			return strings.HasSuffix(name, part)
+		}
+		return strings.Contains(name, part)
+	}
+	all := []string{part}
+	for short, long := range shortNames {
+		if within(long) && !within(short) {
+			all = append(all, short)
+		}
+	}
+	slices.Sort(all[1:])
+	return all
 }
 
 // ServerPath gives the canonical form of a path on a Windows server: lower case,
 // '/', no device or administrative-share prefix, dots and 8.3 names resolved, no
-// trailing dots or spaces or stream name, as Windows itself ignores them.
+// trailing dots or spaces or stream names, as Windows itself ignores them. A path on
+// another share keeps its two slashes.
 func ServerPath(s string) string {
 	p := Lower(strings.Trim(Decode(strings.TrimSpace(s)), `"'`))
 	p = strings.ReplaceAll(p, `\`, "/")
@@ -160,28 +220,34 @@ func ServerPath(s string) string {
 			break
 		}
 	}
+	share := ""
 	if host, ok := strings.CutPrefix(p, "//"); ok {
-		// \\server\c$\x is C:\x of that server.
-		if _, rest, ok := strings.Cut(host, "/"); ok && len(rest) >= 2 && rest[1] == '$' {
-			p = rest[:1] + ":" + rest[2:]
+		name, rest, _ := strings.Cut(host, "/")
+		if len(rest) >= 2 && rest[1] == '$' && (len(rest) == 2 || rest[2] == '/') {
+			p = rest[:1] + ":" + rest[2:] // \\server\c$\x is C:\x of that server
+		} else {
+			share, p = "//"+name+"/", rest
 		}
 	}
 	parts := strings.Split(p, "/")
+	drive := ""
+	if len(parts[0]) == 2 && parts[0][1] == ':' {
+		drive, parts = parts[0], parts[1:]
+	}
 	for i, part := range parts {
-		if i == len(parts)-1 {
-			if name, stream, ok := strings.Cut(part, ":"); ok && stream != "" && len(name) > 1 {
-				part = name
-			}
+		if name, _, ok := strings.Cut(part, ":"); ok && len(name) > 1 {
+			part = name
 		}
 		if part != "." && part != ".." {
 			part = strings.TrimRight(part, ". ")
 		}
-		if long, ok := shortNames[part]; ok {
-			part = long
-		}
 		parts[i] = part
 	}
-	return resolve(strings.Join(parts, "/"))
+	p = resolve(longNames(strings.Join(parts, "/")))
+	if drive != "" {
+		return drive + "/" + strings.TrimPrefix(p, "/")
+	}
+	return share + p
 }
 
 // Blob reads the "key=value;" text of EventData and GenericInfo columns: pairs
@@ -197,7 +263,7 @@ func Blob(s string) []postern.Field {
 			pair, s = singleQuoted(s)
 			s = strings.TrimPrefix(s, ";")
 		} else {
-			pair, s, _ = strings.Cut(s, ";")
+			pair, s = bare(s)
 		}
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok {
@@ -209,6 +275,40 @@ func Blob(s string) []postern.Field {
 		pairs = append(pairs, postern.Field{Name: strings.TrimSpace(name), Value: value})
 	}
 	return pairs
+}
+
+// bare takes a pair without quotes around it off the beginning of s. A ';' inside
+// a value in quotes, Name='…', does not end it.
+func bare(s string) (pair, rest string) {
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == ';':
+			return s[:i], s[i+1:]
+		case s[i] == '\'' && i > 0 && s[i-1] == '=':
+			if end := valueEnd(s[i+1:]); end >= 0 {
+				i += 1 + end
+			}
+		}
+	}
+	return s, ""
+}
+
+// valueEnd gives the index of the quote that closes a value: one that the next
+// value's name or the next pair follows, or nothing. -1 if there is none.
+func valueEnd(s string) int {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\'' {
+			continue
+		}
+		rest := s[i+1:]
+		if kind, _, ok := strings.Cut(rest, ":"); ok && len(kind) > 1 && len(kind) <= 5 && kind[0] == ';' {
+			return i
+		}
+		if rest == "" || rest == ";" || rest[0] == '.' || rest[0] == '|' {
+			return i
+		}
+	}
+	return -1
 }
 
 // singleQuoted takes 'a”b' off the beginning of s as a'b. Without a closing quote the
@@ -236,6 +336,20 @@ func UserAgent(s string) string {
 	s = strings.ReplaceAll(s, "+", " ")
 	s = strings.ReplaceAll(s, ",", " ")
 	return Lower(strings.Join(strings.Fields(s), " "))
+}
+
+// Address gives the first address in a list of them, parted by commas, blanks or
+// '+', as proxies make it: without port, "" if there is none.
+func Address(s string) string {
+	for part := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(", +;", r) }) {
+		if a, err := netip.ParseAddr(strings.Trim(part, "[]")); err == nil {
+			return a.Unmap().String()
+		}
+		if a, err := netip.ParseAddrPort(part); err == nil {
+			return a.Addr().Unmap().String()
+		}
+	}
+	return ""
 }
 
 // Add appends derived fields that have a value.
@@ -267,12 +381,31 @@ func Parameter(target, name string) string {
 func Arguments(query string) string {
 	var kept []string
 	for pair := range strings.SplitSeq(strings.TrimPrefix(query, "?"), "&") {
-		name, _, _ := strings.Cut(strings.ToLower(pair), "=")
-		switch strings.Trim(name, "; ") {
-		case "", "correlationid", "cafereqid", "encoding", "clientid", "requestid", "clientrequestid", "actid":
-			continue
+		name, value, _ := strings.Cut(pair, "=")
+		if !added(Lower(strings.Trim(name, "; ")), strings.Trim(value, "; {}")) {
+			kept = append(kept, pair)
 		}
-		kept = append(kept, pair)
 	}
 	return strings.Join(kept, "&")
+}
+
+// added says whether a pair of a query is one that Exchange adds: such a name with
+// nothing or an identifier behind it. Under the same name a client could send anything.
+func added(name, value string) bool {
+	switch name {
+	case "":
+		return value == ""
+	case "correlationid", "cafereqid", "encoding", "clientid", "requestid", "clientrequestid", "actid":
+	default:
+		return false
+	}
+	if value == "" || value == "<empty>" {
+		return true
+	}
+	for _, c := range []byte(value) {
+		if c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return len(value) >= 16 && len(value) <= 64
 }

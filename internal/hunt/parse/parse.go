@@ -37,6 +37,9 @@ type Format struct {
 	// so that a gate knows where to look for what a rule wants in it; nil for a
 	// field whose value does not stand in the row at all.
 	Deciding map[string][]string
+	// Pairs names the column whose key=value pairs become derived fields, whatever
+	// their keys. "" if there is none.
+	Pairs string
 	// VersionIsBuild says that "#Version:" is the build of the server that wrote
 	// the file and not the constant of some other log.
 	VersionIsBuild bool
@@ -48,20 +51,30 @@ type Format struct {
 }
 
 // ColumnsOf gives the columns that decide a field: those that a derived field
-// is computed from, that an alias stands for, or the field itself.
+// is computed from, those that an alias stands for, and any that has the field's own
+// name. Nil is a field that no column decides. Names compare without case and blanks,
+// as in rules.
 func (f *Format) ColumnsOf(field string) []string {
+	field = strings.ReplaceAll(field, " ", "")
 	for alias, target := range f.Aliases {
 		if strings.EqualFold(alias, field) {
 			field = target
 			break
 		}
 	}
+	own := []string{field}
 	for derived, columns := range f.Deciding {
 		if strings.EqualFold(derived, field) {
-			return columns
+			if columns == nil {
+				return nil
+			}
+			return append(own, columns...)
 		}
 	}
-	return []string{field}
+	if f.Pairs != "" && !containsFold(f.Columns, field) {
+		return append(own, f.Pairs)
+	}
+	return own
 }
 
 // Head is what the beginning of a file says about itself.
@@ -72,7 +85,7 @@ type Head struct {
 	Version  string   // value of "#Version:"
 	Fields   []string // columns of "#Fields:" or of the bare header row
 	Rows     []string // the first lines that are no header; one if it begins with a digit
-	Sentence bool     // the sentence about a temporary file stands in the beginning
+	Sentence bool     // the sentence about a failed download stands in the beginning
 	Text     bool     // false if the beginning does not look like text
 }
 

@@ -85,6 +85,10 @@ type Result struct {
 	Problems []postern.Problem
 }
 
+// sentence is what the generator of offline address books writes of a download that
+// failed: the only sign of its log where the folder is not known.
+var sentence = []byte("Download failed and temporary file")
+
 // Plausible says quickly whether the beginning of a file can be that of a log at
 // all, so that pictures and scripts cost nothing more.
 func Plausible(raw []byte, path string) bool {
@@ -98,8 +102,8 @@ func Plausible(raw []byte, path string) bool {
 	if b[0] == '#' || b[0] >= '0' && b[0] <= '9' || b[0] == '"' {
 		return true
 	}
-	return bytes.Contains(b, []byte("#Fields")) || bytes.Contains(b, []byte("DateTime,")) ||
-		bytes.Contains(b, []byte("temporary file")) || Head{Path: path}.PathHas("oabgenerator")
+	return bytes.Contains(b, []byte("#Fields")) || bytes.Contains(b, []byte("DateTime,")) || bytes.Contains(b, []byte(",DateTime")) ||
+		bytes.Contains(b, sentence) || Head{Path: path}.PathHas("oabgenerator")
 }
 
 // Recognise gives the format of a file from its first bytes, nil if none of the
@@ -148,7 +152,7 @@ func head(b []byte, path string, headers *Headers) Head {
 		return h
 	}
 	plain := bytes.IndexByte(b[:min(len(b), sniffCharset)], 0) < 0
-	h.Sentence = bytes.Contains(b, []byte("temporary file"))
+	h.Sentence = bytes.Contains(b, sentence)
 	for i := 0; len(b) > 0 && i < 64 && h.wantsRows(); i++ {
 		line, rest, whole := bytes.Cut(b, []byte{'\n'})
 		b = rest

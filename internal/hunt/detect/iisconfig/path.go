@@ -50,7 +50,7 @@ func canonical(p, install string) string {
 	}
 	p = parse.ServerPath(p)
 	if share && strings.HasPrefix(p, "/") {
-		return "/" + strings.TrimRight(p, "/") // another machine's
+		return "//" + strings.Trim(p, "/") // another machine's
 	}
 	if len(p) >= 2 && p[1] == ':' && p[0] >= 'a' && p[0] <= 'z' {
 		p = p[2:]

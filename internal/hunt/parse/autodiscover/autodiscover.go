@@ -26,8 +26,7 @@ func Format() *parse.Format {
 				h.PathHas("/autodiscover/") && !h.PathHas("httpproxy") && h.HasFields("DateTime", "UserAgent")
 		},
 		Derive: func(ev *postern.Event) {
-			client, _, _ := strings.Cut(strings.TrimSpace(ev.Get("ClientIpAddress")), " ")
-			parse.Add(ev, "Agent", parse.UserAgent(ev.Get("UserAgent")), "ClientIp", client)
+			parse.Add(ev, "Agent", parse.UserAgent(ev.Get("UserAgent")), "ClientIp", parse.Address(ev.Get("ClientIpAddress")))
 		},
 		Deciding: map[string][]string{"Agent": {"UserAgent"}, "ClientIp": {"ClientIpAddress"}},
 	}

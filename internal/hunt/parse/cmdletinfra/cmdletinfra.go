@@ -48,8 +48,7 @@ func Formats() []*parse.Format {
 				if q := ev.Get("UrlQuery"); q != "" {
 					target += "?" + strings.TrimPrefix(q, "?")
 				}
-				client, _, _ := strings.Cut(strings.TrimSpace(ev.Get("ClientIpAddress")), " ")
-				parse.Add(ev, "Url", parse.URL(target), "Client", parse.UserAgent(ev.Get("ClientInfo")), "ClientIp", client)
+				parse.Add(ev, "Url", parse.URL(target), "Client", parse.UserAgent(ev.Get("ClientInfo")), "ClientIp", parse.Address(ev.Get("ClientIpAddress")))
 			},
 			Deciding: map[string][]string{"Url": {"UrlStem", "UrlQuery"}, "Client": {"ClientInfo"}, "ClientIp": {"ClientIpAddress"}},
 		},

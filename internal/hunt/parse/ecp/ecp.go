@@ -21,9 +21,6 @@ const (
 	Activity = "ecp-activity"
 )
 
-// keys are the pairs of the blob that rules may name.
-var keys = []string{"TIME", "SID", "CMD", "REQID", "URL", "REFERRER", "EX", "ACTID", "RS", "BLD", "TNAME", "TID", "USID", "EDOID", "ACID", "PSA"}
-
 // Formats describes both logs.
 func Formats() []*parse.Format {
 	return []*parse.Format{
@@ -41,10 +38,7 @@ func blobColumns(h parse.Head) bool { return h.HasFields("ServerName", "EventId"
 func format(name string, recognise func(parse.Head) bool) *parse.Format {
 	deciding := map[string][]string{
 		"CmdName": {"EventData"}, "CmdUrl": {"EventData"}, "Command": {"EventData"},
-		"Request": {"EventData"}, "Canary": {"EventData"}, "Caller": {"EventData"},
-	}
-	for _, k := range keys {
-		deciding[k] = []string{"EventData"}
+		"Request": {"EventData"}, "Canary": {"EventData"},
 	}
 	return &parse.Format{
 		Name:      name,
@@ -55,19 +49,19 @@ func format(name string, recognise func(parse.Head) bool) *parse.Format {
 		Recognise: recognise,
 		Derive:    derive,
 		Deciding:  deciding,
+		Pairs:     "EventData",
 	}
 }
 
-// urlValue finds the value of every parameter whose name ends in Url. The value
-// ends at a quote that the next parameter or the end follows.
-var urlValue = regexp.MustCompile(`(?is)\.(?:[a-z]*url)\s*=\s*'(.*?)(?:'(?:\.[a-z]+\s*=|\s*$|\s*[;|])|$)`)
-
 func derive(ev *postern.Event) {
-	data := ev.Get("EventData")
-	ev.Derived = append(ev.Derived, parse.Blob(data)...)
+	for _, pair := range parse.Blob(ev.Get("EventData")) {
+		if !taken(pair.Name) {
+			ev.Derived = append(ev.Derived, pair)
+		}
+	}
 	cmd := ev.Get("CMD")
 	name, _, _ := strings.Cut(cmd, ".")
-	if strings.HasPrefix(strings.ToLower(name), "pipeline") {
+	if strings.HasPrefix(parse.Lower(name), "pipeline") {
 		if _, after, ok := strings.Cut(cmd, "|"); ok {
 			name, _, _ = strings.Cut(after, ".")
 		}
@@ -77,7 +71,61 @@ func derive(ev *postern.Event) {
 		"Command", parse.Lower(parse.Decode(cmd)),
 		"Request", parse.URL(ev.Get("URL")),
 		"Canary", parse.Parameter(parse.Decode(ev.Get("URL")), "msExchEcpCanary"))
-	for _, m := range urlValue.FindAllStringSubmatch(cmd, 16) {
-		parse.Add(ev, "CmdUrl", parse.Lower(parse.Decode(m[1])))
+	for _, v := range urls(cmd) {
+		parse.Add(ev, "CmdUrl", parse.Lower(parse.Decode(v)))
 	}
+}
+
+// taken says whether a pair's key, which a hostile request may have chosen, is the
+// name of a column or of a field that is computed here.
+func taken(key string) bool {
+	for _, name := range []string{"TimeStamp", "ServerName", "EventId", "EventData", "CmdName", "CmdUrl", "Command", "Request", "Canary"} {
+		if strings.EqualFold(key, name) {
+			return true
+		}
+	}
+	return key == ""
+}
+
+// maxURLs bounds the values taken from one command; a directory has two.
+const maxURLs = 16
+
+var (
+	// parameter begins one: .ExternalUrl=
+	parameter = regexp.MustCompile(`\.([A-Za-z]+)\s*=\s*`)
+	// closing is the quote behind a value, with what can follow it: the next
+	// parameter, the next command of a pipeline, nothing.
+	closing = regexp.MustCompile(`'\s*(?:\.[A-Za-z]+\s*=|[;|]|$)`)
+)
+
+// urls gives the values of the parameters of a command whose names end in Url. A
+// value in quotes may hold anything, even what looks like its end and the next
+// parameter; a '<' behind that end belongs to it all the same, as no other value
+// has one. A value that is not closed, as in a row that was cut, goes on to the end.
+func urls(cmd string) (values []string) {
+	for len(values) < maxURLs {
+		p := parameter.FindStringSubmatchIndex(cmd)
+		if p == nil {
+			break
+		}
+		name, value := cmd[p[2]:p[3]], cmd[p[1]:]
+		end, next := len(value), len(value)
+		if strings.HasPrefix(value, "'") {
+			value = value[1:]
+			end, next = len(value), len(value)
+			if at := closing.FindStringIndex(value); at != nil {
+				end, next = at[0], at[0]+1
+			}
+		} else if at := parameter.FindStringIndex(value); at != nil {
+			end, next = at[0], at[0]
+		}
+		if n := len(name); n >= 3 && strings.EqualFold(name[n-3:], "url") {
+			if strings.Contains(parse.Decode(value[end:]), "<") {
+				end = len(value)
+			}
+			values = append(values, value[:end])
+		}
+		cmd = value[next:]
+	}
+	return values
 }

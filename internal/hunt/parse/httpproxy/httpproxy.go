@@ -81,20 +81,21 @@ func derive(ev *postern.Event) {
 		"UrlPath", parse.URL(ev.Get("UrlStem")),
 		"Arguments", parse.Arguments(ev.Get("UrlQuery")),
 		"Agent", parse.UserAgent(ev.Get("UserAgent")),
-		"ClientIp", firstAddress(ev.Get("ClientIpAddress")))
+		"ClientIp", parse.Address(ev.Get("ClientIpAddress")))
 
-	anchor := parse.Decode(ev.Get("AnchorMailbox"))
+	anchor := strings.TrimSpace(parse.Decode(ev.Get("AnchorMailbox")))
 	parse.Add(ev, "Anchor", parse.Lower(anchor))
 	for _, value := range []string{anchor, parse.Decode(ev.Get("BackEndCookie"))} {
 		kind, rest, ok := strings.Cut(value, "~")
 		if !ok {
 			continue
 		}
-		if k := strings.ToLower(strings.TrimSpace(kind)); k != "serverinfo" && k != "server" {
+		kind = strings.ToLower(strings.TrimSpace(kind))
+		if kind != "serverinfo" && kind != "server" {
 			continue
 		}
 		slash := strings.IndexAny(rest, `/\`)
-		if slash < 0 {
+		if slash < 0 || kind == "server" && strings.Contains(rest[:slash], "~") { // in the time of a cookie's end
 			continue
 		}
 		parse.Add(ev,
@@ -103,12 +104,4 @@ func derive(ev *postern.Event) {
 			"Canary", parse.Parameter(rest[slash:], "msExchEcpCanary"))
 		return
 	}
-}
-
-func firstAddress(s string) string {
-	s = strings.TrimSpace(s)
-	if i := strings.IndexAny(s, " ,;"); i > 0 {
-		s = s[:i]
-	}
-	return s
 }

@@ -7,6 +7,7 @@
 package iis
 
 import (
+	"cmp"
 	"strings"
 
 	"postern"
@@ -75,25 +76,15 @@ func derive(ev *postern.Event) {
 	if query != "" {
 		target += "?" + query
 	}
-	client := value("X-Forwarded-For")
-	if client, _, _ = strings.Cut(strings.ReplaceAll(client, "+", " "), ","); client == "" {
-		client = value("c-ip")
-	}
+	// Behind a load balancer c-ip is its address in every row.
+	client := cmp.Or(parse.Address(value("X-Forwarded-For")), parse.Address(value("c-ip")))
 	parse.Add(ev,
 		"Url", parse.URL(target),
 		"UrlPath", parse.URL(stem),
 		"Query", parse.Lower(parse.Decode(query)),
 		"Arguments", parse.Arguments(query),
 		"Agent", parse.UserAgent(value("cs(User-Agent)")),
-		"ClientIp", withoutPort(strings.TrimSpace(client)),
+		"ClientIp", client,
 		"RequestId", parse.Parameter("?"+query, "cafeReqId"),
 		"Canary", parse.Parameter("?"+parse.Decode(query), "msExchEcpCanary"))
-}
-
-// withoutPort takes the port off an IPv4 address, as some load balancers add it.
-func withoutPort(s string) string {
-	if host, _, ok := strings.Cut(s, ":"); ok && strings.Count(s, ":") == 1 && strings.Contains(host, ".") {
-		return host
-	}
-	return s
 }

@@ -27,7 +27,7 @@ func Format() *parse.Format {
 			return h.HasFields("MapiRequestId", "RequestType") || h.HasFields("MailboxId", "MapiClientInfo")
 		},
 		Derive: func(ev *postern.Event) {
-			parse.Add(ev, "Agent", parse.UserAgent(ev.Get("ClientSoftware")), "ClientIp", ev.Get("ClientIP"))
+			parse.Add(ev, "Agent", parse.UserAgent(ev.Get("ClientSoftware")), "ClientIp", parse.Address(ev.Get("ClientIP")))
 		},
 		Deciding: map[string][]string{"Agent": {"ClientSoftware"}, "ClientIp": {"ClientIP"}},
 	}

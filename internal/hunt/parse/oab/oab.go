@@ -47,7 +47,12 @@ func recognise(h parse.Head) bool {
 }
 
 // tempFile finds the path in the sentence about a file that a failed download left.
-var tempFile = regexp.MustCompile(`(?i)temporary file\s+['"‘“]?([^'"’”\r\n]+?)['"’”]?\s+needs`)
+// Who chose the path may have put quotes and the words of the sentence into it: it
+// ends at the last of them.
+var tempFile = regexp.MustCompile(`(?i)temporary file\s+(\S.*\S)\s+needs\b`)
+
+// quotes stand around the path.
+const quotes = `'"‘’“”`
 
 func derive(ev *postern.Event) {
 	line := ev.Get("Line")
@@ -56,12 +61,13 @@ func derive(ev *postern.Event) {
 	if m == nil {
 		return
 	}
-	path := parse.ServerPath(m[1])
+	raw := strings.Trim(m[1], quotes)
+	path := parse.ServerPath(raw)
 	ext := ""
 	if i := strings.LastIndexByte(path, '.'); i > strings.LastIndexByte(path, '/') {
 		ext = path[i+1:]
 	}
-	parse.Add(ev, "TempFileRaw", m[1], "TempFile", path, "Extension", ext, "Placement", Placement(path))
+	parse.Add(ev, "TempFileRaw", raw, "TempFile", path, "Extension", ext, "Placement", Placement(path))
 }
 
 // Placement says whether a canonical path lies where the generator itself puts
