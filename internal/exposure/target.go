@@ -72,3 +72,6 @@ type Stop struct {
 }
 
 func (s *Stop) Error() string { return string(s.Outcome) + ": " + s.Why.Key }
+
+// PortText gives a port as text.
+func PortText(p uint16) string { return strconv.Itoa(int(p)) }

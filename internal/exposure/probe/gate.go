@@ -1,0 +1,107 @@
+package probe
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// lend is how long a handshake may wait for its host and still count as work under
+// way. A host that takes longer is waiting, not working, and another may begin.
+const lend = 15 * time.Millisecond
+
+// Gate bounds the handshakes that are under way at once. Handshakes are three
+// quarters of the work; without a bound they queue for the processor on both sides,
+// and hosts that live are taken for dead.
+type Gate struct{ slots chan struct{} }
+
+// NewGate makes a gate for n handshakes.
+func NewGate(n int) *Gate { return &Gate{slots: make(chan struct{}, max(n, 1))} }
+
+// pass is one visit's place in the gate. While the visit waits for its host longer
+// than lend, another has the place.
+type pass struct {
+	gate  *Gate
+	mu    sync.Mutex
+	held  bool
+	timer *time.Timer
+}
+
+// enter waits for a place.
+func (g *Gate) enter(ctx context.Context) (*pass, error) {
+	select {
+	case g.slots <- struct{}{}:
+		return &pass{gate: g, held: true}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// waits says that the visit waits for its host now.
+func (p *pass) waits() {
+	if p.timer == nil {
+		p.timer = time.AfterFunc(lend, p.release)
+	} else {
+		p.timer.Reset(lend)
+	}
+}
+
+// works says that the host has answered. It gives how long the visit had to wait for
+// a place again: that time is ours, not the host's.
+func (p *pass) works() time.Duration {
+	p.timer.Stop()
+	p.mu.Lock()
+	held := p.held
+	p.mu.Unlock()
+	if held {
+		return 0
+	}
+	start := time.Now()
+	p.gate.slots <- struct{}{} // places come back within a handshake's time
+	p.mu.Lock()
+	p.held = true
+	p.mu.Unlock()
+	return time.Since(start)
+}
+
+// release gives the place back, if it is held.
+func (p *pass) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held {
+		p.held = false
+		<-p.gate.slots
+	}
+}
+
+// line is the connection as a visit sees it: it counts bytes, and during the
+// handshake it lends the place in the gate while it waits.
+type line struct {
+	net.Conn
+	bytes *int64
+	pass  *pass // nil once the handshake is over
+	late  time.Duration
+	until time.Time // the deadline, moved by the time that was spent queueing
+}
+
+func (l *line) Read(b []byte) (n int, err error) {
+	if l.pass == nil {
+		n, err = l.Conn.Read(b)
+	} else {
+		l.pass.waits()
+		n, err = l.Conn.Read(b)
+		if d := l.pass.works(); d > 0 {
+			l.late += d
+			_ = l.Conn.SetDeadline(l.until.Add(l.late))
+		}
+	}
+	*l.bytes += int64(n)
+	return n, err
+}
+
+func (l *line) Write(b []byte) (int, error) {
+	n, err := l.Conn.Write(b)
+	*l.bytes += int64(n)
+	return n, err
+}

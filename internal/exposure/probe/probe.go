@@ -1,0 +1,549 @@
+// Package probe looks at one host: it connects through the wall, shakes hands, asks
+// for as few places of the closed request set as decide the question, and records
+// what came back.
+//
+// Input: a place that the scope has allowed. Output: a record with its outcome, and
+// the answers handed to a reader of fingerprints, who also says what to ask next.
+// Units: bytes are bytes on the wire, times are UTC.
+//
+// HTTP/1.1 is written and read by hand on the connection, because bounds on every
+// byte are the point and net/http costs several times the handshake. HTTP/2 is spoken
+// only with a host that insists on it.
+//
+// A host is hostile until it is known: time, bytes, lines, connections and requests
+// are bounded, whatever it answers.
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"postern"
+	"postern/internal/exposure"
+)
+
+// maxConnections bounds the connections to one host in one visit, one at a time: two
+// profiles, one more protocol, and a new one for each request to a host that closes.
+const maxConnections = 8
+
+// Reader reads answers and says what to ask next.
+type Reader interface {
+	// Add takes an answer; nothing of it may be kept but strings.
+	Add(*exposure.Answer)
+	// Next gives the place whose answer would help, or false when all is decided.
+	Next() (path string, more bool)
+	// Conclude fills in what the answers say.
+	Conclude(*exposure.Observation)
+}
+
+// Wall opens connections to what may be contacted. An error that is an
+// *[exposure.Stop] says why a place may not.
+type Wall interface {
+	Dial(context.Context, exposure.Place) (net.Conn, error)
+	Check(exposure.Place) *exposure.Stop
+	CheckCertificate(*exposure.Certificate) *exposure.Stop
+}
+
+// Ledger counts the requests to a host over all scans.
+type Ledger interface {
+	// Spend allows one more request and writes it down first; false if the host has had
+	// its share.
+	Spend(netip.Addr) (bool, error)
+	// Hold remembers that the host wants to be left alone until then.
+	Hold(netip.Addr, time.Time) error
+	// Held gives the time until which it does.
+	Held(netip.Addr) time.Time
+}
+
+// Prober looks at hosts. It is safe for use by several goroutines.
+type Prober struct {
+	wall    Wall
+	ledger  Ledger
+	begin   func(*exposure.Visit) Reader
+	agent   string
+	timeout time.Duration
+	gate    *Gate
+	now     func() time.Time
+
+	curves []tls.CurveID
+	suites []uint16
+	pool   sync.Pool // of *scratch
+}
+
+// Options of a prober; all are needed but Now.
+type Options struct {
+	Wall   Wall
+	Ledger Ledger
+	// Begin starts reading a visit, whose handshake is known and whose answers are not.
+	Begin func(*exposure.Visit) Reader
+	// Contact is whom the host's owner can turn to.
+	Contact string
+	// Timeout is all the time that one host gets.
+	Timeout time.Duration
+	Gate    *Gate
+	Now     func() time.Time
+}
+
+// New makes a prober.
+func New(o Options) *Prober {
+	p := &Prober{wall: o.Wall, ledger: o.Ledger, begin: o.Begin, agent: Agent(o.Contact), timeout: o.Timeout, gate: o.Gate, now: o.Now,
+		// Two curves are what hosts of every age know; the key shares of more cost a sixth of the handshake.
+		curves: []tls.CurveID{tls.X25519, tls.CurveP256}, suites: legacySuites()}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	p.pool.New = func() any { return newScratch() }
+	return p
+}
+
+// visit is the look at one host.
+type visit struct {
+	*Prober
+	ctx   context.Context
+	place exposure.Place
+	o     *exposure.Observation
+	until time.Time // the deadline
+	s     *scratch
+
+	conn     net.Conn // nil if there is none
+	wire     *line
+	two      *http2Conn // set if the host speaks HTTP/2
+	plain    bool
+	profile  profile
+	protocol string // "http/1.1" or "h2"
+	conns    int
+	shake    *exposure.Handshake
+	stop     *exposure.Stop // what ended the visit, if it was a rule of ours
+	cut      func()
+}
+
+// Look visits a place and fills in its record. A positive time asks for another visit
+// after it. The host's clock starts when its work does.
+func (p *Prober) Look(ctx context.Context, to exposure.Place, known Known, o *exposure.Observation) (again time.Duration) {
+	if wait := p.ledger.Held(to.Address).Sub(p.now()); wait > 0 {
+		o.Outcome, o.Why = exposure.Aborted, postern.Say("exposure.stop.patience", "seconds", seconds(wait))
+		return wait
+	}
+	pass, err := p.gate.enter(ctx)
+	if err != nil {
+		o.Outcome, o.Why = exposure.Aborted, postern.Say("exposure.stop.interrupted")
+		return 0
+	}
+	v := &visit{Prober: p, ctx: ctx, place: to, o: o, until: p.now().Add(p.timeout), s: p.pool.Get().(*scratch), plain: to.Plain, protocol: "http/1.1"}
+	v.cut = func() {}
+	defer func() {
+		v.close()
+		pass.release()
+		v.s.br.Reset(nil)
+		p.pool.Put(v.s)
+	}()
+	return v.run(pass, known)
+}
+
+// Known is what is known of a place before the visit.
+type Known struct {
+	Network exposure.Network
+	Since   time.Time // when an Exchange was last seen here
+}
+
+func (v *visit) run(pass *pass, known Known) time.Duration {
+	o := v.o
+	if err := v.connect(pass); err != nil {
+		again := v.conclude(err)
+		v.keepCertificate()
+		return again
+	}
+	pass.release()
+	seen := &exposure.Visit{Name: v.place.Name, Address: v.place.Address.String(), TLS: v.shake, Network: known.Network, KnownSince: known.Since}
+	reader := v.begin(seen)
+	var again time.Duration
+	var failure error
+	asked, redirects := 0, 0
+	var location string // where the last answer sent us
+	for {
+		path, more := reader.Next()
+		if !more {
+			break
+		}
+		query := ""
+		if to, q, ok := followed(location, exposure.Place{Name: v.place.Name, Address: v.place.Address, Port: v.place.Port, Plain: v.plain}); ok && to == path && redirects < maxRedirects {
+			query = q
+			redirects++
+		}
+		if failure = v.connect(pass); failure != nil {
+			break
+		}
+		pass.release()
+		if failure = v.spend(); failure != nil {
+			break
+		}
+		a, err := v.ask(path, query)
+		if failure = err; a.Status == 0 {
+			break
+		}
+		asked++
+		reader.Add(&a)
+		location = ""
+		if a.Status >= 300 && a.Status < 400 {
+			location = a.Get("Location")
+		}
+		if failure != nil {
+			break
+		}
+		if wait, ok := v.retryAfter(&a); ok {
+			if _, more := reader.Next(); more {
+				until := v.now().Add(wait)
+				if err := v.ledger.Hold(v.place.Address, until); err != nil {
+					failure = &localError{err}
+				}
+				v.stop = &exposure.Stop{Outcome: exposure.Aborted, Why: postern.Say("exposure.stop.patience", "seconds", seconds(wait))}
+				again = wait
+			}
+			break
+		}
+	}
+	if asked == 0 {
+		if v.stop == nil {
+			again = max(again, v.conclude(failure))
+		} else {
+			o.Outcome, o.Why = v.stop.Outcome, v.stop.Why
+		}
+		v.keepCertificate()
+		return again
+	}
+	reader.Conclude(o)
+	switch stop := v.stopped(failure); {
+	case stop != nil && stop.Outcome == exposure.OptedOut, v.ctx.Err() != nil && failure != nil:
+		// Whoever opts out while we look is not reported on at all.
+		*o = blank(o)
+		o.Outcome, o.Why = exposure.Aborted, postern.Say("exposure.stop.interrupted")
+		if stop != nil {
+			o.Outcome, o.Why = stop.Outcome, stop.Why
+		}
+	case o.Outcome == exposure.NotExchange && stop != nil:
+		// Nothing seen, and not all was asked: that is no "not Exchange".
+		o.Outcome, o.Why = stop.Outcome, stop.Why
+	case o.Outcome == exposure.NotExchange && failure != nil:
+		o.Outcome, o.Why = outcome(failure)
+	}
+	return again
+}
+
+// blank is a record with nothing from the host in it.
+func blank(o *exposure.Observation) exposure.Observation {
+	return exposure.Observation{Schema: o.Schema, Target: o.Target, Address: o.Address, Port: o.Port, Name: o.Name, Time: o.Time,
+		Requests: o.Requests, Bytes: o.Bytes, ASN: o.ASN, Country: o.Country, Sector: o.Sector, Scope: o.Scope}
+}
+
+// spend takes one request from the host's share.
+func (v *visit) spend() error {
+	if stop := v.wall.Check(v.place); stop != nil {
+		return stop
+	}
+	ok, err := v.ledger.Spend(v.place.Address)
+	if err != nil {
+		return &localError{err}
+	}
+	if !ok {
+		return &exposure.Stop{Outcome: exposure.Aborted, Why: postern.Say("exposure.stop.budget", "max", MaxRequests)}
+	}
+	v.o.Requests++
+	return nil
+}
+
+// ask sends one request and reads the answer.
+func (v *visit) ask(path, query string) (exposure.Answer, error) {
+	if v.two != nil {
+		return v.two.ask(v, path, query)
+	}
+	var err error
+	if v.s.out, err = appendRequest(v.s.out[:0], path, query, v.host(), v.agent); err != nil {
+		return exposure.Answer{}, err
+	}
+	if _, err := v.conn.Write(v.s.out); err != nil {
+		v.close()
+		return exposure.Answer{}, err
+	}
+	a, keep, err := v.s.readAnswer()
+	a.Method, a.Path = method, path
+	if !keep || v.s.br.Buffered() > 0 { // what nobody asked for must not be read as the next answer
+		v.close()
+	}
+	return a, err
+}
+
+func (v *visit) host() string {
+	p := v.place
+	p.Plain = v.plain
+	return p.Host()
+}
+
+// retryAfter reads the wish to be left alone for a while.
+func (v *visit) retryAfter(a *exposure.Answer) (time.Duration, bool) {
+	if a.Status != 429 && a.Status != 503 {
+		return 0, false
+	}
+	const most = 24 * time.Hour
+	value := strings.TrimSpace(a.Get("Retry-After"))
+	if n, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return min(time.Duration(n)*time.Second, most), n > 0
+	}
+	for _, form := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", "Monday, 02-Jan-06 15:04:05 GMT", "Mon Jan _2 15:04:05 2006"} {
+		if at, err := time.Parse(form, value); err == nil {
+			wait := min(at.Sub(v.now()), most)
+			return wait, wait > 0
+		}
+	}
+	return 0, false
+}
+
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// keepCertificate records the certificate of a host that gave no answer.
+func (v *visit) keepCertificate() {
+	if v.shake != nil && v.o.Outcome != exposure.OptedOut {
+		v.o.Identity.CertificateSHA256, v.o.Identity.KeySHA256 = v.shake.Certificate.SHA256, v.shake.Certificate.KeySHA256
+	}
+}
+
+// connect makes a connection where there is none: modern first, then what the host
+// insists on. A handshake that worked once is not tried otherwise again.
+func (v *visit) connect(pass *pass) error {
+	for v.conn == nil {
+		if v.conns == maxConnections {
+			return errTooManyConnections
+		}
+		v.conns++
+		known := v.shake != nil && v.shake.Version != ""
+		raw, err := v.dial(pass)
+		if err != nil {
+			return err
+		}
+		if v.plain {
+			v.use(raw, raw)
+			return nil
+		}
+		err = v.handshake(raw, pass, known)
+		if err == nil {
+			return nil
+		}
+		raw.Close()
+		var not tls.RecordHeaderError
+		switch {
+		case v.stopped(err) != nil || known || v.ctx.Err() != nil || !v.now().Before(v.until):
+			return err
+		case errors.As(err, &not) && string(not.RecordHeader[:]) == "HTTP/":
+			v.plain = true
+		case wantsOther(err) && v.protocol != "h2":
+			v.protocol = "h2"
+		case v.profile == modern:
+			v.profile, v.protocol = legacy, "http/1.1"
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// dial connects through the wall.
+func (v *visit) dial(pass *pass) (*line, error) {
+	ctx, cancel := context.WithDeadline(v.ctx, v.until)
+	defer cancel()
+	pass.waits()
+	conn, err := v.wall.Dial(ctx, v.place)
+	late := pass.works()
+	v.until = v.until.Add(late)
+	if err != nil {
+		if v.ctx.Err() != nil {
+			err = errInterrupted
+		}
+		return nil, err
+	}
+	_ = conn.SetDeadline(v.until)
+	v.cut()
+	stop := context.AfterFunc(v.ctx, func() { conn.Close() })
+	v.cut = func() { stop() }
+	return &line{Conn: conn, bytes: &v.o.Bytes, until: v.until}, nil
+}
+
+// use takes a connection for requests.
+func (v *visit) use(c net.Conn, l *line) {
+	v.conn, v.wire = c, l
+	v.s.br.Reset(c)
+}
+
+func (v *visit) close() {
+	v.cut()
+	if v.two != nil {
+		v.two.close()
+		v.two = nil
+	}
+	if v.wire != nil {
+		v.wire.Conn.Close() // no close-notify: the host is told by the end of the connection
+	}
+	v.conn, v.wire = nil, nil
+}
+
+// handshake shakes hands in the visit's profile and remembers what it showed.
+func (v *visit) handshake(raw *line, pass *pass, known bool) error {
+	raw.pass = pass
+	if v.profile == modern && !known {
+		// A host that is silent to the modern profile leaves time for the other one.
+		raw.until = v.now().Add(v.until.Sub(v.now()) / 2)
+		_ = raw.SetDeadline(raw.until)
+	}
+	c := tls.Client(raw, v.config(v.profile, v.place.Name, v.protocol, func(leaf *x509.Certificate) error {
+		if known && v.shake.Certificate.SHA256 != "" {
+			return nil
+		}
+		v.shake = &exposure.Handshake{Profile: v.profile.String(), Certificate: facts(leaf)}
+		if stop := v.wall.CheckCertificate(&v.shake.Certificate); stop != nil {
+			return stop
+		}
+		return nil
+	}))
+	err := c.HandshakeContext(v.ctx)
+	raw.pass = nil
+	v.until = v.until.Add(raw.late)
+	_ = raw.SetDeadline(v.until)
+	if err != nil {
+		if v.ctx.Err() != nil {
+			return errInterrupted
+		}
+		return err
+	}
+	state := c.ConnectionState()
+	v.shake.Version, v.shake.Profile = version(state.Version), v.profile.String()
+	v.o.TLS = exposure.TLS{Version: v.shake.Version, Profile: v.shake.Profile}
+	v.use(c, raw)
+	if v.protocol == "h2" {
+		if state.NegotiatedProtocol != "h2" {
+			v.protocol = "http/1.1"
+			return nil
+		}
+		v.two, err = newHTTP2(c)
+	}
+	return err
+}
+
+// What a visit can fail for beside the network's own errors.
+var (
+	errInterrupted        = errors.New("interrupted")
+	errTooManyConnections = errors.New("the host closes every connection")
+)
+
+// localError is a shortage of this machine. It says nothing about the host.
+type localError struct{ error }
+
+func (e *localError) Unwrap() error { return e.error }
+
+// shortPause is how long a visit waits when this machine has run out of something.
+const shortPause = 2 * time.Second
+
+// stopped gives the rule of ours that ended a visit, nil if none did. A connection
+// that was cut because its host opted out fails like any other, so the wall is asked.
+func (v *visit) stopped(err error) *exposure.Stop {
+	var stop *exposure.Stop
+	switch {
+	case v.stop != nil:
+		return v.stop
+	case errors.As(err, &stop):
+		return stop
+	case err != nil:
+		if stop = v.wall.Check(v.place); stop != nil {
+			return stop
+		}
+	}
+	return nil
+}
+
+// conclude gives the outcome of a visit without an answer.
+func (v *visit) conclude(err error) time.Duration {
+	o := v.o
+	if stop := v.stopped(err); stop != nil {
+		o.Outcome, o.Why = stop.Outcome, stop.Why
+		return 0
+	}
+	if v.ctx.Err() != nil {
+		err = errInterrupted
+	}
+	o.Outcome, o.Why = outcome(err)
+	if o.Outcome == exposure.Aborted && !errors.Is(err, errInterrupted) {
+		return shortPause
+	}
+	return 0
+}
+
+// outcome names what went wrong with a host.
+func outcome(err error) (exposure.Outcome, postern.Text) {
+	var op *net.OpError
+	var header tls.RecordHeaderError
+	var mine *localError
+	var network net.Error
+	switch {
+	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+		return exposure.Aborted, postern.Say("exposure.stop.interrupted")
+	case errors.As(err, &mine), shortage(err):
+		return exposure.Aborted, postern.Say("exposure.stop.shortage", "reason", text(err))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return exposure.Refused, postern.Say("exposure.probe.refused")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return exposure.Refused, postern.Say("exposure.probe.unreachable")
+	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return exposure.Timeout, postern.Say("exposure.probe.timeout")
+	case errors.Is(err, errNotHTTP), errors.Is(err, errInterim):
+		return exposure.NotExchange, postern.Say("exposure.probe.not-http")
+	case errors.Is(err, errHeadSize):
+		return exposure.NotExchange, postern.Say("exposure.probe.head-size")
+	case errors.As(err, &op) && op.Op == "remote error":
+		return exposure.TLSError, postern.Say("exposure.probe.alert", "alert", text(op.Err))
+	case errors.As(err, &header):
+		return exposure.TLSError, postern.Say("exposure.probe.not-tls")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, net.ErrClosed), errors.Is(err, errTooManyConnections):
+		return exposure.Reset, postern.Say("exposure.probe.reset")
+	}
+	return exposure.TLSError, postern.Say("exposure.probe.tls", "reason", text(err))
+}
+
+// shortage says whether this machine has run out of something.
+func shortage(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// text makes a short printable reason of an error.
+func text(err error) string {
+	const most = 120
+	if err == nil {
+		return ""
+	}
+	s := strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f {
+			return '_'
+		}
+		return r
+	}, strings.TrimPrefix(err.Error(), "tls: "))
+	return s[:min(len(s), most)]
+}
+
+// wantsOther says whether the host ended the handshake because it speaks none of the
+// protocols that were offered. The library does not export its type of alert.
+func wantsOther(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "no application protocol")
+}
