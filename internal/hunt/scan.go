@@ -148,7 +148,7 @@ func requests(l *logFile) int {
 func (h *hunt) scan(ctx context.Context, logs []*logFile, rules HostRules, c *collector) error {
 	next := make(chan *logFile, queue)
 	var workers sync.WaitGroup
-	for range min(h.opt.Threads, len(logs)) {
+	for range min(h.readers(), len(logs)) {
 		workers.Go(func() {
 			var scratch parse.Scratch
 			for l := range next {
@@ -172,6 +172,15 @@ func (h *hunt) scan(ctx context.Context, logs []*logFile, rules HostRules, c *co
 		err = ctx.Err()
 	}
 	return err
+}
+
+// readers is how many logs are open at once: two a thread, so that one is judged
+// while another waits for the disk. One thread means one, whatever waits.
+func (h *hunt) readers() int {
+	if h.opt.Threads == 1 {
+		return 1
+	}
+	return 2 * h.opt.Threads
 }
 
 func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *collector, scratch *parse.Scratch) {
