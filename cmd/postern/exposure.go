@@ -70,6 +70,7 @@ type exposureOptions struct {
 	resolver string
 	earlier  []string
 	again    bool
+	at       string
 }
 
 func (a *app) exposureCommand() *cobra.Command {
@@ -80,7 +81,7 @@ func (a *app) exposureCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.exposureScanCommand(), a.exposureAssessCommand(), a.exposureRequestsCommand())
+	c.AddCommand(a.exposureScanCommand(), a.exposureAssessCommand(), a.exposureAdoptionCommand(), a.exposureRequestsCommand())
 	return c
 }
 
@@ -109,6 +110,7 @@ func (a *app) exposureScanCommand() *cobra.Command {
 	f.BoolVar(&o.manifest, "manifest", true, t("cmd.exposure.flag.manifest"))
 	f.StringVar(&o.resolver, "resolver", "", t("cmd.exposure.flag.resolver"))
 	f.StringSliceVar(&o.earlier, "earlier", nil, t("cmd.exposure.flag.earlier"))
+	f.StringVar(&o.at, "at", "", t("cmd.exposure.flag.at"))
 	f.BoolVar(&o.again, "print-all", false, t("cmd.exposure.flag.print-all"))
 	a.exposureFlags(c, &o)
 	return c
@@ -211,6 +213,10 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	if o.workers < 1 || o.workers > 20_000 {
 		return usage("cmd.exposure.bad-workers", "value", o.workers)
 	}
+	now, err := o.clock()
+	if err != nil {
+		return err
+	}
 	j, err := a.judge(&o)
 	if err != nil {
 		return err
@@ -268,7 +274,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 			return prober.Look(ctx, p, probe.Known{Network: networkOf(p.ASN), Since: earlier.since(p)}, r)
 		},
 		Finish: func(r *exposure.Observation) ([]byte, error) {
-			r.Scope = allowed.Label
+			r.Scope, r.Time = allowed.Label, now(r.Time)
 			return j.finish(a, r)
 		},
 		Emit: func(_ *exposure.Target, r *exposure.Observation, line []byte) error {
@@ -333,6 +339,23 @@ func isUnfixed(o *exposure.Observation) bool {
 		}
 	}
 	return false
+}
+
+// clock gives the times of the records: the clock's, or in an exercise those of the
+// simulated day.
+func (o *exposureOptions) clock() (func(time.Time) time.Time, error) {
+	if o.at == "" {
+		return func(t time.Time) time.Time { return t }, nil
+	}
+	at, err := parseInstant(o.at)
+	if err != nil {
+		return nil, usage("cmd.bad-time", "flag", "--at", "value", o.at)
+	}
+	if !o.lab {
+		return nil, usage("cmd.exposure.at-without-lab")
+	}
+	shift := at.Sub(time.Now())
+	return func(t time.Time) time.Time { return t.Add(shift).UTC() }, nil
 }
 
 // rates reads the flags; a laboratory is in no hurry to be spared.
