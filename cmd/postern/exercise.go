@@ -48,7 +48,7 @@ func (a *app) exerciseCommand() *cobra.Command {
 	f.StringSliceVar(&o.stories, "story", nil, t("cmd.flag.story"))
 	f.IntVar(&o.hosts, "hosts", 0, t("cmd.flag.hosts"))
 	f.BoolVar(&o.plain, "plain", false, t("cmd.flag.plain"))
-	c.AddCommand(evidence)
+	c.AddCommand(evidence, a.fleetCommand(), a.sightingsCommand())
 	return c
 }
 

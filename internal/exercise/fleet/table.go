@@ -100,20 +100,23 @@ func newTable(list []Release) (*table, error) {
 		if r.Build.IsZero() || r.Edition == "" || r.Line == "" || r.Released.IsZero() {
 			return nil, fmt.Errorf("release %v of %q %q: want a build, an edition, a line and a day", r.Build, r.Edition, r.Line)
 		}
-		if r.Build[0] == 15 && r.Build[1] >= 20 || strings.Contains(r.Line, "Preview") {
-			continue // the vendor's own service, and what nobody runs for long
+		if r.Build[0] == 15 && r.Build[1] >= 20 {
+			continue // the vendor's own service
 		}
+		// Since 2013 the number is the line, which a preview shares with what followed it.
+		path := fmt.Sprintf("%d.%d.%d", r.Build[0], r.Build[1], r.Build[2])
 		n := len(t.lines) - 1
-		if n < 0 || t.lines[n].edition != r.Edition || t.lines[n].name != r.Line {
-			t.editions[r.Edition] = append(t.editions[r.Edition], len(t.lines))
-			t.lines = append(t.lines, line{edition: r.Edition, name: r.Line, fix: -1,
-				path: fmt.Sprintf("%d.%d.%d", r.Build[0], r.Build[1], r.Build[2])})
+		if n < 0 || t.lines[n].edition != r.Edition || t.lines[n].name != r.Line && (t.lines[n].path != path || t.lines[n].legacy()) {
+			t.lines = append(t.lines, line{edition: r.Edition, fix: -1, path: path})
 			n++
 		}
+		t.lines[n].name = r.Line
 		t.lines[n].add(r)
 	}
+	t.lines = slices.DeleteFunc(t.lines, func(l line) bool { return strings.Contains(l.name, "Preview") }) // nobody runs one for long
 	for i := range t.lines {
 		l := &t.lines[i]
+		t.editions[l.edition] = append(t.editions[l.edition], i)
 		if l.edition == "exchange-se" {
 			t.subscribe = min(t.subscribe, l.releases[0].day)
 		}

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -259,6 +262,17 @@ func (f *Fleet) Count() map[Kind]int {
 	return n
 }
 
+// Ready gives the line that scripts wait for: the word, port, day, and how many
+// hosts of each kind there are. It is the same in every language.
+func (f *Fleet) Ready() string {
+	count, hosts, kinds := f.Count(), 0, ""
+	for _, k := range slices.Sorted(maps.Keys(count)) {
+		kinds += " " + string(k) + "=" + strconv.Itoa(count[k])
+		hosts += count[k]
+	}
+	return fmt.Sprintf("ready port=%d day=%d hosts=%d%s", f.Port(), f.Day(), hosts, kinds)
+}
+
 // WriteTruth writes the truth file: JSON lines, the header first.
 func (f *Fleet) WriteTruth(w io.Writer) error {
 	b := bufio.NewWriter(w)
@@ -309,7 +323,7 @@ func (f *Fleet) Networks() []netip.Prefix {
 // WriteScope writes the scope file of the exercise: its networks, and no more.
 func (f *Fleet) WriteScope(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Scope of an exercise on loopback. It needs --lab.\nauthority: exercise\ncontact: exercise@postern.example\nnetworks:\n")
+	b.WriteString("# Scope of an exercise on loopback. It needs --lab.\nlabel: exercise\nauthority: exercise\ncontact: exercise@postern.example\nnetworks:\n")
 	for _, n := range f.Networks() {
 		fmt.Fprintf(&b, "  - %s\n", n)
 	}
@@ -317,4 +331,57 @@ func (f *Fleet) WriteScope(w io.Writer) error {
 	fmt.Fprintf(&b, "names:\n  - \"*.example\"\n  - outlook.office365.com\nvalid:\n  from: %s\n  to: %s\n", now.Format(time.DateOnly), now.AddDate(0, 0, scopeDays).Format(time.DateOnly))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// Point is the true state of a population at the end of a day.
+type Point struct {
+	Day     int       `json:"day"`
+	Date    time.Time `json:"date"`
+	Open    int       `json:"open"`    // front ends that were open on day 0: the denominator
+	Patched int       `json:"patched"` // of them, those that no longer were
+	Share   float64   `json:"share"`
+}
+
+// Adoption gives the true curve of a population, day by day up to and with the
+// last: what every estimate from its sightings is to be held against. Hosts count
+// whether they can still be seen or not.
+func Adoption(o Options, last int) ([]Point, error) {
+	p, err := newPopulation(o)
+	if err != nil {
+		return nil, err
+	}
+	if last < 0 || last > MaxDay {
+		return nil, fmt.Errorf("last day %d: want 0 to %d", last, MaxDay)
+	}
+	points := make([]Point, last+1)
+	total := 0
+	for i := range p.o.Hosts {
+		h := p.host(i)
+		for k := range h.members {
+			w := p.live(&h, k)
+			if l, r := w.at(p.table, 0); !open(p.table.lines[w.line].releases[w.release].state) {
+				continue
+			} else if !open(p.table.lines[l].releases[r].state) {
+				points[0].Patched++
+				total++
+				continue
+			}
+			total++
+			for d := 1; d <= last; d++ {
+				if l, r := w.at(p.table, d); !open(p.table.lines[l].releases[r].state) {
+					points[d].Patched++
+					break
+				}
+			}
+		}
+	}
+	for d := range points {
+		x := &points[d]
+		x.Day, x.Date, x.Open = d, Date(d), total
+		if d > 0 {
+			x.Patched += points[d-1].Patched
+		}
+		x.Share = float64(x.Patched) / float64(max(total, 1))
+	}
+	return points, nil
 }
