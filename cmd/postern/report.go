@@ -35,9 +35,14 @@ func (a *app) report(file, format, output, color string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.learn(nil); err != nil {
+	known, err := a.learn(nil)
+	if err != nil {
 		return err
 	}
+	if _, _, err := known.detectors(); err != nil { // for the words that they bring
+		return failed(err, "cmd.rules")
+	}
+	a.words = known.words
 	var in io.Reader = a.in
 	if file != "-" {
 		f, err := os.Open(file)

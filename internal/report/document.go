@@ -300,10 +300,24 @@ func (w *wording) done() I18n { return w.kept }
 // again says in another language what can be said; the rest stays as it was.
 func (i I18n) again(loc Localizer, name string, said []string) {
 	for n, t := range i[name] {
-		if n < len(said) && t.Key != "" && loc.Has(t.Key) {
+		if n < len(said) && sayable(loc, t) {
 			said[n] = loc.Say(t)
 		}
 	}
+}
+
+// sayable says whether the message is known and those that stand inside it: the
+// campaign pack of a saved run need not be at hand where it is read.
+func sayable(loc Localizer, t postern.Text) bool {
+	if t.Key == "" || !loc.Has(t.Key) {
+		return false
+	}
+	for name, value := range t.Args {
+		if strings.HasSuffix(name, "@") && !loc.Has(value) {
+			return false
+		}
+	}
+	return true
 }
 
 func (i I18n) againOne(loc Localizer, name string, said *string) {
