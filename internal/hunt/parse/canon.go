@@ -220,20 +220,19 @@ func ServerPath(s string) string {
 			break
 		}
 	}
-	share := ""
+	root := "" // what dots cannot climb above
 	if host, ok := strings.CutPrefix(p, "//"); ok {
 		name, rest, _ := strings.Cut(host, "/")
 		if len(rest) >= 2 && rest[1] == '$' && (len(rest) == 2 || rest[2] == '/') {
 			p = rest[:1] + ":" + rest[2:] // \\server\c$\x is C:\x of that server
 		} else {
-			share, p = "//"+name+"/", rest
+			root, p = "//"+name+"/", rest
 		}
 	}
-	parts := strings.Split(p, "/")
-	drive := ""
-	if len(parts[0]) == 2 && parts[0][1] == ':' {
-		drive, parts = parts[0], parts[1:]
+	if len(p) >= 2 && p[1] == ':' && (len(p) == 2 || p[2] == '/') {
+		root, p = p[:2], p[2:]
 	}
+	parts := strings.Split(p, "/")
 	for i, part := range parts {
 		if name, _, ok := strings.Cut(part, ":"); ok && len(name) > 1 {
 			part = name
@@ -243,11 +242,7 @@ func ServerPath(s string) string {
 		}
 		parts[i] = part
 	}
-	p = resolve(longNames(strings.Join(parts, "/")))
-	if drive != "" {
-		return drive + "/" + strings.TrimPrefix(p, "/")
-	}
-	return share + p
+	return root + resolve(longNames(strings.Join(parts, "/")))
 }
 
 // Blob reads the "key=value;" text of EventData and GenericInfo columns: pairs

@@ -19,7 +19,8 @@ type Headers struct {
 // columns gives the columns of a header line, which nobody may change.
 func (h *Headers) columns(line []byte, split func(string) []string) []string {
 	if h == nil || len(line) > maxHeaderLine {
-		return split(string(line))
+		names, _ := text(line)
+		return split(names)
 	}
 	h.mu.RLock()
 	columns, known := h.lines[string(line)]
@@ -27,7 +28,8 @@ func (h *Headers) columns(line []byte, split func(string) []string) []string {
 	if known {
 		return columns
 	}
-	columns = slices.Clip(split(string(line)))
+	names, _ := text(line)
+	columns = slices.Clip(split(names))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.lines == nil {

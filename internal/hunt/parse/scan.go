@@ -331,6 +331,9 @@ func Lossless(p postern.Problem) bool {
 	return false
 }
 
+// noHour is an hour with which no line begins.
+var noHour = [13]byte{'\n'}
+
 // scanner is one pass over one file.
 type scanner struct {
 	format *Format
@@ -635,7 +638,7 @@ func (s *scanner) unusual(line []byte) []byte {
 	if s.timeFirst && stamp == "" {
 		copy(s.hourKey[:], line)
 	} else { // every such row comes this way and brings its own time
-		s.hourKey = [13]byte{}
+		s.hourKey = noHour
 		s.lastTime = append(s.kept[:0], stamp[:min(len(stamp), len(s.kept))]...)
 	}
 	return line
@@ -775,7 +778,7 @@ func (s *scanner) setColumns(columns []string) {
 		columns = s.format.Columns
 	}
 	s.flushHour()
-	s.hourKey = [13]byte{}
+	s.hourKey = noHour
 	s.columns = numbered(columns)
 	s.timeAt = [2]int{-1, -1}
 	for i, name := range s.format.Time {

@@ -103,21 +103,34 @@ func unreserved(c byte) bool {
 		c == '-' || c == '.' || c == '_' || c == '~'
 }
 
+// joints are characters that a canonical value can have where the row has none: it
+// puts columns and parts of paths together with them.
+const joints = " +?:"
+
 // parts gives the pieces of a literal that read the same in every escaping: its
 // runs of unreserved characters, lower case. A literal without one is stood for
 // by its first character; none at all is a literal that says nothing.
 func parts(l string) []string {
-	l = strings.ToLower(l)
+	l = lower(l)
 	var runs []string
 	for run := range strings.FieldsFuncSeq(l, func(r rune) bool { return r >= 0x80 || !unreserved(byte(r)) }) {
 		if len(run) > 1 {
 			runs = append(runs, run)
 		}
 	}
-	if runs == nil && l != "" && !unreserved(l[0]) && l[0] != ' ' && l[0] != '+' && l[0] < 0x80 {
+	if runs == nil && l != "" && !unreserved(l[0]) && l[0] > ' ' && l[0] < 0x7f && strings.IndexByte(joints, l[0]) < 0 {
 		runs = []string{l[:1]}
 	}
 	return runs
+}
+
+// lower folds ASCII letters only: no other letter stands for one of them in a row.
+func lower(s string) string {
+	b := []byte(s)
+	for i := range b {
+		b[i] = fold[b[i]]
+	}
+	return string(b)
 }
 
 // best gives the part that says most, "" if there is none: the longest, of equal ones
@@ -165,10 +178,12 @@ func possible(rule []Clause, delim byte, columns []string) bool {
 }
 
 // positions gives where columns of these names stand; a name may stand twice.
+// Names compare without case and blanks, as those in rules do.
 func positions(names, columns []string) (at []int) {
 	for i, c := range columns {
+		c = strings.ReplaceAll(c, " ", "")
 		for _, n := range names {
-			if strings.EqualFold(n, c) {
+			if strings.EqualFold(strings.ReplaceAll(n, " ", ""), c) {
 				at = append(at, i)
 				break
 			}
