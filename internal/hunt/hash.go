@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"postern"
@@ -36,14 +37,10 @@ func (h *hunt) hash(ctx context.Context, host *postern.Host, s *server) {
 			wanted[e.Path] = true
 		}
 	}
-	sums := make(map[string]string)
+	var files []*source.File
 	take := func(f *source.File) {
-		if !wanted[f.Path] && h.opt.Hash != HashAll || h.opt.Hash == HashNone || ctx.Err() != nil {
-			return
-		}
-		if sum := hashFile(f); sum != "" {
-			sums[f.Path] = sum
-			host.Inputs = append(host.Inputs, postern.HashedFile{Path: f.Path, Size: f.Size, SHA256: sum})
+		if h.opt.Hash == HashAll || h.opt.Hash != HashNone && wanted[f.Path] {
+			files = append(files, f)
 		}
 	}
 	for _, l := range s.logs {
@@ -54,6 +51,18 @@ func (h *hunt) hash(ctx context.Context, host *postern.Host, s *server) {
 			take(&g.kept[i])
 		}
 	}
+	sums := make(map[string]string, len(files))
+	var mu sync.Mutex
+	h.each(ctx, len(files), func(i int) {
+		sum := hashFile(files[i])
+		if sum == "" {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		sums[files[i].Path] = sum
+		host.Inputs = append(host.Inputs, postern.HashedFile{Path: files[i].Path, Size: files[i].Size, SHA256: sum})
+	})
 	slices.SortFunc(host.Inputs, func(a, b postern.HashedFile) int { return strings.Compare(a.Path, b.Path) })
 	for i := range host.Findings {
 		for j := range host.Findings[i].Evidence {
@@ -62,6 +71,20 @@ func (h *hunt) hash(ctx context.Context, host *postern.Host, s *server) {
 			}
 		}
 	}
+}
+
+// each does n pieces of work, some at a time, until the context ends.
+func (h *hunt) each(ctx context.Context, n int, work func(int)) {
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(h.readers(), n) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				work(i)
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // hashFile gives the hash of a file, "" if it cannot be read any more.
