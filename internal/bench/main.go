@@ -168,7 +168,7 @@ func (b *bench) cold(dir string) error {
 		for _, c := range []struct {
 			cmd *exec.Cmd
 			to  *[]float64
-		}{{b.hunt(dir, "2", "found"), &a}, {exec.Command(b.self, "peer", "read", dir), &t}} {
+		}{{b.hunt(dir, "2", "none"), &a}, {exec.Command(b.self, "peer", "read", dir), &t}} {
 			if err := evict(dir); err != nil {
 				return err
 			}

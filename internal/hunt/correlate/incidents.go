@@ -77,7 +77,7 @@ func incidents(findings []postern.Finding, balancers map[string]bool) []postern.
 func actor(f *postern.Finding, balancers map[string]bool) string {
 	ip := f.Entities[postern.ClientIP]
 	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.IsLoopback() || addr.IsUnspecified() || balancers[ip] {
+	if err != nil || addr.IsLoopback() || addr.IsUnspecified() || addr.IsLinkLocalUnicast() || balancers[ip] {
 		return ""
 	}
 	return ip
@@ -213,10 +213,20 @@ func incident(findings []postern.Finding, members []int, balancers map[string]bo
 	return in, true
 }
 
-// step is findings of one rule that follow each other.
+// step is one thing that was done, however often and whichever logs saw it.
 type step struct {
-	finding *postern.Finding
+	finding *postern.Finding // the first
 	count   int
+	last    postern.Instant
+}
+
+// what is the page or file that a finding is about.
+func what(f *postern.Finding) string {
+	if f.Entities[postern.File] != "" {
+		return f.Entities[postern.File]
+	}
+	page, _, _ := strings.Cut(cmp.Or(f.Entities["target"], f.Entities[postern.URL]), "?")
+	return strings.ReplaceAll(page, "//", "/")
 }
 
 // story tells an incident in time order: who, then each step once.
@@ -224,16 +234,28 @@ func story(findings []postern.Finding, members []int, balancers map[string]bool)
 	var lines []postern.Text
 	actors := make(map[string]bool)
 	var steps []step
+	at := make(map[string]int)
+	counted := make(map[string]bool)
 	for _, i := range members {
 		f := &findings[i]
 		if a := actor(f, balancers); a != "" {
 			actors[a] = true
 		}
-		if n := len(steps); n > 0 && steps[n-1].finding.Rule == f.Rule && steps[n-1].finding.Level == f.Level {
-			steps[n-1].count++
-			continue
+		name := strings.Join([]string{titleOf(f), strconv.Itoa(int(f.Level)), what(f)}, "\x00")
+		n, known := at[name]
+		if !known {
+			n = len(steps)
+			at[name] = n
+			steps = append(steps, step{finding: f})
 		}
-		steps = append(steps, step{f, 1})
+		if id := strings.ToLower(f.Entities[postern.RequestID]); id != "" { // two logs of one request
+			if counted[name+id] {
+				continue
+			}
+			counted[name+id] = true
+		}
+		steps[n].count++
+		steps[n].last = f.Time
 	}
 	if names := slices.Sorted(maps.Keys(actors)); len(names) > 0 {
 		shown := names[:min(len(names), 4)]
@@ -252,6 +274,15 @@ func story(findings []postern.Finding, members []int, balancers map[string]bool)
 		lines = append(lines, postern.Say("correlate.story.more", "count", left))
 	}
 	return lines
+}
+
+// titleOf names a finding as a person reads it: rules of two logs about the same
+// act have the same words under different keys.
+func titleOf(f *postern.Finding) string {
+	if f.HasTag(TagShellRequest) {
+		return TagShellRequest
+	}
+	return f.Title.Key
 }
 
 // worstSteps keeps the steps of the highest levels, in their order.
@@ -274,20 +305,21 @@ func (s step) text() postern.Text {
 	f := s.finding
 	t := postern.Text{Args: map[string]string{"title@": f.Title.Key, "count": strconv.Itoa(s.count), "level": strconv.Itoa(int(f.Level))}}
 	maps.Copy(t.Args, f.Title.Args)
-	what := cmp.Or(f.Entities[postern.File], f.Entities["target"], f.Entities[postern.URL])
-	t.Args["what"] = what
+	about := what(f)
+	t.Args["what"] = about
 	switch dated := !f.Time.IsZero(); {
-	case dated && what != "":
+	case dated && about != "":
 		t.Key = "correlate.story.dated-what"
 	case dated:
 		t.Key = "correlate.story.dated"
-	case what != "":
+	case about != "":
 		t.Key = "correlate.story.undated-what"
 	default:
 		t.Key = "correlate.story.undated"
 	}
 	if !f.Time.IsZero() {
 		t.Args["time"] = f.Time.UTC().Format("2006-01-02 15:04:05")
+		t.Args["last"] = s.last.UTC().Format("2006-01-02 15:04:05")
 	}
 	return t
 }

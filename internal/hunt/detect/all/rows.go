@@ -292,7 +292,7 @@ func asEvent(f *postern.Finding) *postern.Event {
 func (s *sequence) finding(hit sigma.Hit, byPlace map[postern.Place]*postern.Finding) postern.Finding {
 	f := postern.Finding{
 		Rule: s.doc.ID, Campaign: s.doc.Campaign, Level: s.doc.Level, Confidence: s.doc.Confidence,
-		Title: s.doc.Title, Time: hit.First, CVE: s.doc.CVE,
+		Title: s.doc.Title, Time: hit.Last, CVE: s.doc.CVE,
 		Explain: []postern.Text{s.doc.Means}, Tags: slices.Clone(s.doc.Tags),
 	}
 	for _, place := range hit.Places {
