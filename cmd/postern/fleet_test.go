@@ -34,7 +34,7 @@ func TestFleetIsWhatItSays(t *testing.T) {
 	for _, day := range []int{0, 700} {
 		t.Run(fmt.Sprint("day ", day), func(t *testing.T) {
 			t.Parallel()
-			f, err := fleet.Start(t.Context(), fleet.Options{Seed: 3, Hosts: 500, Day: day, Releases: fleetReleases(p, fleetCVE), CVE: fleetCVE})
+			f, err := fleet.Start(t.Context(), fleet.Options{Seed: 3, Hosts: 300, Day: day, Releases: fleetReleases(p, fleetCVE), CVE: fleetCVE})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,7 @@ const (
 	bombBytes   = 64 << 20         // what the compressed page becomes
 )
 
-// attack is a way to harm whoever looks. Exactly one of its functions is set.
+// attack is a way to harm whoever looks. Exactly one of its three functions is set.
 type attack struct {
 	name string
 	// raw has the connection before TLS and never hands it back.
@@ -69,7 +69,7 @@ func attacks() []attack {
 		}},
 		{name: "not-tls", raw: func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-OpenSSH_8.4\r\n"); _, _ = io.Copy(io.Discard, c) }},
 		{name: "alert", raw: func(c net.Conn) { _, _ = c.Read(make([]byte, 512)); _, _ = c.Write([]byte{0x15, 3, 1, 0, 2, 2, 40}) }},
-		{name: "huge-certificate", certificate: true},
+		{name: "huge-certificate", certificate: true, reply: func(s *stranger, q request) answer { return page("nginx", "Welcome", "it works") }},
 		{name: "endless-body", speak: func(s *stranger, c net.Conn, q request) {
 			_, _ = io.WriteString(c, okHead+"\r\n")
 			forever(c, bytes.Repeat([]byte("<p>more</p>"), 1500))

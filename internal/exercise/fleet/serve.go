@@ -317,9 +317,7 @@ func (f *Fleet) converse(c net.Conn, h *host, kind Kind, day int, bad *attack) {
 				bad.speak(s, c, q)
 				return
 			}
-			if bad.reply != nil {
-				reply = func(q request) answer { return bad.reply(s, q) }
-			}
+			reply = func(q request) answer { return bad.reply(s, q) }
 		}
 		a := reply(q)
 		if err := write(w, &a, q.method == "HEAD", wantsClose); err != nil || wantsClose {
