@@ -22,7 +22,7 @@ const (
 )
 
 // maxStory bounds the lines of a story: more is not read at three in the morning.
-const maxStory = 14
+const maxStory = 20
 
 // union is the classic forest: parent of each finding.
 type union []int
@@ -279,8 +279,10 @@ func story(findings []postern.Finding, members []int, balancers map[string]bool)
 // titleOf names a finding as a person reads it: rules of two logs about the same
 // act have the same words under different keys.
 func titleOf(f *postern.Finding) string {
-	if f.HasTag(TagShellRequest) {
-		return TagShellRequest
+	for _, tag := range []string{TagShellRequest, "reset"} {
+		if f.HasTag(tag) {
+			return tag
+		}
 	}
 	return f.Title.Key
 }
