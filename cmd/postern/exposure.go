@@ -35,7 +35,7 @@ const (
 	defaultTimeout = 10 * time.Second
 	// Most workers wait for a slow host or for their turn; what is at work at once is
 	// bounded by the processors.
-	defaultWorkers = 1000
+	defaultWorkers = 640
 	// Hosts a second outside a laboratory: in all, in one /24 or /48, in one AS.
 	defaultRate        = 500
 	defaultNetworkRate = 16
@@ -45,7 +45,7 @@ const (
 	handshakesPerCPU = 8
 	// gcPercent trades a few per cent of time for half of the memory: most of it are
 	// tables that live as long as the scan.
-	gcPercent = 50
+	gcPercent = 75
 )
 
 // exposureOptions are the flags of "postern exposure scan" and "assess".

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// lend is how long a handshake may wait for its host and still count as work under
+// lend is how long a visit may wait for its host and still count as work under
 // way. A host that takes longer is waiting, not working, and another may begin.
-const lend = 15 * time.Millisecond
+const lend = 25 * time.Millisecond
 
-// Gate bounds the handshakes that are under way at once. Handshakes are three
-// quarters of the work; without a bound they queue for the processor on both sides,
-// and hosts that live are taken for dead.
+// Gate bounds the visits that are at work at once. Handshakes are three quarters of
+// the work; without a bound they queue for the processor on both sides, and hosts
+// that live are taken for dead.
 type Gate struct{ slots chan struct{} }
 
-// NewGate makes a gate for n handshakes.
+// NewGate makes a gate for n visits.
 func NewGate(n int) *Gate { return &Gate{slots: make(chan struct{}, max(n, 1))} }
 
 // pass is one visit's place in the gate. While the visit waits for its host longer
@@ -58,7 +58,7 @@ func (p *pass) works() time.Duration {
 		return 0
 	}
 	start := time.Now()
-	p.gate.slots <- struct{}{} // places come back within a handshake's time
+	p.gate.slots <- struct{}{} // a place comes back within lend
 	p.mu.Lock()
 	p.held = true
 	p.mu.Unlock()
@@ -75,33 +75,33 @@ func (p *pass) release() {
 	}
 }
 
-// line is the connection as a visit sees it: it counts bytes, and during the
-// handshake it lends the place in the gate while it waits.
+// line is the connection as a visit sees it: it counts bytes, and it lends the place in
+// the gate while it waits for the host.
 type line struct {
 	net.Conn
-	bytes *int64
-	pass  *pass // nil once the handshake is over
-	late  time.Duration
-	until time.Time // the deadline, moved by the time that was spent queueing
+	visit *visit
+	until time.Time // the deadline of what is going on
 }
 
-func (l *line) Read(b []byte) (n int, err error) {
-	if l.pass == nil {
-		n, err = l.Conn.Read(b)
-	} else {
-		l.pass.waits()
-		n, err = l.Conn.Read(b)
-		if d := l.pass.works(); d > 0 {
-			l.late += d
-			_ = l.Conn.SetDeadline(l.until.Add(l.late))
-		}
+func (l *line) Read(b []byte) (int, error) {
+	l.visit.pass.waits()
+	n, err := l.Conn.Read(b)
+	if late := l.visit.pass.works(); late > 0 {
+		l.visit.until = l.visit.until.Add(late)
+		l.limit(l.until.Add(late))
 	}
-	*l.bytes += int64(n)
+	l.visit.o.Bytes += int64(n)
 	return n, err
 }
 
 func (l *line) Write(b []byte) (int, error) {
 	n, err := l.Conn.Write(b)
-	*l.bytes += int64(n)
+	l.visit.o.Bytes += int64(n)
 	return n, err
+}
+
+// limit moves the deadline.
+func (l *line) limit(until time.Time) {
+	l.until = until
+	_ = l.Conn.SetDeadline(until)
 }

@@ -110,6 +110,7 @@ func New(o Options) *Prober {
 type visit struct {
 	*Prober
 	ctx   context.Context
+	pass  *pass
 	place exposure.Place
 	o     *exposure.Observation
 	until time.Time // the deadline
@@ -139,7 +140,7 @@ func (p *Prober) Look(ctx context.Context, to exposure.Place, known Known, o *ex
 		o.Outcome, o.Why = exposure.Aborted, postern.Say("exposure.stop.interrupted")
 		return 0
 	}
-	v := &visit{Prober: p, ctx: ctx, place: to, o: o, until: p.now().Add(p.timeout), s: p.pool.Get().(*scratch), plain: to.Plain, protocol: "http/1.1"}
+	v := &visit{Prober: p, ctx: ctx, pass: pass, place: to, o: o, until: p.now().Add(p.timeout), s: p.pool.Get().(*scratch), plain: to.Plain, protocol: "http/1.1"}
 	v.cut = func() {}
 	defer func() {
 		v.close()
@@ -147,7 +148,7 @@ func (p *Prober) Look(ctx context.Context, to exposure.Place, known Known, o *ex
 		v.s.br.Reset(nil)
 		p.pool.Put(v.s)
 	}()
-	return v.run(pass, known)
+	return v.run(known)
 }
 
 // Known is what is known of a place before the visit.
@@ -156,14 +157,13 @@ type Known struct {
 	Since   time.Time // when an Exchange was last seen here
 }
 
-func (v *visit) run(pass *pass, known Known) time.Duration {
+func (v *visit) run(known Known) time.Duration {
 	o := v.o
-	if err := v.connect(pass); err != nil {
+	if err := v.connect(); err != nil {
 		again := v.conclude(err)
 		v.keepCertificate()
 		return again
 	}
-	pass.release()
 	seen := &exposure.Visit{Name: v.place.Name, Address: v.place.Address.String(), TLS: v.shake, Network: known.Network, KnownSince: known.Since}
 	reader := v.begin(seen)
 	var again time.Duration
@@ -180,10 +180,9 @@ func (v *visit) run(pass *pass, known Known) time.Duration {
 			query = q
 			redirects++
 		}
-		if failure = v.connect(pass); failure != nil {
+		if failure = v.connect(); failure != nil {
 			break
 		}
-		pass.release()
 		if failure = v.spend(); failure != nil {
 			break
 		}
@@ -318,14 +317,14 @@ func (v *visit) keepCertificate() {
 
 // connect makes a connection where there is none: modern first, then what the host
 // insists on. A handshake that worked once is not tried otherwise again.
-func (v *visit) connect(pass *pass) error {
+func (v *visit) connect() error {
 	for v.conn == nil {
 		if v.conns == maxConnections {
 			return errTooManyConnections
 		}
 		v.conns++
 		known := v.shake != nil && v.shake.Version != ""
-		raw, err := v.dial(pass)
+		raw, err := v.dial()
 		if err != nil {
 			return err
 		}
@@ -333,7 +332,7 @@ func (v *visit) connect(pass *pass) error {
 			v.use(raw, raw)
 			return nil
 		}
-		err = v.handshake(raw, pass, known)
+		err = v.handshake(raw, known)
 		if err == nil {
 			return nil
 		}
@@ -356,24 +355,24 @@ func (v *visit) connect(pass *pass) error {
 }
 
 // dial connects through the wall.
-func (v *visit) dial(pass *pass) (*line, error) {
+func (v *visit) dial() (*line, error) {
 	ctx, cancel := context.WithDeadline(v.ctx, v.until)
 	defer cancel()
-	pass.waits()
+	v.pass.waits()
 	conn, err := v.wall.Dial(ctx, v.place)
-	late := pass.works()
-	v.until = v.until.Add(late)
+	v.until = v.until.Add(v.pass.works())
 	if err != nil {
 		if v.ctx.Err() != nil {
 			err = errInterrupted
 		}
 		return nil, err
 	}
-	_ = conn.SetDeadline(v.until)
 	v.cut()
 	stop := context.AfterFunc(v.ctx, func() { conn.Close() })
 	v.cut = func() { stop() }
-	return &line{Conn: conn, bytes: &v.o.Bytes, until: v.until}, nil
+	l := &line{Conn: conn, visit: v}
+	l.limit(v.until)
+	return l, nil
 }
 
 // use takes a connection for requests.
@@ -395,12 +394,10 @@ func (v *visit) close() {
 }
 
 // handshake shakes hands in the visit's profile and remembers what it showed.
-func (v *visit) handshake(raw *line, pass *pass, known bool) error {
-	raw.pass = pass
+func (v *visit) handshake(raw *line, known bool) error {
 	if v.profile == modern && !known {
 		// A host that is silent to the modern profile leaves time for the other one.
-		raw.until = v.now().Add(v.until.Sub(v.now()) / 2)
-		_ = raw.SetDeadline(raw.until)
+		raw.limit(v.now().Add(v.until.Sub(v.now()) / 2))
 	}
 	c := tls.Client(raw, v.config(v.profile, v.place.Name, v.protocol, func(leaf *x509.Certificate) error {
 		if known && v.shake.Certificate.SHA256 != "" {
@@ -413,9 +410,7 @@ func (v *visit) handshake(raw *line, pass *pass, known bool) error {
 		return nil
 	}))
 	err := c.HandshakeContext(v.ctx)
-	raw.pass = nil
-	v.until = v.until.Add(raw.late)
-	_ = raw.SetDeadline(v.until)
+	raw.limit(v.until)
 	if err != nil {
 		if v.ctx.Err() != nil {
 			return errInterrupted
