@@ -13,6 +13,7 @@ import (
 
 	"postern"
 	"postern/internal/catalogue"
+	"postern/internal/report"
 )
 
 // Exit codes of every command; docs/exit-codes.md is their page.
@@ -137,9 +138,10 @@ func (a *app) fail(err error) int {
 	if !errors.As(err, &p) { // what a command returns is a problem already, so this is cobra's word on the command line
 		p = &problem{code: exitUsage, what: postern.Say("cmd.usage", "error", err.Error()), hint: postern.Say("cmd.usage.hint")}
 	}
-	fmt.Fprintln(a.err, a.words.T("cmd.error", "text", a.words.Say(p.what)))
+	// Names of files and causes come from outside: nothing in them may reach a terminal.
+	fmt.Fprintln(a.err, report.Visible(a.words.T("cmd.error", "text", a.words.Say(p.what))))
 	if a.words.Has(p.hint.Key) {
-		fmt.Fprintln(a.err, a.words.T("cmd.hint", "text", a.words.Say(p.hint)))
+		fmt.Fprintln(a.err, report.Visible(a.words.T("cmd.hint", "text", a.words.Say(p.hint))))
 	}
 	return p.code
 }

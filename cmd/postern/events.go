@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"postern/internal/hunt/parse"
 	parseall "postern/internal/hunt/parse/all"
 	"postern/internal/hunt/source"
+	"postern/internal/report"
 )
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -51,7 +51,8 @@ func (a *app) events(ctx context.Context, paths []string, derived bool) (err err
 	known := false
 	for _, path := range paths {
 		tell := func(p postern.Problem) {
-			fmt.Fprintln(a.err, a.words.T("cmd.events.problem", "path", clean(p.Path), "what", a.words.T("report.problem."+string(p.What)), "detail", a.words.Say(p.Detail)))
+			fmt.Fprintln(a.err, report.Visible(a.words.T("cmd.events.problem",
+				"path", p.Path, "what", a.words.T("report.problem."+string(p.What)), "detail", a.words.Say(p.Detail))))
 			a.code = exitOpen
 		}
 		e, err := source.Open(ctx, path, source.Options{Problem: tell})
@@ -153,19 +154,9 @@ func writeEvent(w *bufio.Writer, ev *postern.Event, derived bool) error {
 }
 
 func writeJSON(w *bufio.Writer, s string) {
-	b, err := json.Marshal(s)
+	b, err := report.Marshal(s)
 	if err != nil { // a string always has a form
 		b = []byte(`""`)
 	}
 	w.Write(b)
-}
-
-// clean makes a name from the evidence safe for a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }

@@ -15,6 +15,7 @@ import (
 	detectall "postern/internal/hunt/detect/all"
 	"postern/internal/hunt/parse"
 	parseall "postern/internal/hunt/parse/all"
+	"postern/internal/report"
 )
 
 // knowledge is what the chosen campaign packs and their products teach.
@@ -64,7 +65,7 @@ func (a *app) packError(err error) error {
 		if e.Line > 0 {
 			where = fmt.Sprintf("%s:%d", e.File, e.Line)
 		}
-		fmt.Fprintln(a.err, strings.TrimPrefix(where+": "+a.words.Say(e.What), ": "))
+		fmt.Fprintln(a.err, report.Visible(strings.TrimPrefix(where+": "+a.words.Say(e.What), ": ")))
 	}
 	return &problem{code: exitFailed, what: postern.Say("cmd.pack-errors", "count", len(errs)), hint: postern.Say("cmd.pack-errors.hint")}
 }
