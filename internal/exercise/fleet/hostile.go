@@ -191,14 +191,13 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
-// bomb is a small body that becomes a large one.
+// bomb is a small body that becomes a large one: one compressed piece many times
+// over, which readers of gzip take for one text.
 var bomb = sync.OnceValue(func() []byte {
+	const piece = 1 << 20
 	var b bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	zeros := make([]byte, 1<<20)
-	for range bombBytes / len(zeros) {
-		_, _ = w.Write(zeros)
-	}
+	_, _ = w.Write(make([]byte, piece))
 	_ = w.Close()
-	return b.Bytes()
+	return bytes.Repeat(b.Bytes(), bombBytes/piece)
 })
