@@ -259,18 +259,20 @@ func (r *reading) odd(toks []page.Token) {
 	}
 }
 
-// nativeWords are functions of the system that only a program that brings
-// machine code calls from a page.
-var nativeWords = set("virtualalloc virtualallocex createthread createremotethread writeprocessmemory queueuserapc rtlmovememory getdelegateforfunctionpointer ntcreatethreadex virtualprotect")
+// nativeWords are functions of the system that a page has no use for but to run
+// machine code, or to tie a process to a socket.
+var nativeWords = set(`virtualalloc virtualallocex createthread createremotethread writeprocessmemory queueuserapc rtlmovememory
+	getdelegateforfunctionpointer ntcreatethreadex virtualprotect
+	createprocess createprocessasuser createprocesswithtokenw createprocesswithlogonw startupinfo wsasocket wsasocketa wsasocketw wsaconnect`)
 
 // native finds what shows in single words and strings rather than in calls.
 func (r *reading) native(g *program) {
-	machine, at, section, secret := 0, -1, -1, false
+	machine, at, section, secret := map[string]bool{}, -1, -1, false
 	for _, t := range g.toks {
 		switch t.Kind {
 		case page.Ident:
 			if nativeWords[t.Text] {
-				machine++
+				machine[t.Text] = true
 				at = t.Off
 			}
 			switch t.Text {
@@ -295,7 +297,7 @@ func (r *reading) native(g *program) {
 	if section >= 0 && secret {
 		r.a.constructs = append(r.a.constructs, construct{deed: keys, flow: unclear, off: section})
 	}
-	if machine >= 2 {
+	if len(machine) >= 2 {
 		r.a.constructs = append(r.a.constructs, construct{deed: native, flow: unclear, off: at})
 	}
 }
@@ -357,8 +359,10 @@ func (a *analysis) weight(c construct) int {
 	case reaches:
 		return a.reachesWeight(c)
 	case constant:
-		switch c.deed {
-		case evaluates, starts, loads, compiles:
+		switch {
+		case c.deed == starts && a.dotNet:
+			return 35 // even with a command of its own, a page of a site starts none
+		case c.deed <= compiles:
 			return 20
 		}
 		return 0
@@ -444,6 +448,9 @@ func (a *analysis) unclearWeight(c construct) int {
 		}
 		return [4]int{20, 30, 40, 60}[share]
 	case starts, loads, compiles:
+		if c.deed == starts && a.dotNet {
+			return [4]int{35, 35, 40, 60}[share]
+		}
 		return [4]int{20, 30, 40, 60}[share]
 	case keys, native:
 		return 60
@@ -462,12 +469,15 @@ func (a *analysis) unclearWeight(c construct) int {
 	return 0
 }
 
+// signWeights say what each sign adds to a page that does something dangerous.
+var signWeights = [signs]int{
+	signUnsafe: 15, signJoined: 15, signCoded: 10, signOdd: 15, signHidden: 40, signAssembly: 40,
+	signPassword: 10, signEncoded: 5, signFormat: 40,
+}
+
 func (a *analysis) signWeight() int {
 	sum := 0
-	for s, w := range [signs]int{
-		signUnsafe: 15, signJoined: 15, signCoded: 10, signOdd: 15, signHidden: 40, signAssembly: 40,
-		signPassword: 10, signEncoded: 5, signFormat: 40, signDecoder: 0,
-	} {
+	for s, w := range signWeights {
 		if a.signs[s] {
 			sum += w
 		}

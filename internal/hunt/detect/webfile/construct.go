@@ -214,6 +214,10 @@ func (g *program) written(c *construct, i, from, to int) {
 	if w := g.toks[i].Text; w == "move_uploaded_file" || w == "copy" || w == "downloadfile" {
 		path, content = content, path
 	}
+	if g.onlyReads(g.toks[i].Text, from, to) {
+		c.deed = browses
+		return
+	}
 	if g.namesPage(path[0], path[1]) {
 		c.deed, c.flow = plants, unclear
 		return
@@ -229,6 +233,23 @@ func (g *program) written(c *construct, i, from, to int) {
 	case named || filled:
 		c.flow, c.whole = unclear, false
 	}
+}
+
+// onlyReads says whether a file is opened for reading alone.
+func (g *program) onlyReads(word string, from, to int) bool {
+	reads, writes := false, false
+	for i := from; i < to && i-from < 64; i++ {
+		t := g.toks[i]
+		switch t.Text {
+		case "open", "read", "openread", "forreading", "r", "rb":
+			reads = reads || t.Kind == page.Ident || word == "fopen"
+		case "create", "openorcreate", "createnew", "append", "truncate", "write", "readwrite", "forwriting", "forappending":
+			writes = true
+		case "1":
+			reads = reads || word == "opentextfile" && g.toks[i-1].Is(",")
+		}
+	}
+	return reads && !writes || word == "opentextfile" && len(g.arguments(max(from-1, 0))) == 1
 }
 
 // namesPage says whether a file's name ends, as a constant, like that of a page.
@@ -267,7 +288,7 @@ func (g *program) other(i int) (construct, bool) {
 		g.ownDatabase = true
 		c.deed, c.flow = queries, unclear
 		return c, true
-	// preg_replace("/…/e", value, …) evaluates the value
+	// a pattern with the modifier that has the replacement evaluated
 	case t.Lang == page.PHP && (t.Text == "preg_replace" || t.Text == "preg_filter" || t.Text == "mb_ereg_replace") && i+1 < len(g.toks) && g.toks[i+1].Is("(") && g.match[i+1] > 0:
 		args := g.arguments(i + 1)
 		if len(args) < 2 || !evalModifier(g.toks[args[0][0]:args[0][1]]) {
@@ -294,7 +315,7 @@ func (g *program) other(i int) (construct, bool) {
 			return c, false
 		}
 		return c, true
-	// $_GET[a]($_GET[b])
+	// one field of the request names the function that is called with another
 	case t.Lang == page.PHP && phpSources[t.Text] && i+1 < len(g.toks) && g.toks[i+1].Is("[") && g.match[i+1] > 0:
 		open := int(g.match[i+1]) + 1
 		if open < len(g.toks) && g.toks[open].Is("(") {

@@ -55,6 +55,7 @@ type program struct {
 	uploads map[string]bool
 	tainted map[string]source
 	next    []int32 // position of the next value from outside, at or behind
+	here    []bool  // whether a value from outside stands at a position
 	sources map[int]source
 	first   *source
 	vars    map[string]variable
@@ -320,7 +321,11 @@ func (g *program) mark() {
 	}
 	const none = int32(1<<31 - 1)
 	harmless := 0
-	here := make([]bool, n)
+	if g.here == nil {
+		g.here = make([]bool, n)
+	}
+	here := g.here
+	clear(here)
 	for i := range g.toks {
 		if i < harmless {
 			continue
@@ -398,8 +403,12 @@ func (g *program) joins(s *source, from, to int) {
 	}
 }
 
-// words says whether a token is a string that says something.
-func words(t page.Token) bool { return t.Kind == page.String && len(strings.TrimSpace(t.Text)) > 1 }
+// words says whether a token is a string that says something: a bracket makes an
+// expression of what it is joined to.
+func words(t page.Token) bool {
+	s := strings.TrimSpace(t.Text)
+	return t.Kind == page.String && (len(s) > 1 || s == "(" || s == ")")
+}
 
 func (g *program) usesTainted(i int) bool {
 	if _, ok := g.tainted[g.toks[i].Text]; !ok {

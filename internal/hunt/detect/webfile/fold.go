@@ -41,7 +41,8 @@ type folder struct {
 	coded           int // steps that changed something
 }
 
-// fold gives the program with every constant worked out as far as is possible.
+// fold gives the program with every constant worked out as far as is possible. It
+// works in place: what comes out is never longer than what was read by then.
 func (f *folder) fold(toks []page.Token) []page.Token {
 	for range maxRounds {
 		before, work := len(toks), f.coded
@@ -73,7 +74,7 @@ func concat(t page.Token) bool {
 
 // join puts runs of joined strings together and works out runs of joined numbers.
 func (f *folder) join(toks []page.Token) []page.Token {
-	out := toks[:0:0]
+	out := toks[:0]
 	for i := 0; i < len(toks); {
 		t := toks[i]
 		switch t.Kind {
@@ -98,7 +99,7 @@ func (f *folder) join(toks []page.Token) []page.Token {
 				i = end - 1
 			}
 		case page.Number:
-			if n, end, ok := sum(toks, i); ok {
+			if n, end, ok := sum(out, toks, i); ok {
 				t.Text = strconv.FormatInt(n, 10)
 				i = end - 1
 			}
@@ -111,9 +112,9 @@ func (f *folder) join(toks []page.Token) []page.Token {
 
 // sum works out n op n op n from left to right, which is right wherever specimens
 // do arithmetic on character codes.
-func sum(toks []page.Token, i int) (n int64, end int, ok bool) {
+func sum(before, toks []page.Token, i int) (n int64, end int, ok bool) {
 	n, valid := number(toks[i])
-	if !valid || i > 0 && (toks[i-1].Is("-") || toks[i-1].Is("*") || toks[i-1].Is("/") || toks[i-1].Is(".")) {
+	if k := len(before) - 1; !valid || k >= 0 && (before[k].Is("-") || before[k].Is("*") || before[k].Is("/") || before[k].Is(".")) {
 		return 0, 0, false
 	}
 	end = i + 1
@@ -164,7 +165,7 @@ func number(t page.Token) (int64, bool) {
 
 // reduce replaces calls of pure functions with constant arguments by their value.
 func (f *folder) reduce(toks []page.Token) []page.Token {
-	out := toks[:0:0]
+	out := toks[:0]
 	for i := 0; i < len(toks); i++ {
 		t := toks[i]
 		if f.budget > 0 {
@@ -208,7 +209,7 @@ func (f *folder) value(toks []page.Token, i int, out *[]page.Token) (next int, s
 			f.coded++
 			return i + 4, string(rune(n)), true
 		}
-	case t.Is("{") && i > 0 && len(*out) > 0 && ((*out)[len(*out)-1].Is("]") || (*out)[len(*out)-1].Is(")")):
+	case t.Is("{") && len(*out) > 0 && ((*out)[len(*out)-1].Is("]") || (*out)[len(*out)-1].Is(")")):
 		args, next, ok := constants(toks, i)
 		if ok && len(args) >= 4 && bytesType(*out) {
 			f.coded++
@@ -554,10 +555,10 @@ func (f *folder) propagate(toks []page.Token) []page.Token {
 	if len(values) == 0 && len(lists) == 0 {
 		return toks
 	}
-	out := toks[:0:0]
+	out := toks[:0]
 	for i := 0; i < len(toks); i++ {
 		t := toks[i]
-		if t.Kind != page.Ident || f.budget <= 0 || i > 0 && isMember(toks[i-1]) || assigned(toks, i) {
+		if t.Kind != page.Ident || f.budget <= 0 || len(out) > 0 && isMember(out[len(out)-1]) || assigned(toks, i) {
 			out = append(out, t)
 			continue
 		}

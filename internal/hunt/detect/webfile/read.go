@@ -33,7 +33,7 @@ const (
 type sums struct{ sha256, sha1, md5 string }
 
 // read reads the file: the beginning, the end, and the hashes over all of it.
-func (l *look) read(s sort) error {
+func (l *look) read(s role) error {
 	r, err := l.f.Open()
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (l *look) read(s sort) error {
 	all := io.MultiWriter(hashes.writers()...)
 
 	keep := int64(maxRead)
-	if s == program || s == named {
+	if s == roleProgram || s == roleNamed {
 		keep = 0
 	}
 	l.raw, err = io.ReadAll(io.TeeReader(io.LimitReader(r, keep), all))
@@ -181,7 +181,7 @@ func serverScript(b []byte) bool {
 			}
 			at += i + 2
 			tag := b[at:min(at+300, len(b))]
-			if len(tag) > 5 && strings.EqualFold(string(tag[:5]), "cript") && page.IndexFold(tag, "runat") >= 0 {
+			if len(tag) > 5 && strings.EqualFold(string(tag[:5]), "cript") && (page.IndexFold(tag, "runat") >= 0 || page.IndexFold(tag, "php") >= 0) {
 				return true
 			}
 		}

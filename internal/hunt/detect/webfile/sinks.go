@@ -99,6 +99,7 @@ var sinks = []sink{
 	{deed: loads, langs: dotNet, words: "loadfrom loadfile unsafeloadfrom", needs: "assembly reflection"},
 	{deed: loads, langs: dotNet, words: "invoke", needs: "getmethod getmethods methodinfo"},
 	{deed: loads, langs: dotNet, words: "invokemember"},
+	{deed: loads, langs: dotNet, words: "createdelegate", needs: "assembly reflection"},
 	{deed: loads, langs: java, words: "defineclass defineanonymousclass"},
 	{deed: loads, langs: java, words: "invoke", needs: "getmethod getdeclaredmethod getmethods"},
 	{deed: loads, langs: java, words: "urlclassloader loadclass forname", needs: "urlclassloader classloader initialcontext bcel invoke newinstance"},

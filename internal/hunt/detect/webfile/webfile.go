@@ -91,17 +91,17 @@ func New(k Knowledge) *Detector {
 }
 
 // what a file is taken for, by its name and place alone.
-type sort uint8
+type role uint8
 
 const (
-	nothing  sort = iota
-	script        // an engine of the server runs it
-	config        // a configuration that may hold code
-	static        // served as it is
-	record        // what ASP.NET notes of a page that it compiled
-	library       // what it compiled
-	program       // compared with published hashes only
-	named         // has a published name or path
+	roleNothing role = iota
+	roleScript       // an engine of the server runs it
+	roleConfig       // a configuration that may hold code
+	roleStatic       // served as it is
+	roleRecord       // what ASP.NET notes of a page that it compiled
+	roleLibrary      // what it compiled
+	roleProgram      // compared with published hashes only
+	roleNamed        // has a published name or path
 )
 
 // Sizes beyond which a file is not what it is looked at for.
@@ -117,42 +117,42 @@ const (
 )
 
 // Wants answers by name, place and size whether Look is worth opening the file.
-func (d *Detector) Wants(f *detect.File) bool { return d.sortOf(f) != nothing }
+func (d *Detector) Wants(f *detect.File) bool { return d.roleOf(f) != roleNothing }
 
-func (d *Detector) sortOf(f *detect.File) sort {
+func (d *Detector) roleOf(f *detect.File) role {
 	server := canonical(f.Server)
 	name := path.Base(server)
 	ext := path.Ext(name)
 	if in(server, d.compiled) || strings.Contains(server, "/temporary asp.net files/") {
 		switch {
 		case ext == ".compiled" && f.Size <= maxLibrary:
-			return record
+			return roleRecord
 		case ext == ".dll" && strings.HasPrefix(name, "app_web_") && f.Size <= maxLibrary:
-			return library
+			return roleLibrary
 		}
 	}
 	if page.EngineOf(name) != page.None {
-		return script
+		return roleScript
 	}
 	if name == "web.config" {
-		return config
+		return roleConfig
 	}
 	w := d.places.where(server)
 	switch {
 	case w.served && staticExtensions[ext], w.complete && f.Size <= maxStatic && ext == "":
 		if f.Size <= maxStatic {
-			return static
+			return roleStatic
 		}
 	case w.served && scriptInside(name) && f.Size <= maxStatic:
-		return static
+		return roleStatic
 	}
 	if d.published(server, name) != nil {
-		return named
+		return roleNamed
 	}
 	if programExtensions[ext] && f.Size <= maxProgram && len(d.hashes) > 0 && (w.drop || in(server, d.staging)) {
-		return program
+		return roleProgram
 	}
-	return nothing
+	return roleNothing
 }
 
 // staticExtensions are files that a server sends as they are, under which pages
@@ -160,7 +160,7 @@ func (d *Detector) sortOf(f *detect.File) sort {
 var staticExtensions = set(`.css .js .txt .htm .html .gif .png .jpg .jpeg .ico .bmp .svg .eot .ttf .woff .log .bak .old .tmp .xml .xsl .xslt .json .dat .inc .map`)
 
 // programExtensions are files whose hashes are published.
-var programExtensions = set(`.exe .dll .ps1 .bat .cmd .vbs .tlb .sys .scr .js .hta .jpg .txt .dat .bin .tmp`)
+var programExtensions = set(`.exe .dll .ps1 .bat .cmd .vbs .tlb .sys .scr .hta`)
 
 // scriptInside says whether the extension of a page stands inside a name, as in
 // x.aspx.bak and x.asp;.jpg.
@@ -179,11 +179,11 @@ func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, e
 	l := &look{d: d, f: f, server: canonical(f.Server)}
 	l.name = path.Base(strings.ReplaceAll(f.Path, `\`, "/"))
 	l.where = d.places.where(l.server)
-	sort := d.sortOf(f)
-	switch sort {
-	case nothing:
+	r := d.roleOf(f)
+	switch r {
+	case roleNothing:
 		return nil, nil, nil
-	case static:
+	case roleStatic:
 		if quiet, err := l.gate(); quiet || err != nil {
 			if l.listed() && err == nil {
 				l.named()
@@ -191,23 +191,23 @@ func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, e
 			return l.findings, nil, err
 		}
 	}
-	if err := l.read(sort); err != nil {
-		l.unreadable(sort)
+	if err := l.read(r); err != nil {
+		l.unreadable(r)
 		return l.findings, l.problems, err
 	}
 	l.knownHash()
-	switch sort {
-	case script:
+	switch r {
+	case roleScript:
 		l.script()
-	case config:
+	case roleConfig:
 		l.config()
-	case static:
+	case roleStatic:
 		l.static()
-	case record:
+	case roleRecord:
 		l.record()
-	case library:
+	case roleLibrary:
 		l.library()
-	case named:
+	case roleNamed:
 		l.named()
 	}
 	return l.findings, l.problems, nil
@@ -238,7 +238,9 @@ func (l *look) add(f postern.Finding) {
 	if f.CVE == nil {
 		f.CVE = rule.CVE
 	}
-	f.Tags = append(f.Tags, rule.Tags...)
+	if f.Level >= postern.Implanted {
+		f.Tags = append(f.Tags, rule.Tags...)
+	}
 	if f.Time.IsZero() {
 		f.Time = l.f.ModTime
 		if !f.Time.IsZero() {

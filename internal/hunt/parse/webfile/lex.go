@@ -10,7 +10,7 @@ import (
 
 // Bounds of the lexer.
 const (
-	// MaxTokens is kept of one page: at 56 bytes each, 28 MB. The largest public
+	// MaxTokens is kept of one page: at 32 bytes each, 16 MB. The largest public
 	// specimens have 120,000, the largest stock pages of Exchange 10,000.
 	MaxTokens = 500_000
 	// maxNesting is how deep interpolated strings may stand in each other.
