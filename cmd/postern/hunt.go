@@ -212,11 +212,14 @@ func (a *app) inputs(o huntOptions, paths []string) ([]hunt.Input, error) {
 		if _, err := os.Stat(p); err != nil {
 			return nil, failed(err, "cmd.open", "file", p)
 		}
-		name := p
-		if abs, err := filepath.Abs(p); err == nil && filepath.Base(p) == "." {
-			name = abs
+		name, abs := p, p
+		if full, err := filepath.Abs(p); err == nil {
+			abs = full
+			if filepath.Base(p) == "." {
+				name = full
+			}
 		}
-		inputs = append(inputs, hunt.Input{Name: name, Open: func(ctx context.Context, tell func(postern.Problem)) (hunt.Evidence, error) {
+		inputs = append(inputs, hunt.Input{Name: name, Path: filepath.ToSlash(abs), Open: func(ctx context.Context, tell func(postern.Problem)) (hunt.Evidence, error) {
 			opt := opt
 			opt.Problem = tell
 			e, err := source.Open(ctx, p, opt)

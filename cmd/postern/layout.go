@@ -9,7 +9,7 @@ import (
 // layoutOf hands the layout of a product on to the detectors, which know nothing
 // of packs.
 func layoutOf(l campaign.Layout) detectall.Layout {
-	out := detectall.Layout{Compiled: l.Compiled}
+	out := detectall.Layout{Compiled: l.Compiled, VersionFile: l.VersionFile}
 	for _, s := range l.Sites {
 		site := iisconfig.Site{Name: s.Name, Folder: s.Folder}
 		for _, app := range s.Applications {

@@ -31,6 +31,9 @@ type Evidence interface {
 // Input is one piece of evidence that the user named.
 type Input struct {
 	Name string // as the user wrote it
+	// Path is where it lies on this machine, with '/': a live server's folder says by
+	// it what its files are.
+	Path string
 	// Open opens it; tell is told about everything that cannot be looked at.
 	Open func(ctx context.Context, tell func(postern.Problem)) (Evidence, error)
 }

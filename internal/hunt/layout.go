@@ -80,13 +80,20 @@ func rootAt(lower []string) int {
 	return -1
 }
 
-// productPlace cuts what stands above the product's own folders.
+// productPlace cuts what stands above the product's own folders, and puts back
+// what a collection that begins in the middle of inetpub has lost.
 func productPlace(lower []string) string {
 	p := strings.Join(lower, "/")
 	for _, root := range productRoots {
 		if i := strings.Index("/"+p, "/"+root+"/"); i > 0 {
 			return p[i:]
 		}
+	}
+	switch lower[0] {
+	case "wwwroot":
+		return "inetpub/" + p
+	case "aspnet_client":
+		return "inetpub/wwwroot/" + p
 	}
 	return p
 }

@@ -226,7 +226,7 @@ func (h *hunt) confirm(l *logFile, head []byte) *parse.Format {
 
 // noLog lets the detectors of files look at what only had the name of a log.
 func (h *hunt) noLog(l *logFile, c *collector) {
-	_, where, _ := place(l.file.Path)
+	_, where, _ := h.place(l.input, l.file.Path)
 	findings, _ := h.look(l.input, &detect.File{Path: l.file.Path, Server: where, Size: l.file.Size, ModTime: l.file.ModTime, Open: l.file.Open})
 	c.add(findings...)
 }
@@ -244,6 +244,9 @@ func (h *hunt) judge(s *server, c *collector) map[string]postern.Fact {
 		}
 		j := d.Judge(parts)
 		c.add(j.Findings...)
+		for _, b := range j.Builds {
+			c.builds = append(c.builds, correlate.BuildSeen{Build: b})
+		}
 		for campaign, fact := range j.Mitigated {
 			mitigated[campaign] = fact
 		}

@@ -44,6 +44,7 @@ type hunt struct {
 	stats    postern.Stats
 	sinkErr  error
 	opened   []Evidence
+	paths    map[int]string // of the inputs
 }
 
 func newHunt(opt Options, sink Sink) *hunt {
@@ -58,6 +59,7 @@ func newHunt(opt Options, sink Sink) *hunt {
 		groups:   groups{byKey: make(map[groupKey]*group)},
 		problems: make(map[postern.ProblemKind]int),
 		families: make(map[string]logFile),
+		paths:    make(map[int]string),
 	}
 }
 
@@ -68,6 +70,7 @@ func (h *hunt) open(ctx context.Context, i int, in Input) (Evidence, error) {
 		return nil, err
 	}
 	h.opened = append(h.opened, e)
+	h.paths[i] = strings.TrimRight(in.Path, "/")
 	return e, nil
 }
 
@@ -105,7 +108,7 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 
 // visit looks at one file.
 func (h *hunt) visit(input int, f source.File, head []byte) {
-	prefix, where, known := place(f.Path)
+	prefix, where, known := h.place(input, f.Path)
 	h.opt.Progress.Files.Add(1)
 	h.opt.Progress.TotalBytes.Add(max(f.Size, 0))
 	df := &detect.File{Path: f.Path, Server: where, Size: f.Size, ModTime: f.ModTime, Open: f.Open}
@@ -166,8 +169,7 @@ func (h *hunt) look(input int, df *detect.File) (findings []postern.Finding, par
 // served says whether a file lies where the web server of the product takes
 // pages from: the folders that back doors are dropped in.
 func served(where string) bool {
-	return strings.HasPrefix(where, "frontend/httpproxy/") || strings.HasPrefix(where, "inetpub/wwwroot/") ||
-		strings.HasPrefix(where, "wwwroot/") || strings.HasPrefix(where, "aspnet_client/")
+	return strings.HasPrefix(where, "frontend/httpproxy/") || strings.HasPrefix(where, "inetpub/wwwroot/")
 }
 
 // recognise says whether a file is a log, by its beginning.
@@ -192,6 +194,18 @@ func (h *hunt) recognise(f source.File, head []byte) (logFile, bool) {
 		return logFile{}, false
 	}
 	return logFile{file: f, format: format, server: parse.ServerOf(format, said), first: firstLine(head[:n])}, true
+}
+
+// place is [place] with the path of the input above it where that of the file
+// alone does not tell what it is on the server.
+func (h *hunt) place(input int, path string) (prefix, where string, known bool) {
+	prefix, where, known = place(path)
+	if !known && h.paths[input] != "" {
+		if _, full, ok := place(h.paths[input] + "/" + path); ok {
+			where = full
+		}
+	}
+	return prefix, where, known
 }
 
 // firstLine gives a line by which the next file of the same family is known

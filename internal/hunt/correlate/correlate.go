@@ -39,7 +39,8 @@ type SourceSeen struct {
 	Whole bool
 }
 
-// BuildSeen is a build of the host and a time at which it ran.
+// BuildSeen is a build of the host and a time at which it ran; without a time it
+// is what a file says is installed.
 type BuildSeen struct {
 	Build postern.Build
 	Time  postern.Instant
@@ -137,9 +138,14 @@ func line(f *postern.Finding) int64 {
 	return f.Evidence[0].Line
 }
 
+// lastBuild is the build that a file says is installed, or else the last one that
+// the logs show.
 func lastBuild(builds []BuildSeen) postern.Build {
 	var last BuildSeen
 	for _, b := range builds {
+		if b.Time.IsZero() {
+			return b.Build
+		}
 		if last.Build.IsZero() || b.Time.After(last.Time) {
 			last = b
 		}
@@ -271,7 +277,12 @@ func patched(in Input, c postern.Campaign) (postern.Instant, postern.Fact) {
 		return time.Time{}, postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.patched.unknown")}
 	}
 	builds := slices.Clone(in.Builds)
-	slices.SortStableFunc(builds, func(a, b BuildSeen) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(builds, func(a, b BuildSeen) int {
+		if a.Time.IsZero() != b.Time.IsZero() { // what is installed now comes last
+			return cmp.Compare(btoi(a.Time.IsZero()), btoi(b.Time.IsZero()))
+		}
+		return a.Time.Compare(b.Time)
+	})
 	// Every file names its build; only where it changes is there something to ask.
 	builds = slices.CompactFunc(builds, func(a, b BuildSeen) bool { return a.Build == b.Build })
 	// The last unbroken run of fixed builds: a downgrade opens the flaw again.
@@ -294,11 +305,21 @@ func patched(in Input, c postern.Campaign) (postern.Instant, postern.Fact) {
 	}
 	switch state {
 	case postern.Yes:
+		if since.IsZero() {
+			return since, postern.Fact{State: state, Why: postern.Say("correlate.patched.installed", "build", last)}
+		}
 		return since, postern.Fact{State: state, Since: since, Why: postern.Say("correlate.patched.build", "build", last, "time", since.Format(time.RFC3339))}
 	case postern.No:
 		return since, postern.Fact{State: state, Why: postern.Say("correlate.patched.no", "build", last)}
 	}
 	return since, postern.Fact{State: state, Why: postern.Say("correlate.patched.undecided", "build", last)}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // assessAll gives the worst assessment over a campaign's CVEs.

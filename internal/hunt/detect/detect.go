@@ -78,4 +78,6 @@ type Judgement struct {
 	Findings []postern.Finding
 	// Mitigated answers for each campaign whether a mitigation is in force.
 	Mitigated map[string]postern.Fact
+	// Builds are those that files say are installed, without a time.
+	Builds []postern.Build
 }

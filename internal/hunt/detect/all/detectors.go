@@ -7,6 +7,7 @@ import (
 	"postern/internal/hunt/detect"
 	"postern/internal/hunt/detect/iisconfig"
 	"postern/internal/hunt/detect/sigma"
+	"postern/internal/hunt/detect/version"
 )
 
 // Knowledge is what packs and products teach the detectors of files and hosts.
@@ -24,6 +25,7 @@ type Layout struct {
 	Sites            []iisconfig.Site
 	Modules, Filters []string
 	Places           []Place
+	VersionFile      string // the program whose version is the build with its update
 	Compiled         []string
 	Staging          []Staging
 }
@@ -71,7 +73,7 @@ func Detectors(k Knowledge) (files []detect.FileDetector, hosts []detect.HostDet
 			maps.Copy(messages[lang], texts)
 		}
 	}
-	hosts = []detect.HostDetector{&configurations{iisconfig.New(config)}}
+	hosts = []detect.HostDetector{&configurations{iisconfig.New(config)}, version.New(k.Layout.VersionFile)}
 	files, err = fileDetectors(k)
 	return files, hosts, messages, err
 }
