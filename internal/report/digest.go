@@ -270,6 +270,10 @@ func (w Window) at(t Time) float64 {
 	return float64(t.Sub(w.From.Time)) / float64(w.To.Sub(w.From.Time))
 }
 
+// Timeless says that the source has no times of its own, such as web folders: it
+// is there, and covers what is there now.
+func (l *Lane) Timeless() bool { return l.Status == postern.Covered && l.From.IsZero() }
+
 func newLane(c Coverage, w Window) Lane {
 	l := Lane{Coverage: c}
 	l.Gaps = nil // drawn, not listed

@@ -33,7 +33,10 @@ type run struct {
 
 // catalogue: report.seen.*
 func (p *page) newBar(l *report.Lane, drawable bool) bar {
-	b := bar{Lane: l, StatusName: p.Of("report.seen.", string(l.Status)), Drawn: drawable && l.Status != postern.NotApplicable}
+	b := bar{Lane: l, StatusName: p.Of("report.seen.", string(l.Status)), Drawn: drawable && l.Status != postern.NotApplicable && !l.Timeless()}
+	if l.Timeless() {
+		b.StatusName = p.T("report.present", "count", p.Number(l.Records))
+	}
 	if !b.Drawn {
 		return b
 	}

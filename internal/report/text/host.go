@@ -243,6 +243,8 @@ func (t *text) view(v *report.View, titled bool) {
 		line := "  " + t.pad(source, name)
 		count := t.safe(t.rows(l))
 		switch {
+		case l.Timeless():
+			t.wrap(line, strings.Repeat(" ", indent+name), t.safe(t.T("report.present", "count", t.Number(l.Records))), none)
 		case l.Status == postern.NotApplicable, l.Status == postern.Absent && !v.Window.Drawable(), !v.Window.Drawable():
 			words := t.Of("report.seen.", string(l.Status))
 			if !l.From.IsZero() {
