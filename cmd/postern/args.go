@@ -16,7 +16,7 @@ func (a *app) finish(c *cobra.Command) {
 	c.Flags().BoolP("help", "h", false, a.words.T("cmd.flag.help"))
 	c.DisableFlagsInUseLine = true // the uses say where flags stand
 	c.SuggestionsMinimumDistance = 2
-	c.LocalFlags().VisitAll(withoutDefault)
+	c.LocalFlags().VisitAll(a.sayDefault)
 	fits := c.Args
 	c.Args = func(c *cobra.Command, args []string) error {
 		switch {
@@ -42,15 +42,28 @@ func (a *app) finish(c *cobra.Command) {
 	}
 }
 
-// withoutDefault keeps the help from adding a default in English; the texts of
-// the flags say it themselves.
-func withoutDefault(f *pflag.Flag) {
+// sayDefault puts the default of a flag into its text, unless that speaks of one
+// already; cobra would add it in English.
+func (a *app) sayDefault(f *pflag.Flag) {
+	none := "0"
 	switch f.Value.Type() {
 	case "string":
-		f.DefValue = ""
-	case "int", "uint64":
-		f.DefValue = "0"
+		none = ""
+	case "bool":
+		none = "false"
+	case "duration":
+		none = "0s"
+	case "stringSlice", "stringArray", "intSlice":
+		none = "[]"
 	}
+	if f.DefValue != none && !strings.Contains(f.Usage, a.words.T("cmd.flag.default.word")) {
+		value := f.DefValue
+		if f.Value.Type() == "bool" { // the only bool with a default is one that is on
+			value = "--" + f.Name + "=true"
+		}
+		f.Usage += " " + a.words.T("cmd.flag.default", "value", value)
+	}
+	f.DefValue = none
 }
 
 func unknownCommand(c *cobra.Command, args []string) error {
