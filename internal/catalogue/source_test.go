@@ -114,7 +114,9 @@ var inTemplate = regexp.MustCompile(`\.T "([^"]+)"`)
 func (s *asks) template(name, body string) {
 	for _, at := range inTemplate.FindAllStringSubmatchIndex(body, -1) {
 		key := body[at[2]:at[3]]
-		s.literals[key] = true
+		if s.literals[key] = true; !strings.Contains(key, ".") {
+			continue // the page puts the name of its room before it
+		}
 		s.list = append(s.list, ask{key: key, by: "T", where: name + ":" + strconv.Itoa(1+strings.Count(body[:at[0]], "\n"))})
 	}
 }
