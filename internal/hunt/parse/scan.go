@@ -471,9 +471,13 @@ func (s *scanner) lines(b []byte, w window) int {
 			if end < 0 && wait {
 				break
 			}
+			if end == len(b) {
+				s.lastLine(b[used:])
+				s.line += n
+				return len(b)
+			}
 			if end >= 0 {
-				stop, joined = end, n
-				next = min(stop+1, len(b))
+				stop, joined, next = end, n, end+1
 			}
 		}
 		line := b[used:stop]
@@ -524,7 +528,8 @@ func (s *scanner) beginsRow(b []byte) bool {
 }
 
 // join finds the end of a row whose quoted value goes on behind the line end at
-// stop, and how many lines more it takes: -1 if its end is not in b.
+// stop, and how many lines more it takes: -1 if its end is not in b. A value that is
+// never closed ends where another row begins, or with the file.
 func (s *scanner) join(b []byte, stop int, w window) (end int, lines int64) {
 	open := true
 	for lines = 1; lines < maxJoined; lines++ {
@@ -540,17 +545,17 @@ func (s *scanner) join(b []byte, stop int, w window) (end int, lines int64) {
 		if openQuote(b[from:stop]) {
 			open = !open
 		}
-		if !open {
+		if !open || last {
 			return stop, lines
 		}
-		if last || w != atEnd && len(b)-stop-1 < rowHead {
+		if w != atEnd && len(b)-stop-1 < rowHead {
 			return -1, 0
 		}
 		if s.beginsRow(b[stop+1:]) {
 			return stop, lines
 		}
 	}
-	return stop, lines
+	return stop, maxJoined - 1
 }
 
 func openQuote(line []byte) bool { return bytes.Count(line, []byte{'"'})&1 == 1 }
