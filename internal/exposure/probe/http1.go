@@ -29,6 +29,7 @@ var (
 	errNotHTTP  = errors.New("the answer is not HTTP")
 	errHeadSize = errors.New("the head is longer than 32 KB")
 	errInterim  = errors.New("too many interim answers")
+	errHTTP2    = errors.New("the host speaks HTTP/2 without having been asked to")
 )
 
 // scratch is the memory of one visit, used again by the next.
@@ -68,6 +69,10 @@ func (s *scratch) readAnswer() (a exposure.Answer, keep bool, err error) {
 
 // readHead reads the status line and the header lines into one string.
 func (s *scratch) readHead() (a exposure.Answer, keep bool, err error) {
+	// A SETTINGS or GOAWAY frame; its length has no three digits.
+	if b, _ := s.br.Peek(4); len(b) == 4 && b[0] == 0 && b[1] == 0 && (b[3] == 4 || b[3] == 7) {
+		return a, false, errHTTP2
+	}
 	line, cut, err := s.line(maxStatusLine)
 	if err != nil {
 		if len(line) > 0 && !bytes.HasPrefix([]byte("HTTP/1."), line[:min(len(line), 7)]) {

@@ -187,6 +187,11 @@ func (v *visit) run(known Known) time.Duration {
 			break
 		}
 		a, err := v.ask(path, query)
+		if errors.Is(err, errHTTP2) && v.protocol != "h2" && !v.plain {
+			v.protocol = "h2"
+			v.close()
+			continue
+		}
 		if failure = err; a.Status == 0 {
 			break
 		}
@@ -496,7 +501,7 @@ func outcome(err error) (exposure.Outcome, postern.Text) {
 		return exposure.Refused, postern.Say("exposure.probe.unreachable")
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return exposure.Timeout, postern.Say("exposure.probe.timeout")
-	case errors.Is(err, errNotHTTP), errors.Is(err, errInterim):
+	case errors.Is(err, errNotHTTP), errors.Is(err, errInterim), errors.Is(err, errHTTP2):
 		return exposure.NotExchange, postern.Say("exposure.probe.not-http")
 	case errors.Is(err, errHeadSize):
 		return exposure.NotExchange, postern.Say("exposure.probe.head-size")
