@@ -45,6 +45,25 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// Messages and comments of packages send readers to pages, too.
+func TestPagesThatAreNamedExist(t *testing.T) {
+	page := regexp.MustCompile(`\bdocs/[a-z0-9/-]+\.md\b`)
+	err := walk(func(name string) error {
+		if ext := path.Ext(name); ext != ".go" && ext != ".yaml" && name != "Makefile" {
+			return nil
+		}
+		for _, p := range page.FindAllString(text(t, name), -1) {
+			if _, err := os.Stat(filepath.Join(root, p)); err != nil {
+				t.Errorf("%s sends its reader to %s, which is not there", name, p)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // docs/formats.md is the index of the pages beside it.
 func TestEveryFormatIsInTheIndex(t *testing.T) {
 	index := text(t, "docs/formats.md")
@@ -73,8 +92,8 @@ func TestEveryDependencyHasAReason(t *testing.T) {
 			}
 		}
 		for p := range r.imports {
-			if m := moduleOf(modules, p); m != "" {
-				need[m] = "program"
+			if m := moduleOf(modules, p); m != "" && (need[m] == "" || !forTests(r)) {
+				need[m] = map[bool]string{false: "program", true: "tests"}[forTests(r)]
 			}
 		}
 	}
