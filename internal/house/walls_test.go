@@ -279,3 +279,22 @@ func TestHuntHasNoNetwork(t *testing.T) {
 		}
 	}
 }
+
+// The page for people has the same walls. What it must say is printed, to be put there.
+func TestArchitectureShowsTheWalls(t *testing.T) {
+	page := text(t, "docs/ARCHITECTURE.md")
+	for _, w := range walls {
+		may := "nothing"
+		if len(w.may) > 0 {
+			may = "`" + strings.Join(w.may, "`, `") + "`"
+		}
+		if row := "| `" + w.room + "` | " + may + " | " + w.why + " |\n"; !strings.Contains(page, row) {
+			t.Errorf("docs/ARCHITECTURE.md has no row\n%s", row)
+		}
+	}
+	for _, d := range doors {
+		if row := "| `" + d.from + "` | `" + d.to + "` | " + d.why + " |\n"; !strings.Contains(page, row) {
+			t.Errorf("docs/ARCHITECTURE.md has no row\n%s", row)
+		}
+	}
+}
