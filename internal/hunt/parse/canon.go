@@ -22,7 +22,9 @@ func URL(s string) string {
 	path = strings.ReplaceAll(path, `\`, "/")
 	origin := ""
 	if i := strings.Index(path, "://"); i > 0 && !strings.Contains(path[:i], "/") {
-		origin, path = path[:i+3], path[i+3:]
+		i += len("://")
+		host, _, _ := strings.Cut(path[i:], "/")
+		origin, path = path[:i]+host, path[i+len(host):]
 	}
 	path = origin + resolve(longNames(path))
 	if !has {
