@@ -20,7 +20,7 @@ func newRanges(networks []netip.Prefix) ranges {
 	slices.SortFunc(all, func(a, b span) int { return a.from.Compare(b.from) })
 	merged := all[:0]
 	for _, s := range all {
-		if n := len(merged); n > 0 && s.from.BitLen() == merged[n-1].to.BitLen() && s.from.Compare(merged[n-1].to) <= 0 {
+		if n := len(merged); n > 0 && s.from.BitLen() == merged[n-1].to.BitLen() && (s.from.Compare(merged[n-1].to) <= 0 || s.from == merged[n-1].to.Next()) {
 			if s.to.Compare(merged[n-1].to) > 0 {
 				merged[n-1].to = s.to
 			}
