@@ -158,7 +158,7 @@ func (h *hostRows) plan() {
 	for name, f := range h.formats {
 		rules := slices.Clone(h.clauses[name])
 		if names := h.pages.Names(); len(names) > 0 && isWeb(name) {
-			rules = append(rules, []literal.Clause{{Columns: f.ColumnsOf("Url"), Literals: names}})
+			rules = append(rules, []literal.Clause{{Columns: f.ColumnsOf("UrlPath"), Literals: names}})
 		}
 		h.plans[name] = literal.New(rules, parse.ShortForms)
 	}

@@ -74,7 +74,7 @@ func (d *Detector) Look(ev *postern.Event, method, status string) (postern.Findi
 	if len(d.pages) == 0 {
 		return postern.Finding{}, false
 	}
-	url := ev.Get("Url")
+	url := ev.Get("UrlPath")
 	named, known := d.pages[key(url)]
 	if !known {
 		return postern.Finding{}, false
