@@ -66,11 +66,11 @@ func encodedTable() *[3][128]byte {
 	var t [3][128]byte
 	for a, letters := range encodedAlphabets {
 		for n := range len(letters) {
-			plain := byte(31 + n)
-			if n == 0 {
-				plain = '\t'
-			}
-			if t[a][letters[n]] == 0 {
+			switch plain := byte(31 + n); plain {
+			case 31:
+				t[a][letters[n]] = '\t'
+			case '<', '>', '@': // have escapes of their own, and a letter here that is another's
+			default:
 				t[a][letters[n]] = plain
 			}
 		}
