@@ -624,9 +624,11 @@ func (s *scanner) unusual(line []byte) []byte {
 		if s.format.Delim == 0 {
 			return line
 		}
-		s.malformed++
-		if s.firstMalformed == 0 {
-			s.firstMalformed = s.line
+		if line[0] != s.format.Delim { // an empty time is how some logs write what belongs to no request
+			s.malformed++
+			if s.firstMalformed == 0 {
+				s.firstMalformed = s.line
+			}
 		}
 		// A row whose time is spoilt may still be evidence: rules see it.
 		if s.gate != nil && s.gate.Pass(line) || s.gate == nil {
