@@ -340,7 +340,7 @@ func (l *reader) hostPort(host, port string, more *exposure.Target) bool {
 		return false
 	default:
 		name, ok := parseName(host)
-		if !ok {
+		if !ok || !strings.Contains(name, ".") { // an export names hosts in full
 			l.bad(host)
 			return false
 		}
