@@ -250,14 +250,16 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	if results.Before() > 0 {
 		fmt.Fprintln(a.err, a.words.T("cmd.exposure.resumed", "count", results.Before(), "dir", o.state))
 	}
+	asked := ctx // cancelled by the person at the keyboard alone
+	ctx, fail := context.WithCancelCause(ctx)
 	background, stop := context.WithCancel(ctx)
-	defer stop()
+	defer func() { stop(); fail(nil) }()
 	wall, err := a.wall(background, o, allowed)
 	if err != nil {
 		return errors.Join(err, ledger.Close(), results.Close())
 	}
 	prober := probe.New(probe.Options{Wall: wall, Ledger: ledger, Contact: allowed.Contact, Timeout: o.timeout,
-		Gate: probe.NewGate(handshakesPerCPU * runtime.GOMAXPROCS(0)),
+		Gate: probe.NewGate(handshakesPerCPU * runtime.GOMAXPROCS(0)), Fail: fail,
 		Begin: func(v *exposure.Visit) probe.Reader {
 			return reading{j.book.Start(v), fingerprint.Ask{Manifest: o.manifest}}
 		}})
@@ -297,8 +299,8 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	err = errors.Join(err, out.close(), results.Close(), ledger.Close())
 	a.scanSummary(progress, tell)
 	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if asked.Err() != nil {
+			return asked.Err()
 		}
 		return failed(err, "cmd.exposure.failed")
 	}

@@ -73,6 +73,7 @@ type Prober struct {
 	agent   string
 	timeout time.Duration
 	gate    *Gate
+	fail    func(error)
 	now     func() time.Time
 
 	curves []tls.CurveID
@@ -80,7 +81,7 @@ type Prober struct {
 	pool   sync.Pool // of *scratch
 }
 
-// Options of a prober; all are needed but Now.
+// Options of a prober; all are needed but Fail and Now.
 type Options struct {
 	Wall   Wall
 	Ledger Ledger
@@ -91,16 +92,22 @@ type Options struct {
 	// Timeout is all the time that one host gets.
 	Timeout time.Duration
 	Gate    *Gate
-	Now     func() time.Time
+	// Fail is told when the ledger cannot be written: nothing may be sent any more, and
+	// the scan should end. Nil: nobody is told.
+	Fail func(error)
+	Now  func() time.Time
 }
 
 // New makes a prober.
 func New(o Options) *Prober {
-	p := &Prober{wall: o.Wall, ledger: o.Ledger, begin: o.Begin, agent: Agent(o.Contact), timeout: o.Timeout, gate: o.Gate, now: o.Now,
+	p := &Prober{wall: o.Wall, ledger: o.Ledger, begin: o.Begin, agent: Agent(o.Contact), timeout: o.Timeout, gate: o.Gate, fail: o.Fail, now: o.Now,
 		// Two curves are what hosts of every age know; the key shares of more cost a sixth of the handshake.
 		curves: []tls.CurveID{tls.X25519, tls.CurveP256}, suites: legacySuites()}
 	if p.now == nil {
 		p.now = time.Now
+	}
+	if p.fail == nil {
+		p.fail = func(error) {}
 	}
 	p.pool.New = func() any { return newScratch() }
 	return p
@@ -208,6 +215,7 @@ func (v *visit) run(known Known) time.Duration {
 			if _, more := reader.Next(); more {
 				until := v.now().Add(wait)
 				if err := v.ledger.Hold(v.place.Address, until); err != nil {
+					v.fail(err)
 					failure = &localError{err}
 				}
 				v.stop = &exposure.Stop{Outcome: exposure.Aborted, Why: postern.Say("exposure.stop.patience", "seconds", seconds(wait))}
@@ -256,6 +264,7 @@ func (v *visit) spend() error {
 	}
 	ok, err := v.ledger.Spend(v.place.Address)
 	if err != nil {
+		v.fail(err)
 		return &localError{err}
 	}
 	if !ok {
