@@ -62,6 +62,9 @@ func derive(ev *postern.Event) {
 		return
 	}
 	raw := strings.Trim(m[1], quotes)
+	if raw == "" {
+		return
+	}
 	path := parse.ServerPath(raw)
 	ext := ""
 	if i := strings.LastIndexByte(path, '.'); i > strings.LastIndexByte(path, '/') {
