@@ -38,7 +38,7 @@ type hunt struct {
 
 	mu       sync.Mutex // guards what follows
 	logs     int
-	families map[string]logFile
+	families map[string]*kin
 	problems map[postern.ProblemKind]int
 	lost     bool // something was not looked at
 	stats    postern.Stats
@@ -58,7 +58,7 @@ func newHunt(opt Options, sink Sink) *hunt {
 		opt: opt, sink: sink,
 		groups:   groups{byKey: make(map[groupKey]*group)},
 		problems: make(map[postern.ProblemKind]int),
-		families: make(map[string]logFile),
+		families: make(map[string]*kin),
 		paths:    make(map[int]string),
 	}
 }
@@ -118,7 +118,7 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 		return
 	}
 	if l, ok := h.recognise(f, head); ok {
-		l.input = input
+		l.input = int32(input)
 		h.remember(l)
 		h.addLog(input, prefix, known, &l)
 		return
@@ -193,19 +193,11 @@ func (h *hunt) recognise(f source.File, head []byte) (logFile, bool) {
 	if format == nil {
 		return logFile{}, false
 	}
-	return logFile{file: f, format: format, server: parse.ServerOf(format, said), first: firstLine(head[:n])}, true
+	return logFile{file: f, kin: &kin{format, parse.ServerOf(format, said), firstLine(head[:n])}}, true
 }
 
-// place is [place] with the path of the input above it where that of the file
-// alone does not tell what it is on the server.
 func (h *hunt) place(input int, path string) (prefix, where string, known bool) {
-	prefix, where, known = place(path)
-	if !known && h.paths[input] != "" {
-		if _, full, ok := place(h.paths[input] + "/" + path); ok {
-			where = full
-		}
-	}
-	return prefix, where, known
+	return placeIn(h.paths[input], path)
 }
 
 // firstLine gives a line by which the next file of the same family is known
@@ -243,23 +235,22 @@ func (h *hunt) familiar(input int, f source.File) (logFile, bool) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	l, ok := h.families[name]
-	l.input, l.file, l.guessed = input, f, true
-	return l, ok
+	k := h.families[name]
+	return logFile{file: f, kin: k, input: int32(input), guessed: true}, k != nil
 }
 
 // maxFamilies bounds the families remembered; a server has some thirty.
 const maxFamilies = 100_000
 
 func (h *hunt) remember(l logFile) {
-	name, ok := family(l.input, l.file.Path)
+	name, ok := family(int(l.input), l.file.Path)
 	if !ok || l.first == "" {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.families) < maxFamilies {
-		h.families[name] = logFile{format: l.format, server: l.server, first: l.first}
+		h.families[name] = l.kin
 	}
 }
 
@@ -289,7 +280,7 @@ func (h *hunt) addLog(input int, prefix string, known bool, l *logFile) {
 // is in, and tells the sink.
 func (h *hunt) problem(input int, p postern.Problem) {
 	if !lossless(p) {
-		prefix, _, known := place(p.Path)
+		prefix, _, known := h.place(input, p.Path)
 		h.groups.Lock()
 		h.groups.at(input, prefix, known).lost++
 		h.groups.Unlock()
