@@ -12,16 +12,20 @@ import (
 	"postern/internal/hunt/source"
 )
 
-// logFile is one recognised log.
+// logFile is one recognised log. There are tens of thousands: what they share is
+// in their kin.
 type logFile struct {
-	input  int
-	file   source.File
+	file source.File
+	*kin
+	input   int32
+	guessed bool // format and server are those of the kin, and the scan has to confirm them
+}
+
+// kin are logs of one server, folder and kind.
+type kin struct {
 	format *parse.Format
-	server string // as its first row says it
-	// guessed says that format and server are those of the file's family; first is the
-	// first line of that one.
-	guessed bool
-	first   string
+	server string // as the first row says it
+	first  string // first line of the file that was looked at
 }
 
 // group is one part of the evidence that stands for one host until the logs'

@@ -105,7 +105,32 @@ func (c *collector) seen(r *parse.Result) {
 		if b.Time.IsZero() {
 			b.Time = r.From
 		}
-		c.builds = append(c.builds, correlate.BuildSeen{Build: b.Build, Time: b.Time})
+		c.sawBuild(correlate.BuildSeen(b))
+	}
+}
+
+// sawBuild keeps when each build was seen first and last: every file names one.
+func (c *collector) sawBuild(b correlate.BuildSeen) {
+	var first, last *correlate.BuildSeen
+	for i := range c.builds {
+		if k := &c.builds[i]; k.Build == b.Build && !k.Time.IsZero() {
+			if first == nil {
+				first = k
+			}
+			last = k
+		}
+	}
+	switch {
+	case first == nil || first == last && !b.Time.Equal(first.Time):
+		c.builds = append(c.builds, b)
+	case b.Time.Before(first.Time) && first.Time.Before(last.Time):
+		first.Time = b.Time
+	case b.Time.Before(last.Time) && last.Time.Before(first.Time):
+		last.Time = b.Time
+	case b.Time.After(last.Time) && last.Time.After(first.Time):
+		last.Time = b.Time
+	case b.Time.After(first.Time) && first.Time.After(last.Time):
+		first.Time = b.Time
 	}
 }
 
@@ -187,7 +212,7 @@ func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *coll
 	r, err := l.file.Open()
 	if err != nil {
 		c.lose()
-		h.note(l.input, l.file.Path, nil, err)
+		h.note(int(l.input), l.file.Path, nil, err)
 		return
 	}
 	defer r.Close()
@@ -212,7 +237,7 @@ func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *coll
 	if err != nil || slices.ContainsFunc(result.Problems, func(p postern.Problem) bool { return !lossless(p) }) {
 		c.lose()
 	}
-	h.note(l.input, l.file.Path, result.Problems, err)
+	h.note(int(l.input), l.file.Path, result.Problems, err)
 }
 
 // confirm says by its beginning what a file of a family really is.
@@ -226,8 +251,8 @@ func (h *hunt) confirm(l *logFile, head []byte) *parse.Format {
 
 // noLog lets the detectors of files look at what only had the name of a log.
 func (h *hunt) noLog(l *logFile, c *collector) {
-	_, where, _ := h.place(l.input, l.file.Path)
-	findings, _ := h.look(l.input, &detect.File{Path: l.file.Path, Server: where, Size: l.file.Size, ModTime: l.file.ModTime, Open: l.file.Open})
+	_, where, _ := h.place(int(l.input), l.file.Path)
+	findings, _ := h.look(int(l.input), &detect.File{Path: l.file.Path, Server: where, Size: l.file.Size, ModTime: l.file.ModTime, Open: l.file.Open})
 	c.add(findings...)
 }
 

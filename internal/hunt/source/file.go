@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +36,15 @@ type File struct {
 	nesting int        // how many archives it lies in
 	account *allowance // of the archive on disk that it lies in; nil on disk
 	open    func() (io.ReadCloser, error)
+	in      *folder // instead of open: the folder on disk that it lies in
+}
+
+// folder is a folder on disk as the files in it share it: a server has tens of
+// thousands of logs, and what each keeps in memory counts.
+type folder struct {
+	e    *Evidence
+	dir  *os.Root
+	real string // "" or with a slash at its end
 }
 
 // Open gives a fresh reader from the first byte; the caller closes it. Any number
@@ -45,7 +55,13 @@ type File struct {
 // parser takes what there is. Its method Err() error says after the end why the
 // file was not read whole, nil if it was. The reader of a file that lies unpacked
 // on disk or in memory is also an io.ReaderAt with a method Size() int64.
-func (f *File) Open() (io.ReadCloser, error) { return f.open() }
+func (f *File) Open() (io.ReadCloser, error) {
+	if f.in != nil {
+		name := f.Path[strings.LastIndexByte(f.Path, '/')+1:]
+		return f.in.e.openOnDisk(f.in.dir, name, f.in.real+name, f.Path)
+	}
+	return f.open()
+}
 
 // randomAccess is a reader at any offset of something of known size.
 type randomAccess interface {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"postern"
 )
@@ -67,6 +68,7 @@ func (w *walker) folder(dir *os.Root, real, path string, depth int) error {
 		return nil
 	}
 	defer d.Close()
+	in := &folder{e, dir, real}
 	for {
 		entries, err := list(dir, d, folderBatch)
 		slices.SortFunc(entries, func(a, b listed) int { return cmp.Compare(a.name, b.name) })
@@ -74,7 +76,7 @@ func (w *walker) folder(dir *os.Root, real, path string, depth int) error {
 			if err := w.ctx.Err(); err != nil {
 				return err
 			}
-			if err := w.entry(dir, entry, real, path, depth); err != nil {
+			if err := w.entry(in, entry, path, depth); err != nil {
 				return err
 			}
 		}
@@ -102,8 +104,8 @@ func folderPath(path string) string {
 	return path[:len(path)-1]
 }
 
-func (w *walker) entry(dir *os.Root, entry listed, real, path string, depth int) error {
-	e, name := w.e, entry.name
+func (w *walker) entry(in *folder, entry listed, path string, depth int) error {
+	e, dir, real, name := w.e, in.dir, in.real, entry.name
 	real, path = real+name, path+shown(name)
 	if entry.err != nil {
 		e.failure(path, entry.err)
@@ -111,7 +113,7 @@ func (w *walker) entry(dir *os.Root, entry listed, real, path string, depth int)
 	}
 	switch mode := entry.info.Mode(); {
 	case mode.IsRegular():
-		return w.file(e.fileOnDisk(dir, name, real, path, entry.info))
+		return w.file(e.fileOnDisk(in, name, real, path, entry.info))
 	case mode.IsDir():
 		if name == e.temp.folder() {
 			return nil // our own, when a whole disk is hunted
@@ -136,12 +138,14 @@ func (w *walker) entry(dir *os.Root, entry listed, real, path string, depth int)
 }
 
 // fileOnDisk makes the File of an entry of a folder.
-func (e *Evidence) fileOnDisk(dir *os.Root, name, real, path string, info fs.FileInfo) File {
-	f := File{Path: path, Size: info.Size(), ModTime: info.ModTime().UTC(),
-		open: func() (io.ReadCloser, error) { return e.openOnDisk(dir, name, real, path) }}
+func (e *Evidence) fileOnDisk(in *folder, name, real, path string, info fs.FileInfo) File {
+	f := File{Path: path, Size: info.Size(), ModTime: info.ModTime().UTC(), in: in}
+	if path[strings.LastIndexByte(path, '/')+1:] != name { // shown by another name than the disk has
+		f.in, f.open = nil, func() (io.ReadCloser, error) { return e.openOnDisk(in.dir, name, real, path) }
+	}
 	if namedArchive(name) {
 		f.mount = path[:len(path)-len(shown(name))] + mountName(shown(name), func(s string) bool {
-			_, err := dir.Lstat(s)
+			_, err := in.dir.Lstat(s)
 			return err == nil
 		})
 	}
