@@ -169,7 +169,7 @@ func (g *program) flowInto(c *construct, from, to int) {
 		return
 	}
 	c.flow = constant
-	for k := from; k < to && k-from < maxStatement; k++ {
+	for k := from; k < to && k-from < maxLook; k++ {
 		if g.toks[k].Kind == page.Ident && !constantWords[g.toks[k].Text] {
 			c.flow = unclear
 			return

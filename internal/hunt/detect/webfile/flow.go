@@ -17,9 +17,9 @@ const (
 	// each pass follows values one name further. The longest chain seen in a
 	// specimen has 14.
 	maxPasses = 20
-	// maxStatement is how far the end of a statement is looked for. Longer
-	// statements are strings in pieces, which folding has joined.
-	maxStatement = 8_192
+	// maxLook is how far an expression is looked at word by word. Longer ones are
+	// strings in pieces, which folding has joined.
+	maxLook = 4_096
 )
 
 // source is a value that comes from outside.
@@ -56,6 +56,9 @@ type program struct {
 	tainted map[string]source
 	next    []int32 // position of the next value from outside, at or behind
 	here    []bool  // whether a value from outside stands at a position
+	ends    []int32 // end of the expression that begins at a position
+	joined  []int32 // how many joints stand before a position, and how many of words
+	worded  []int32
 	sources map[int]source
 	first   *source
 	vars    map[string]variable
@@ -79,6 +82,7 @@ func newProgram(toks []page.Token, p *page.Page) *program {
 			g.words[t.Text] = true
 		}
 	}
+	g.measure()
 	g.findSources()
 	g.serviceParameters()
 	for range maxPasses {
@@ -292,24 +296,38 @@ func (g *program) assignee(i int) (name, property string) {
 
 // statementEnd gives the end of the expression that begins at i: the statement's
 // own, or the bracket's that it stands in.
-func (g *program) statementEnd(i int) int {
-	for k := i; k < len(g.toks) && k-i < maxStatement; k++ {
-		t := g.toks[k]
-		if t.Kind == page.Break {
-			return k
-		}
-		if t.Kind == page.Punct {
-			switch t.Text {
-			case "(", "[", "{":
-				if g.match[k] > int32(k) {
-					k = int(g.match[k])
-				}
-			case ")", "]", "}":
-				return k
-			}
+func (g *program) statementEnd(i int) int { return int(g.ends[min(i, len(g.toks))]) }
+
+// measure finds the end of the expression that begins at every token, and counts
+// up to it what is joined, so that both can be asked for at no cost.
+func (g *program) measure() {
+	n := len(g.toks)
+	g.ends = make([]int32, n+1)
+	g.ends[n] = int32(n)
+	for i := n - 1; i >= 0; i-- {
+		t := g.toks[i]
+		switch {
+		case t.Kind == page.Break, t.Kind == page.Punct && (t.Text == ")" || t.Text == "]" || t.Text == "}"):
+			g.ends[i] = int32(i)
+		case t.Kind == page.Punct && g.match[i] > int32(i): // over a bracket
+			g.ends[i] = g.ends[g.match[i]+1]
+		default:
+			g.ends[i] = g.ends[i+1]
 		}
 	}
-	return min(i+maxStatement, len(g.toks))
+	g.joined, g.worded = make([]int32, n+1), make([]int32, n+1)
+	for i, t := range g.toks {
+		g.joined[i+1], g.worded[i+1] = g.joined[i], g.worded[i]
+		switch {
+		case concat(t):
+			g.joined[i+1]++
+			if i > 0 && says(g.toks[i-1]) || i+1 < n && says(g.toks[i+1]) {
+				g.worded[i+1]++
+			}
+		case t.Kind == page.Ident && (t.Text == "combine" || t.Text == "format" || t.Text == "concat" || t.Text == "sprintf"):
+			g.joined[i+1]++
+		}
+	}
 }
 
 // mark finds every place at which a value from outside stands, so that a range
@@ -392,22 +410,21 @@ func (g *program) values(from, to int) (value source, isValue, isFile bool) {
 
 // joins notes whether an expression joins something to a value in it.
 func (g *program) joins(s *source, from, to int) {
-	for i := from; i < to && i-from < maxStatement && !s.worded; i++ {
-		switch t := g.toks[i]; {
-		case concat(t):
-			s.mixed = true
-			s.worded = i > from && words(g.toks[i-1]) || i+1 < to && words(g.toks[i+1])
-		case t.Kind == page.Ident && (t.Text == "combine" || t.Text == "format" || t.Text == "concat" || t.Text == "sprintf"):
-			s.mixed = true
-		}
+	if from < 0 || from >= to || to > len(g.toks) {
+		return
 	}
+	s.mixed = s.mixed || g.joined[to] > g.joined[from]
+	s.worded = s.worded || g.worded[to] > g.worded[from]
 }
 
-// words says whether a token is a string that says something: a bracket makes an
+// says tells whether a token is a string that says something: a bracket makes an
 // expression of what it is joined to.
-func words(t page.Token) bool {
+func says(t page.Token) bool {
+	if t.Kind != page.String {
+		return false
+	}
 	s := strings.TrimSpace(t.Text)
-	return t.Kind == page.String && (len(s) > 1 || s == "(" || s == ")")
+	return len(s) > 1 || s == "(" || s == ")"
 }
 
 func (g *program) usesTainted(i int) bool {

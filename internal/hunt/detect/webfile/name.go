@@ -43,6 +43,7 @@ func (d *Detector) hints(l *look) []hint {
 	switch {
 	case doubleName.MatchString(stem):
 		list = append(list, hint{10, postern.Say("webfile.name.double", "name", l.name)})
+	case !l.where.drop: // elsewhere people call their pages as they like
 	case len(stem) == 1:
 		list = append(list, hint{5, postern.Say("webfile.name.short", "name", l.name)})
 	case digitsName.MatchString(shape), mixedName.MatchString(shape) && mixed(shape):

@@ -29,7 +29,7 @@ func (l *look) script() {
 	if stockContent {
 		return
 	}
-	if len(bytes.Trim(l.raw, "\x00 \t\r\n\xef\xbb\xbf\xff\xfe")) == 0 {
+	if len(l.tail) == 0 && len(bytes.Trim(l.raw, "\x00 \t\r\n\xef\xbb\xbf\xff\xfe")) == 0 {
 		l.unexpected(postern.Say("webfile.content.empty"))
 		return
 	}
@@ -134,9 +134,11 @@ func (l *look) judge(v *view) {
 	case l.where.drop:
 		v.score += weightDrop
 	}
+	name := 0
 	for _, h := range l.d.hints(l) {
-		v.score += h.weight
+		name = max(name, h.weight) // a name is no odder for being odd in two ways
 	}
+	v.score += name
 }
 
 // foreign says whether a page names a language that no engine of a stock server has.

@@ -14,6 +14,8 @@ const (
 	// maxDump is how far a dump is read. Real ones have 2 KB, 50 KB with the
 	// largest markup seen.
 	maxDump = 256 << 10
+	// maxValue is how long a value may grow over several lines.
+	maxValue = 16 << 10
 	// maxFields is how many properties are kept; a virtual directory has under 60.
 	maxFields = 256
 )
@@ -57,9 +59,10 @@ func (d *Dump) line(line []byte, at int, last string) string {
 	if name == "" {
 		rest := bytes.TrimLeft(line, " \t")
 		if len(rest) < len(line) && len(rest) > 0 && last != "" {
-			f := d.fields[last]
-			f.Value += string(rest)
-			d.fields[last] = f
+			if f := d.fields[last]; len(f.Value) < maxValue {
+				f.Value += string(rest)
+				d.fields[last] = f
+			}
 			return last
 		}
 		return ""
