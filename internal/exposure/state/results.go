@@ -62,7 +62,7 @@ type Results struct {
 	lock    *os.File
 	file    *os.File
 	mark    *os.File
-	seen    map[uint64]struct{}
+	seen    set
 	before  int   // records of earlier runs
 	end     int64 // of the last whole line
 	printed int64
@@ -72,7 +72,7 @@ type Results struct {
 
 // Open opens a state folder, made if it is not there. Dir "" keeps nothing on disk.
 func Open(dir, scope string) (*Results, error) {
-	r := &Results{dir: dir, seen: map[uint64]struct{}{}, synced: time.Now()}
+	r := &Results{dir: dir, synced: time.Now()}
 	if dir == "" {
 		return r, nil
 	}
@@ -148,7 +148,7 @@ func (r *Results) load() error {
 			return err
 		}
 		if text, name, ok := target(line); ok {
-			r.seen[exposure.TargetKey(text, name)] = struct{}{}
+			r.seen.add(exposure.TargetKey(text, name))
 			r.before++
 		}
 		r.end += int64(len(line))
@@ -189,12 +189,7 @@ func (r *Results) Before() int { return r.before }
 // Seen says whether a target was reported or begun before, and remembers it. It may
 // run beside the other methods.
 func (r *Results) Seen(t *exposure.Target) bool {
-	k := t.Key()
-	if _, ok := r.seen[k]; ok {
-		return true
-	}
-	r.seen[k] = struct{}{}
-	return false
+	return !r.seen.add(t.Key())
 }
 
 // Unprinted gives the lines that were written and are not known to have been printed,

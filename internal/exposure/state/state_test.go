@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -371,5 +372,22 @@ func BenchmarkLoad(b *testing.B) {
 			b.Fatal(r.Before(), err)
 		}
 		_ = r.Close()
+	}
+}
+
+func TestSet(t *testing.T) {
+	t.Parallel()
+	var s set
+	r := rand.New(rand.NewPCG(1, 2))
+	know := map[uint64]bool{}
+	for range 50_000 {
+		k := r.Uint64() >> (r.Uint64() % 64)
+		if k = max(k, 1); s.add(k) == know[k] {
+			t.Fatalf("%x was known: %v", k, know[k])
+		}
+		know[k] = true
+	}
+	if s.n != len(know) || s.add(0) != !know[1] {
+		t.Errorf("%d keys, want %d", s.n, len(know))
 	}
 }
