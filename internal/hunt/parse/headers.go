@@ -16,11 +16,12 @@ type Headers struct {
 	lines map[string][]string
 }
 
-// columns gives the columns of a header line, which nobody may change.
+// columns gives the columns of a header line, which nobody may change: always the
+// same slice for the same line, so that what belongs to them can be remembered too.
 func (h *Headers) columns(line []byte, split func(string) []string) []string {
 	if h == nil || len(line) > maxHeaderLine {
 		names, _ := text(line)
-		return split(names)
+		return numbered(split(names))
 	}
 	h.mu.RLock()
 	columns, known := h.lines[string(line)]
@@ -29,9 +30,12 @@ func (h *Headers) columns(line []byte, split func(string) []string) []string {
 		return columns
 	}
 	names, _ := text(line)
-	columns = slices.Clip(split(names))
+	columns = slices.Clip(numbered(split(names)))
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if first, known := h.lines[string(line)]; known { // by another goroutine meanwhile
+		return first
+	}
 	if h.lines == nil {
 		h.lines = make(map[string][]string)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -786,7 +785,7 @@ func (s *scanner) setColumns(columns []string) {
 	}
 	s.flushHour()
 	s.hourKey = noHour
-	s.columns = numbered(columns)
+	s.columns = columns
 	s.timeAt = [2]int{-1, -1}
 	for i, name := range s.format.Time {
 		s.timeAt[i] = index(columns, name)
@@ -808,10 +807,6 @@ func (s *scanner) setColumns(columns []string) {
 
 // numbered gives columns without a name one that says where they stand.
 func numbered(columns []string) []string {
-	if !slices.Contains(columns, "") {
-		return columns
-	}
-	columns = slices.Clone(columns)
 	for i := range columns {
 		if columns[i] == "" {
 			columns[i] = fieldName(i)
