@@ -101,6 +101,7 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 		return failed(err, "cmd.write")
 	}
 	opt.Progress = &hunt.Progress{}
+	defer a.boundMemory()()
 	stop := a.showProgress(opt.Progress)
 	err = hunt.Run(ctx, inputs, opt, sink)
 	stop()

@@ -24,6 +24,7 @@ type Rows struct {
 	set       *sigma.Set
 	rules     map[*sigma.Rule]*detect.RowRule
 	clauses   map[string][][]literal.Clause // of each source
+	gates     *gates
 	formats   map[string]*parse.Format
 	sequences []sequence
 }
@@ -64,6 +65,7 @@ func NewRows(rules []detect.RowRule, sequences []detect.Sequence, formats []*par
 			r.clauses[f.Name] = append(r.clauses[f.Name], clauses(f, c.Needs()))
 		}
 	}
+	r.gates = newGates(r.clauses)
 	for _, s := range sequences {
 		parsed, err := sigma.CompileCorrelation(s.Sigma)
 		if err != nil {
@@ -118,20 +120,53 @@ func computes(f *parse.Format) bool {
 }
 
 // Host gives what judges one host.
-func (r *Rows) Host() hunt.HostRules {
-	h := &hostRows{Rows: r, pages: page.New()}
-	h.plan()
-	return h
-}
+func (r *Rows) Host() hunt.HostRules { return &hostRows{Rows: r, pages: page.New()} }
 
 // hostRows is Rows with the pages that one host's evidence has named.
 type hostRows struct {
 	*Rows
 	pages *page.Detector
-	plans map[string]*literal.Plan
+	own   *gates // of the logs in which the pages are looked for; nil without pages
+}
 
-	mu    sync.Mutex
-	gates map[gateKey]*literal.Gate
+// Learn takes pages from findings. The logs of requests then need gates of their own.
+func (h *hostRows) Learn(findings []postern.Finding) {
+	h.pages.Learn(findings)
+	names := h.pages.Names()
+	if len(names) == 0 {
+		return
+	}
+	clauses := make(map[string][][]literal.Clause)
+	for name, f := range h.formats {
+		if isWeb(name) {
+			clauses[name] = append(slices.Clone(h.clauses[name]), []literal.Clause{{Columns: f.ColumnsOf("UrlPath"), Literals: names}})
+		}
+	}
+	h.own = newGates(clauses)
+}
+
+// isWeb says whether the rows of a source are requests to pages.
+func isWeb(source string) bool { return source == "iis" || source == "httpproxy" }
+
+// Gate gives the gate for the columns of a header.
+func (h *hostRows) Gate(f *parse.Format, columns []string) parse.Gate {
+	if h.own != nil && isWeb(f.Name) {
+		return h.own.gate(f, columns)
+	}
+	return h.gates.gate(f, columns)
+}
+
+// gates makes gates for the clauses of rules and keeps them. Safe for use by
+// several goroutines.
+type gates struct {
+	clauses map[string][][]literal.Clause
+	mu      sync.Mutex
+	plans   map[string]*literal.Plan
+	made    map[gateKey]*literal.Gate
+}
+
+func newGates(clauses map[string][][]literal.Clause) *gates {
+	return &gates{clauses: clauses, plans: make(map[string]*literal.Plan), made: make(map[gateKey]*literal.Gate)}
 }
 
 // gateKey stands for a format and columns. Files with the same header share one
@@ -147,42 +182,26 @@ type gateKey struct {
 // made anew.
 const maxGates = 64
 
-// Learn takes pages from findings and makes the plans of the gates anew.
-func (h *hostRows) Learn(findings []postern.Finding) {
-	h.pages.Learn(findings)
-	h.plan()
-}
-
-func (h *hostRows) plan() {
-	h.plans, h.gates = make(map[string]*literal.Plan), make(map[gateKey]*literal.Gate)
-	for name, f := range h.formats {
-		rules := slices.Clone(h.clauses[name])
-		if names := h.pages.Names(); len(names) > 0 && isWeb(name) {
-			rules = append(rules, []literal.Clause{{Columns: f.ColumnsOf("UrlPath"), Literals: names}})
-		}
-		h.plans[name] = literal.New(rules, parse.ShortForms)
+func (g *gates) gate(f *parse.Format, columns []string) *literal.Gate {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	plan := g.plans[f.Name]
+	if plan == nil {
+		plan = literal.New(g.clauses[f.Name], parse.ShortForms)
+		g.plans[f.Name] = plan
 	}
-}
-
-// isWeb says whether the rows of a source are requests to pages.
-func isWeb(source string) bool { return source == "iis" || source == "httpproxy" }
-
-// Gate gives the gate for the columns of a header.
-func (h *hostRows) Gate(f *parse.Format, columns []string) parse.Gate {
 	if len(columns) == 0 {
-		return h.plans[f.Name].Gate(f.Delim, columns)
+		return plan.Gate(f.Delim, columns)
 	}
 	key := gateKey{f.Name, &columns[0], len(columns)}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if g := h.gates[key]; g != nil {
-		return g
+	made := g.made[key]
+	if made == nil {
+		made = plan.Gate(f.Delim, columns)
+		if len(g.made) < maxGates {
+			g.made[key] = made
+		}
 	}
-	g := h.plans[f.Name].Gate(f.Delim, columns)
-	if len(h.gates) < maxGates {
-		h.gates[key] = g
-	}
-	return g
+	return made
 }
 
 // Look evaluates the rules for a row.

@@ -227,7 +227,7 @@ type walk struct {
 // stop is one column that is looked at.
 type stop struct {
 	column  int
-	match   matcher
+	match   *matcher
 	decides decision
 }
 
@@ -291,7 +291,7 @@ func (w *walk) add(rule []Clause, delim byte, columns []string) {
 func (w *walk) stopAt(column int) *stop {
 	i, found := slices.BinarySearchFunc(w.stops, column, func(s stop, c int) int { return s.column - c })
 	if !found {
-		w.stops = slices.Insert(w.stops, i, stop{column: column})
+		w.stops = slices.Insert(w.stops, i, stop{column: column, match: &matcher{}})
 	}
 	return &w.stops[i]
 }

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// Bounds of the memory that the collector of garbage lets a hunt have: a hunt
+// makes much garbage and keeps little, and may run on the mail server itself, where
+// memory is short.
+const (
+	memoryFloor = 26 << 20
+	memorySpare = 4 << 20
+	memoryEvery = 100 * time.Millisecond
+)
+
+// boundMemory keeps garbage from piling up beyond some megabytes, however large
+// the evidence. What is really kept, such as the findings of a server under heavy
+// attack, raises the bound, so that the collector never runs in circles. A bound
+// that the user has set in GOMEMLIMIT stands. The function that it gives ends it.
+func (a *app) boundMemory() (stop func()) {
+	if _, set := a.env("GOMEMLIMIT"); set {
+		return func() {}
+	}
+	before := debug.SetMemoryLimit(memoryFloor)
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(memoryEvery)
+		defer tick.Stop()
+		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		for {
+			select {
+			case <-done:
+				debug.SetMemoryLimit(before)
+				return
+			case <-tick.C:
+				metrics.Read(live)
+				kept := int64(live[0].Value.Uint64())
+				debug.SetMemoryLimit(max(memoryFloor, 2*kept+memorySpare))
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
