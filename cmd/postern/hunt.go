@@ -141,7 +141,7 @@ func (o huntOptions) fill(opt *hunt.Options) error {
 
 // parseInstant reads a day or a moment; without a zone it is UTC.
 func parseInstant(s string) (time.Time, error) {
-	for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
 		if t, err := time.Parse(form, s); err == nil {
 			return t.UTC(), nil
 		}
