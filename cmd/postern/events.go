@@ -13,6 +13,8 @@ import (
 	"postern"
 	"postern/internal/hunt/parse"
 	parseall "postern/internal/hunt/parse/all"
+	"postern/internal/hunt/parse/inventory"
+	"postern/internal/hunt/parse/msert"
 	"postern/internal/hunt/source"
 	"postern/internal/report"
 )
@@ -20,7 +22,7 @@ import (
 func (a *app) eventsCommand() *cobra.Command {
 	t := a.words.T
 	var format string
-	var derived bool
+	var derived, files bool
 	c := &cobra.Command{
 		Use:     "events " + t("cmd.events.args"),
 		Short:   t("cmd.events.short"),
@@ -31,16 +33,17 @@ func (a *app) eventsCommand() *cobra.Command {
 			if format != "jsonl" {
 				return usage("cmd.bad-format", "value", format, "known", "jsonl")
 			}
-			return a.events(c.Context(), args, derived)
+			return a.events(c.Context(), args, derived, files)
 		},
 	}
 	c.Flags().StringVar(&format, "format", "jsonl", t("cmd.flag.events-format"))
+	c.Flags().BoolVar(&files, "files", false, t("cmd.flag.files"))
 	c.Flags().BoolVar(&derived, "derived", false, t("cmd.flag.derived"))
 	return c
 }
 
 // events prints the rows of logs, one JSON object a line.
-func (a *app) events(ctx context.Context, paths []string, derived bool) (err error) {
+func (a *app) events(ctx context.Context, paths []string, derived, files bool) (err error) {
 	out := bufio.NewWriterSize(a.out, 64<<10)
 	defer func() {
 		if failure := out.Flush(); failure != nil && err == nil {
@@ -60,6 +63,10 @@ func (a *app) events(ctx context.Context, paths []string, derived bool) (err err
 			return failed(err, "cmd.open", "file", path)
 		}
 		err = e.Walk(ctx, func(f source.File) error {
+			if files {
+				known = true
+				return inventoryOf(f, out)
+			}
 			ok, err := a.eventsOf(ctx, f, formats, out, derived, tell)
 			known = known || ok
 			return err
@@ -85,13 +92,17 @@ func (a *app) eventsOf(ctx context.Context, f source.File, formats []*parse.Form
 	n, _ := io.ReadFull(r, head)
 	r.Close()
 	format, _ := parse.Recognise(head[:n], f.Path, formats, nil)
-	if format == nil {
+	scanner := format == nil && msert.Recognise(head[:n])
+	if format == nil && !scanner {
 		return false, nil
 	}
 	if r, err = f.Open(); err != nil {
 		return true, nil
 	}
 	defer r.Close()
+	if scanner {
+		return true, scannerLog(r, f.Path, out, derived, tell)
+	}
 	var failure error
 	result, err := parse.Scan(ctx, r, f.Path, format, parse.Options{Yield: func(ev *postern.Event) {
 		if failure == nil {
@@ -159,4 +170,41 @@ func writeJSON(w *bufio.Writer, s string) {
 		b = []byte(`""`)
 	}
 	w.Write(b)
+}
+
+// inventoryOf prints what a file is, whatever it is.
+func inventoryOf(f source.File, out *bufio.Writer) error {
+	r, err := f.Open()
+	if err != nil {
+		return nil // told already
+	}
+	defer r.Close()
+	ev, err := inventory.Read(r, f.Path, f.ModTime)
+	if err != nil && !source.Told(err) {
+		return failed(err, "cmd.open", "file", f.Path)
+	}
+	if err := writeEvent(out, ev, false); err != nil {
+		return failed(err, "cmd.write")
+	}
+	return nil
+}
+
+// scannerLog prints the entries of a log of Microsoft's scanner.
+func scannerLog(r io.Reader, path string, out *bufio.Writer, derived bool, tell func(postern.Problem)) error {
+	log, err := msert.Read(r, path)
+	if log == nil {
+		return failed(err, "cmd.open", "file", path)
+	}
+	for _, p := range log.Problems {
+		tell(p)
+	}
+	for _, ev := range log.Events(path, nil) {
+		if err := writeEvent(out, &ev, derived); err != nil {
+			return failed(err, "cmd.write")
+		}
+	}
+	if err != nil && !source.Told(err) {
+		return failed(err, "cmd.open", "file", path)
+	}
+	return nil
 }
