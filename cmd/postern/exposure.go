@@ -23,6 +23,7 @@ import (
 	"postern/internal/exposure"
 	"postern/internal/exposure/assess"
 	"postern/internal/exposure/fingerprint"
+	"postern/internal/exposure/network"
 	"postern/internal/exposure/pace"
 	"postern/internal/exposure/probe"
 	"postern/internal/exposure/scope"
@@ -69,6 +70,7 @@ type exposureOptions struct {
 	manifest bool
 	resolver string
 	earlier  []string
+	mmdb     []string
 	again    bool
 	at       string
 }
@@ -110,6 +112,7 @@ func (a *app) exposureScanCommand() *cobra.Command {
 	f.BoolVar(&o.manifest, "manifest", true, t("cmd.exposure.flag.manifest"))
 	f.StringVar(&o.resolver, "resolver", "", t("cmd.exposure.flag.resolver"))
 	f.StringSliceVar(&o.earlier, "earlier", nil, t("cmd.exposure.flag.earlier"))
+	f.StringSliceVar(&o.mmdb, "mmdb", nil, t("cmd.exposure.flag.mmdb"))
 	f.StringVar(&o.at, "at", "", t("cmd.exposure.flag.at"))
 	f.BoolVar(&o.again, "print-all", false, t("cmd.exposure.flag.print-all"))
 	a.exposureFlags(c, &o)
@@ -233,6 +236,11 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	owners, err := network.Open(o.mmdb)
+	if err != nil {
+		return failed(err, "cmd.exposure.mmdb")
+	}
+	defer owners.Close()
 	debug.SetGCPercent(gcPercent)
 	list, size, err := a.openTargets(o.targets)
 	if err != nil {
@@ -254,7 +262,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	background, stop := context.WithCancel(ctx)
 	defer func() { stop(); fail(nil) }()
-	wall, err := a.wall(background, o, allowed)
+	wall, err := a.wall(background, o, allowed, owners)
 	if err != nil {
 		return errors.Join(err, ledger.Close(), results.Close())
 	}
@@ -277,6 +285,9 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 		},
 		Finish: func(r *exposure.Observation) ([]byte, error) {
 			r.Scope, r.Time = allowed.Label, now(r.Time)
+			if at, err := netip.ParseAddr(r.Address); err == nil && len(o.mmdb) > 0 && r.Country == "" {
+				_, r.Country = owners.Lookup(at)
+			}
 			return j.finish(a, r)
 		},
 		Emit: func(_ *exposure.Target, r *exposure.Observation, line []byte) error {
@@ -429,8 +440,11 @@ func (a *app) readScope(name string) (*scope.Scope, error) {
 }
 
 // wall builds the wall and keeps watch over the opt-out list.
-func (a *app) wall(ctx context.Context, o exposureOptions, allowed *scope.Scope) (*scope.Wall, error) {
+func (a *app) wall(ctx context.Context, o exposureOptions, allowed *scope.Scope, owners *network.Databases) (*scope.Wall, error) {
 	opt := scope.Options{Scope: allowed, Lab: o.lab, Resolver: o.resolver}
+	if len(o.mmdb) > 0 {
+		opt.ASN = owners.ASN
+	}
 	if o.resolver != "" {
 		at, err := netip.ParseAddrPort(o.resolver)
 		if err != nil {
