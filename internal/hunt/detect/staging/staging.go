@@ -34,8 +34,8 @@ const (
 	tailSize = 1 << 20
 	// maxSkip is how much of a stream is read only to reach that end.
 	maxSkip = 64 << 20
-	// minSize: the smallest zip that holds something has 100 bytes.
-	minSize = 64
+	// minSize: nothing smaller holds anything; an empty zip has 22 bytes.
+	minSize = 32
 	// maxMembers is how many names of an archive are looked at.
 	maxMembers = 16_384
 	// maxListed is how many of them a finding shows.

@@ -42,14 +42,14 @@ func (l *look) read(s role) error {
 	hashes := l.d.hashers()
 	all := io.MultiWriter(hashes.writers()...)
 
-	keep := int64(maxRead)
+	keep, pages := int64(maxRead), true
 	if s == roleProgram || s == roleNamed {
-		keep = 0
+		keep, pages = chunk, false
 	}
 	l.raw, err = io.ReadAll(io.TeeReader(io.LimitReader(r, keep), all))
 	read := int64(len(l.raw))
-	if err == nil && (read == keep || keep == 0) {
-		read, err = l.rest(r, all, read, keep > 0)
+	if err == nil && read == keep {
+		read, err = l.rest(r, all, read, pages)
 	}
 	if err != nil {
 		return err

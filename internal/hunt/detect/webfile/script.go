@@ -307,8 +307,13 @@ func (l *look) foreign(v view) {
 	l.add(f)
 }
 
-// context notes a file of the product whose content is not one that it shipped.
+// context notes a file of the product whose content is not one that it shipped. In
+// the folders that intruders like that is worth a line; of the thousand pages
+// elsewhere every update brings new ones.
 func (l *look) context(content postern.Text) {
+	if !l.where.drop {
+		return
+	}
 	l.add(postern.Finding{Rule: RuleUnverified, Level: postern.NotSeen, Confidence: postern.Low, Explain: []postern.Text{content}})
 }
 
@@ -373,7 +378,7 @@ func (l *look) listed() bool {
 // named reports a file that is no page and has a published name or path.
 func (l *look) named() {
 	i := l.d.published(l.server, strings.ToLower(l.name))
-	if i == nil || len(l.findings) > 0 {
+	if i == nil || len(l.findings) > 0 || collected(l.raw) {
 		return
 	}
 	l.add(postern.Finding{Rule: RuleKnownName, Campaign: i.Campaign, Level: postern.Probed, Confidence: postern.Low,
@@ -381,4 +386,15 @@ func (l *look) named() {
 			postern.Say("webfile.name.published", "name", l.name, "source", i.Source),
 			postern.Say("webfile.why.name-alone"),
 		}})
+}
+
+// collected says whether a file is an archive, a dump or a mailbox by its first
+// bytes: of these the room for staged data says more.
+func collected(b []byte) bool {
+	for _, magic := range [...]string{"PK\x03\x04", "7z\xBC\xAF", "Rar!", "MSCF", "MDMP", "regf", "!BDN", "\x1F\x8B"} {
+		if strings.HasPrefix(string(b[:min(len(b), 8)]), magic) {
+			return true
+		}
+	}
+	return false
 }

@@ -149,7 +149,7 @@ func (d *Detector) roleOf(f *detect.File) role {
 	if d.published(server, name) != nil {
 		return roleNamed
 	}
-	if programExtensions[ext] && f.Size <= maxProgram && len(d.hashes) > 0 && (w.drop || in(server, d.staging)) {
+	if programExtensions[ext] && f.Size <= maxProgram && len(d.hashes) > 0 && (w.drop || near(server, d.staging)) {
 		return roleProgram
 	}
 	return roleNothing
