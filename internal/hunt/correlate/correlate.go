@@ -64,7 +64,8 @@ type Input struct {
 	Own        []netip.Prefix          // addresses that the organisation itself scans from
 	Balancers  map[string]bool         // addresses that stand in front of the server
 	Unreadable int                     // pieces of evidence that could not be read
-	Dropped    int64                   // findings that were only counted
+	// Dropped counts the findings of each level that were only counted.
+	Dropped [postern.PostExploitation + 1]int64
 	// Guidance gives the next steps for a level of a campaign, most urgent first.
 	Guidance func(campaign string, level postern.Level) []postern.Text
 }
@@ -138,20 +139,27 @@ func line(f *postern.Finding) int64 {
 	return f.Evidence[0].Line
 }
 
+// byBuildTime orders builds by the time at which they ran; what is installed now
+// comes last.
+func byBuildTime(a, b BuildSeen) int {
+	if a.Time.IsZero() != b.Time.IsZero() {
+		return cmp.Compare(btoi(a.Time.IsZero()), btoi(b.Time.IsZero()))
+	}
+	return cmp.Or(a.Time.Compare(b.Time), a.Build.Compare(b.Build))
+}
+
 // lastBuild is the build that a file says is installed, or else the last one that
 // the logs show.
 func lastBuild(builds []BuildSeen) postern.Build {
-	var last BuildSeen
-	for _, b := range builds {
-		if b.Time.IsZero() {
-			return b.Build
-		}
-		if last.Build.IsZero() || b.Time.After(last.Time) {
-			last = b
-		}
+	if len(builds) == 0 {
+		return postern.Build{}
 	}
-	return last.Build
+	return slices.MaxFunc(builds, byBuildTime).Build
 }
+
+// requestGap is how far the two rows about one request may be apart. A client can
+// write the identifier of an older request into its own: that is no join.
+const requestGap = 10 * time.Minute
 
 // joinRequests finds the two rows that front end and IIS wrote about one
 // request, and lowers the IIS row, which cannot know the target, to what the
@@ -174,13 +182,18 @@ func joinRequests(findings []postern.Finding) map[string][]int {
 			continue
 		}
 		for _, i := range same {
-			if f := &findings[i]; f.HasTag(TagCarrier) {
+			if f := &findings[i]; f.HasTag(TagCarrier) && f.Time.Sub(known.Time).Abs() <= requestGap {
 				f.Lower(known.Level, postern.Say("correlate.target-known", "rule", known.Rule))
 			}
 		}
 	}
 	return byID
 }
+
+// balancedClients is how many clients an address on the internet has to stand in
+// front of to be taken for a load balancer. The front end believes what a request
+// says about its client, and an intruder can say that he is somebody else.
+const balancedClients = 3
 
 // balancers adds the addresses from which IIS saw a request whose true client
 // the front end knows.
@@ -189,17 +202,25 @@ func balancers(findings []postern.Finding, joined map[string][]int, known map[st
 	for a := range known {
 		all[a] = true
 	}
+	clients := make(map[string]map[string]bool)
 	for _, same := range joined {
 		front, outer := "", ""
 		for _, i := range same {
 			f := &findings[i]
 			if f.HasTag(TagCarrier) {
-				outer = f.Entities[postern.ClientIP]
+				outer = address(f)
 			} else if f.HasTag(TagNeedsFlaw) {
-				front = f.Entities[postern.ClientIP]
+				front = address(f)
 			}
 		}
-		if front != "" && outer != "" && front != outer {
+		if front == "" || outer == "" || front == outer {
+			continue
+		}
+		if clients[outer] == nil {
+			clients[outer] = make(map[string]bool)
+		}
+		clients[outer][front] = true
+		if netip.MustParseAddr(outer).IsPrivate() || len(clients[outer]) >= balancedClients {
 			all[outer] = true
 		}
 	}
@@ -212,20 +233,56 @@ func labelOwn(findings []postern.Finding, own []netip.Prefix) {
 	if len(own) == 0 {
 		return
 	}
+	networks := newNetworks(own)
 	for i := range findings {
 		f := &findings[i]
-		addr, err := netip.ParseAddr(f.Entities[postern.ClientIP])
-		if err != nil || f.Level > postern.Probed {
+		if f.Level > postern.Probed {
 			continue
 		}
-		for _, p := range own {
-			if p.Contains(addr.Unmap()) {
-				f.Lower(postern.NotSeen, postern.Say("correlate.own-scanner", "network", p))
-				f.Tags = append(f.Tags, "own-scanner")
-				break
-			}
+		if p, ok := networks.of(address(f)); ok {
+			f.Lower(postern.NotSeen, postern.Say("correlate.own-scanner", "network", p))
+			f.Tags = append(f.Tags, "own-scanner")
 		}
 	}
+}
+
+// networks finds the smallest network that an address is in, however many there are.
+type networks struct {
+	known map[netip.Prefix]bool
+	bits  []int // lengths of prefixes, the longest first
+}
+
+func newNetworks(list []netip.Prefix) networks {
+	n := networks{known: make(map[netip.Prefix]bool)}
+	for _, p := range list {
+		n.known[p.Masked()] = true
+		n.bits = append(n.bits, p.Bits())
+	}
+	slices.SortFunc(n.bits, func(a, b int) int { return cmp.Compare(b, a) })
+	n.bits = slices.Compact(n.bits)
+	return n
+}
+
+func (n networks) of(ip string) (netip.Prefix, bool) {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	for _, bits := range n.bits {
+		if p, err := addr.Prefix(bits); err == nil && n.known[p] {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// address gives the one form of the address that a finding names, "" if it names none.
+func address(f *postern.Finding) string {
+	addr, err := netip.ParseAddr(f.Entities[postern.ClientIP])
+	if err != nil {
+		return ""
+	}
+	return addr.Unmap().WithZone("").String()
 }
 
 // A sweep is one client that asks for many pages in a short time and finds
@@ -239,8 +296,10 @@ const (
 func labelSweeps(findings []postern.Finding) {
 	byClient := make(map[string][]int)
 	for i := range findings {
-		if f := &findings[i]; f.HasTag(TagShellRequest) && f.Entities[postern.ClientIP] != "" && !f.Time.IsZero() {
-			byClient[f.Entities[postern.ClientIP]] = append(byClient[f.Entities[postern.ClientIP]], i)
+		if f := &findings[i]; f.HasTag(TagShellRequest) && !f.Time.IsZero() {
+			if client := address(f); client != "" {
+				byClient[client] = append(byClient[client], i)
+			}
 		}
 	}
 	for _, rows := range byClient {
@@ -277,12 +336,7 @@ func patched(in Input, c postern.Campaign) (postern.Instant, postern.Fact) {
 		return time.Time{}, postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.patched.unknown")}
 	}
 	builds := slices.Clone(in.Builds)
-	slices.SortStableFunc(builds, func(a, b BuildSeen) int {
-		if a.Time.IsZero() != b.Time.IsZero() { // what is installed now comes last
-			return cmp.Compare(btoi(a.Time.IsZero()), btoi(b.Time.IsZero()))
-		}
-		return a.Time.Compare(b.Time)
-	})
+	slices.SortFunc(builds, byBuildTime)
 	// Every file names its build; only where it changes is there something to ask.
 	builds = slices.CompactFunc(builds, func(a, b BuildSeen) bool { return a.Build == b.Build })
 	// The last unbroken run of fixed builds: a downgrade opens the flaw again.
@@ -327,7 +381,11 @@ func assessAll(p Product, cves []string, b postern.Build) postern.Assessment {
 	result := postern.NotAffected
 	order := []postern.Assessment{postern.NotAffected, postern.Fixed, postern.NotAssessed, postern.Undecidable, postern.UnfixedOrMitigated, postern.Unfixed, postern.NoFixForLine}
 	for _, cve := range cves {
-		if a, _ := p.Assess(cve, b); slices.Index(order, a) > slices.Index(order, result) {
+		a, _ := p.Assess(cve, b)
+		if !slices.Contains(order, a) {
+			a = postern.NotAssessed
+		}
+		if slices.Index(order, a) > slices.Index(order, result) {
 			result = a
 		}
 	}

@@ -27,6 +27,9 @@ func covers(name string, seen *SourceSeen, w postern.Window, quietHours int) pos
 		quietHours = defaultQuiet
 	}
 	c.Gaps = gaps(seen.Hours, w, int64(quietHours))
+	if !within(seen.Hours, w) { // however short the window is
+		c.Gaps = []postern.Span{{From: w.From, To: w.To}}
+	}
 	var missing, whole time.Duration = 0, w.To.Sub(w.From)
 	for _, g := range c.Gaps {
 		missing += g.To.Sub(g.From)
@@ -42,11 +45,27 @@ func covers(name string, seen *SourceSeen, w postern.Window, quietHours int) pos
 	return c
 }
 
+// within says whether there is a row in an hour of the window.
+func within(hours map[int64]int64, w postern.Window) bool {
+	first, end := hoursOf(w)
+	for h, n := range hours {
+		if n > 0 && h >= first && h < end {
+			return true
+		}
+	}
+	return false
+}
+
+// hoursOf gives the first hour of a window and the one after its last.
+func hoursOf(w postern.Window) (first, end int64) {
+	return w.From.Unix() / 3600, (w.To.Unix() + 3599) / 3600
+}
+
 // gaps gives the hours of the window without a row, where there are more of
 // them in a row than the source is ever silent for.
 func gaps(hours map[int64]int64, w postern.Window, quiet int64) []postern.Span {
 	var all []postern.Span
-	first, end := w.From.Unix()/3600, (w.To.Unix()+3599)/3600
+	first, end := hoursOf(w)
 	for h := first; h < end; {
 		if hours[h] > 0 {
 			h++
@@ -57,7 +76,14 @@ func gaps(hours map[int64]int64, w postern.Window, quiet int64) []postern.Span {
 			h++
 		}
 		if h-start > quiet {
-			all = append(all, postern.Span{From: time.Unix(start*3600, 0).UTC(), To: time.Unix(h*3600, 0).UTC()})
+			from, to := time.Unix(start*3600, 0).UTC(), time.Unix(h*3600, 0).UTC()
+			if start == first {
+				from = w.From
+			}
+			if h == end {
+				to = w.To
+			}
+			all = append(all, postern.Span{From: from, To: to})
 		}
 	}
 	return all
@@ -76,11 +102,14 @@ func coverageOfHost(in Input, campaigns []postern.CampaignVerdict) []postern.Cov
 	}
 	for _, name := range sortedSources(in.Sources) {
 		if seen := in.Sources[name]; !listed[name] {
-			status := postern.Covered
-			if seen.Records == 0 {
+			status, records := postern.Covered, seen.Records
+			if seen.Whole {
+				records = seen.Files
+			}
+			if records == 0 {
 				status = postern.Absent
 			}
-			all = append(all, postern.Coverage{Source: name, Status: status, From: seen.From, To: seen.To, Records: seen.Records})
+			all = append(all, postern.Coverage{Source: name, Status: status, From: seen.From, To: seen.To, Records: records})
 		}
 	}
 	return all

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -67,7 +69,7 @@ func incidents(findings []postern.Finding, balancers map[string]bool) []postern.
 		}
 	}
 	slices.SortStableFunc(all, func(a, b postern.Incident) int {
-		return cmp.Or(-cmp.Compare(a.Level, b.Level), a.First.Compare(b.First))
+		return cmp.Or(-cmp.Compare(a.Level, b.Level), cmp.Compare(btoi(a.First.IsZero()), btoi(b.First.IsZero())), a.First.Compare(b.First))
 	})
 	return all
 }
@@ -75,9 +77,11 @@ func incidents(findings []postern.Finding, balancers map[string]bool) []postern.
 // actor gives the address behind a finding, "" if it is unknown, the server's
 // own or that of a load balancer, which is never called an attacker.
 func actor(f *postern.Finding, balancers map[string]bool) string {
-	ip := f.Entities[postern.ClientIP]
-	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.IsLoopback() || addr.IsUnspecified() || addr.IsLinkLocalUnicast() || balancers[ip] {
+	ip := address(f)
+	if ip == "" || balancers[ip] || strings.HasSuffix(f.Entities[postern.Account], "$") {
+		return "" // a computer account: one server calls another
+	}
+	if addr := netip.MustParseAddr(ip); addr.IsLoopback() || addr.IsUnspecified() || addr.IsLinkLocalUnicast() {
 		return ""
 	}
 	return ip
@@ -175,14 +179,22 @@ func joinByTime(u union, findings []postern.Finding, balancers map[string]bool) 
 	}
 }
 
-// nearest gives the candidate whose time is closest, -1 if none is within the gap.
+// nearest gives the candidate whose time is closest, the first of several, -1 if
+// none is within the gap. Candidates are in the order of their times.
 func nearest(findings []postern.Finding, candidates []int, t postern.Instant, gap time.Duration) int {
+	from := func(t postern.Instant) int { // the first at that time or later
+		return sort.Search(len(candidates), func(k int) bool { return !findings[candidates[k]].Time.Before(t) })
+	}
 	best := -1
-	for _, j := range candidates {
-		d := findings[j].Time.Sub(t).Abs()
-		if d <= gap && (best < 0 || d < findings[best].Time.Sub(t).Abs()) {
-			best = j
-		}
+	after := from(t)
+	if after > 0 {
+		best = candidates[from(findings[candidates[after-1]].Time)]
+	}
+	if after < len(candidates) && (best < 0 || findings[candidates[after]].Time.Sub(t) < t.Sub(findings[best].Time)) {
+		best = candidates[after]
+	}
+	if best < 0 || findings[best].Time.Sub(t).Abs() > gap {
+		return -1
 	}
 	return best
 }
@@ -195,22 +207,31 @@ func incident(findings []postern.Finding, members []int, balancers map[string]bo
 		in.Level = max(in.Level, f.Level)
 		in.Findings = append(in.Findings, f.ID)
 		h.Write([]byte(f.ID))
-		if f.Time.IsZero() {
-			continue
-		}
-		if in.First.IsZero() || f.Time.Before(in.First) {
-			in.First = f.Time
-		}
-		if f.Time.After(in.Last) {
-			in.Last = f.Time
-		}
 	}
 	if in.Level < postern.Probed {
 		return in, false
 	}
+	in.First, in.Last = span(findings, members, trusted)
+	if in.First.IsZero() { // the times of files are better than none
+		in.First, in.Last = span(findings, members, func(f *postern.Finding) bool { return !f.Time.IsZero() })
+	}
 	in.ID = hex.EncodeToString(h.Sum(nil)[:8])
 	in.Story = story(findings, members, balancers)
 	return in, true
+}
+
+// span gives the first and last time of the members whose times count. Members
+// are in the order of their times.
+func span(findings []postern.Finding, members []int, counts func(*postern.Finding) bool) (first, last postern.Instant) {
+	for _, i := range members {
+		if f := &findings[i]; counts(f) {
+			if first.IsZero() {
+				first = f.Time
+			}
+			last = f.Time
+		}
+	}
+	return first, last
 }
 
 // step is one thing that was done, however often and whichever logs saw it.
@@ -249,13 +270,15 @@ func story(findings []postern.Finding, members []int, balancers map[string]bool)
 			steps = append(steps, step{finding: f})
 		}
 		if id := strings.ToLower(f.Entities[postern.RequestID]); id != "" { // two logs of one request
-			if counted[name+id] {
+			if counted[name+"\x00"+id] {
 				continue
 			}
-			counted[name+id] = true
+			counted[name+"\x00"+id] = true
 		}
 		steps[n].count++
-		steps[n].last = f.Time
+		if !f.Time.IsZero() {
+			steps[n].last = f.Time
+		}
 	}
 	if names := slices.Sorted(maps.Keys(actors)); len(names) > 0 {
 		shown := names[:min(len(names), 4)]
@@ -284,7 +307,10 @@ func titleOf(f *postern.Finding) string {
 			return tag
 		}
 	}
-	return f.Title.Key
+	if len(f.Title.Args) == 0 {
+		return f.Title.Key
+	}
+	return f.Title.Key + fmt.Sprint(f.Title.Args)
 }
 
 // worstSteps keeps the steps of the highest levels, in their order.
@@ -318,6 +344,9 @@ func (s step) text() postern.Text {
 		t.Key = "correlate.story.undated-what"
 	default:
 		t.Key = "correlate.story.undated"
+	}
+	if f.Title.Args["count"] != "" { // the title's own number: it leaves no room for how often
+		t.Key += ".one"
 	}
 	if !f.Time.IsZero() {
 		t.Args["time"] = f.Time.UTC().Format("2006-01-02 15:04:05")

@@ -16,17 +16,23 @@ func verdict(in Input, c postern.Campaign, findings []postern.Finding) (postern.
 	var v postern.Verdict
 	var first, last postern.Instant
 	low := postern.NotSeen // level that only rests on findings of low confidence
+	hunted := make(map[string]bool)
+	for _, other := range in.Campaigns {
+		hunted[other.Name] = true
+	}
 	for i := range findings {
 		f := &findings[i]
-		if f.Campaign != "" && f.Campaign != c.Name {
+		// What belongs to a campaign that was not hunted for belongs to none.
+		claimed := hunted[f.Campaign]
+		if claimed && f.Campaign != c.Name {
 			continue
 		}
 		// Something odd that no campaign claims is for a person to look at; it is not a
 		// probe of this campaign's flaw.
-		if f.Campaign == "" && f.Level <= postern.Probed {
+		if !claimed && f.Level <= postern.Probed {
 			continue
 		}
-		if f.Level >= postern.Exploited && !f.Time.IsZero() {
+		if f.Level >= postern.Exploited && trusted(f) {
 			if first.IsZero() || f.Time.Before(first) {
 				first = f.Time
 			}
@@ -53,7 +59,7 @@ func verdict(in Input, c postern.Campaign, findings []postern.Finding) (postern.
 	case v.Level >= postern.Exploited:
 		v.Conclusive = v.Confidence >= postern.Medium
 	default:
-		v.Conclusive = len(open) == 0 && in.Unreadable == 0 && in.Dropped == 0
+		v.Conclusive = required(c) > 0 && len(open) == 0 && in.Unreadable == 0 && !in.droppedAbove(v.Level)
 		v.Confidence = postern.Low
 		if v.Conclusive {
 			v.Confidence = postern.High
@@ -65,6 +71,24 @@ func verdict(in Input, c postern.Campaign, findings []postern.Finding) (postern.
 	v.Next = next(in, c, v, coverage)
 	return v, coverage
 }
+
+// droppedAbove says whether a finding that was not kept could have made the
+// verdict worse.
+func (in *Input) droppedAbove(l postern.Level) bool {
+	for _, n := range in.Dropped[l+1:] {
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// tagFileTime marks findings whose time is that of a file, which whoever wrote or
+// copied it could set.
+const tagFileTime = "file-time"
+
+// trusted says whether a finding has a time that dates an intrusion.
+func trusted(f *postern.Finding) bool { return !f.Time.IsZero() && !f.HasTag(tagFileTime) }
 
 func required(c postern.Campaign) (n int) {
 	for _, s := range c.Sources {
@@ -183,7 +207,11 @@ func worseVerdict(a, b postern.Verdict) bool {
 	if a.Conclusive != b.Conclusive {
 		return a.Conclusive == (a.Level >= postern.Exploited)
 	}
-	return a.Confidence > b.Confidence
+	// A surer finding is worse, and so is a less sure silence.
+	if a.Level >= postern.Exploited {
+		return a.Confidence > b.Confidence
+	}
+	return a.Confidence < b.Confidence
 }
 
 func sortedSources(sources map[string]*SourceSeen) []string {
