@@ -74,6 +74,9 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 	if !slices.Contains([]string{"auto", "always", "never"}, o.color) {
 		return usage("cmd.bad-color", "value", o.color)
 	}
+	if o.threads < 0 {
+		return usage("cmd.bad-value", "flag", "--threads", "value", o.threads)
+	}
 	known, err := a.learn(o.campaigns)
 	if err != nil {
 		return err
@@ -209,10 +212,16 @@ func (a *app) inputs(o huntOptions, paths []string) ([]hunt.Input, error) {
 		}
 	}
 	var inputs []hunt.Input
+	var seen []os.FileInfo
 	for _, p := range paths {
-		if _, err := os.Stat(p); err != nil {
+		info, err := os.Stat(p)
+		if err != nil {
 			return nil, failed(err, "cmd.open", "file", p)
 		}
+		if slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
+			continue // named twice, perhaps by a pattern of the shell
+		}
+		seen = append(seen, info)
 		name, abs := p, p
 		if full, err := filepath.Abs(p); err == nil {
 			abs = full

@@ -44,11 +44,16 @@ func loadPacks(names []string) ([]*campaign.Pack, error) {
 		return campaign.BuiltIn()
 	}
 	var packs []*campaign.Pack
+	from := make(map[string]string)
 	for _, name := range names {
 		p, err := campaign.Find(name)
 		if err != nil {
 			return nil, err
 		}
+		if first, twice := from[p.Name]; twice {
+			return nil, usage("cmd.pack-twice", "name", p.Name, "first", first, "second", name)
+		}
+		from[p.Name] = name
 		packs = append(packs, p)
 	}
 	return packs, nil
@@ -56,8 +61,12 @@ func loadPacks(names []string) ([]*campaign.Pack, error) {
 
 // packError tells what is wrong with a pack, a line each.
 func (a *app) packError(err error) error {
+	var said *problem
 	var errs campaign.Errors
-	if !errors.As(err, &errs) || len(errs) == 0 {
+	switch {
+	case errors.As(err, &said):
+		return err
+	case !errors.As(err, &errs) || len(errs) == 0:
 		return failed(err, "cmd.pack")
 	}
 	for _, e := range errs {
