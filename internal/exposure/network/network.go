@@ -41,31 +41,21 @@ func (d *Databases) Close() error {
 	return errors.Join(errs...)
 }
 
-// facts is what the usual databases call what we want to know.
-type facts struct {
-	Number  uint32 `maxminddb:"autonomous_system_number"`
-	ASN     string `maxminddb:"asn"`
-	Code    string `maxminddb:"country_code"`
-	Country struct {
-		Code string `maxminddb:"iso_code"`
-	} `maxminddb:"country"`
-}
-
 // Lookup gives the AS number and the country of an address, 0 and "" where nobody
 // knows. A database that is damaged knows nothing.
 func (d *Databases) Lookup(a netip.Addr) (asn uint32, country string) {
 	for _, r := range d.list {
-		var f facts
-		// Fields of another type fail alone, so what was read before them counts.
-		_ = r.Lookup(a).Decode(&f)
+		at := r.Lookup(a)
+		if !at.Found() {
+			continue
+		}
 		if asn == 0 {
-			asn = f.Number
+			asn = number(at)
 		}
-		if n, err := strconv.ParseUint(strings.TrimPrefix(f.ASN, "AS"), 10, 32); asn == 0 && err == nil {
-			asn = uint32(n)
-		}
-		for _, code := range []string{f.Country.Code, f.Code} {
-			if country == "" && len(code) == 2 {
+		// Each by itself: the same name is a table in one database and a text in another.
+		for _, path := range [][]any{{"country", "iso_code"}, {"country_code"}, {"country"}} {
+			var code string
+			if country == "" && at.DecodePath(&code, path...) == nil && len(code) == 2 {
 				country = strings.ToUpper(code)
 			}
 		}
@@ -73,8 +63,29 @@ func (d *Databases) Lookup(a netip.Addr) (asn uint32, country string) {
 	return asn, country
 }
 
+// number gives the AS number of an entry, as a number or as "AS64496".
+func number(at maxminddb.Result) uint32 {
+	var n uint32
+	if at.DecodePath(&n, "autonomous_system_number") == nil && n != 0 {
+		return n
+	}
+	var text string
+	if at.DecodePath(&text, "asn") != nil {
+		return 0
+	}
+	parsed, err := strconv.ParseUint(strings.TrimPrefix(text, "AS"), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(parsed)
+}
+
 // ASN gives the AS number alone.
 func (d *Databases) ASN(a netip.Addr) uint32 {
-	asn, _ := d.Lookup(a)
-	return asn
+	for _, r := range d.list {
+		if n := number(r.Lookup(a)); n != 0 {
+			return n
+		}
+	}
+	return 0
 }
