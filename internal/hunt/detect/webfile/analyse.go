@@ -59,7 +59,7 @@ type analysis struct {
 	checksNames bool
 	dotNet      bool
 	cut         bool
-	signOff     int
+	signOff     int // where the first sign stands that is not a construct
 }
 
 // analyse finds out what the code of a page does with what comes with a request.

@@ -69,7 +69,7 @@ func (l *look) rest(r io.Reader, all io.Writer, read int64, tail bool) (int64, e
 	start := read
 	for read <= maxHash {
 		n, err := r.Read(buf)
-		all.Write(buf[:n]) // hashes do not fail
+		_, _ = all.Write(buf[:n]) // hashes do not fail
 		read += int64(n)
 		if tail {
 			end = append(end, buf[:n]...)

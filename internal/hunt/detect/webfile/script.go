@@ -2,6 +2,7 @@ package webfile
 
 import (
 	"bytes"
+	"cmp"
 	"path"
 	"strings"
 
@@ -235,7 +236,7 @@ func (l *look) construct(f *postern.Finding, v view) {
 		}
 	}
 	if len(v.constructs) == 0 && len(v.page.Regions) > 0 {
-		at := v.page.Regions[0].Start
+		at := cmp.Or(v.signOff, v.page.Regions[0].Start)
 		f.Evidence = append(f.Evidence, l.evidence(l.line(v, at), v.base+v.text.Offset(at), v.text.Excerpt(v.raw, at, maxExcerpt)))
 	}
 	for s, text := range signTexts() {
