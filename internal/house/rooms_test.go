@@ -178,6 +178,7 @@ func TestEveryLeafIsListed(t *testing.T) {
 		"internal/hunt/parse/iisconfig": "internal/hunt/detect/iisconfig", // no log of rows
 		"internal/hunt/parse/msert":     "internal/hunt/detect/msert",
 		"internal/hunt/parse/webfile":   "internal/hunt/detect/webfile",
+		"internal/hunt/parse/inventory": "cmd/postern", // of any file, so it recognises none
 		"internal/report/adoption":      "cmd/postern", // no report of a hunt
 	}
 	all, err := rooms()
