@@ -157,6 +157,16 @@ func lastBuild(builds []BuildSeen) postern.Build {
 	return slices.MaxFunc(builds, byBuildTime).Build
 }
 
+// requestID gives the identifier that front end and IIS give a request, "" if it
+// is none: a GUID, with or without hyphens and braces.
+func requestID(f *postern.Finding) string {
+	id := f.Entities[postern.RequestID]
+	if len(id) < 32 || len(id) > 38 {
+		return ""
+	}
+	return strings.ToLower(id)
+}
+
 // requestGap is how far the two rows about one request may be apart. A client can
 // write the identifier of an older request into its own: that is no join.
 const requestGap = 10 * time.Minute
@@ -167,7 +177,7 @@ const requestGap = 10 * time.Minute
 func joinRequests(findings []postern.Finding) map[string][]int {
 	byID := make(map[string][]int)
 	for i := range findings {
-		if id := strings.ToLower(findings[i].Entities[postern.RequestID]); len(id) >= 32 {
+		if id := requestID(&findings[i]); id != "" {
 			byID[id] = append(byID[id], i)
 		}
 	}

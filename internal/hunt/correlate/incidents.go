@@ -107,8 +107,8 @@ func joinByKey(u union, findings []postern.Finding, balancers map[string]bool) {
 			}
 			lastOf[ip] = i
 		}
-		if id := f.Entities[postern.RequestID]; len(id) >= 32 {
-			key(i, "request", strings.ToLower(id))
+		if id := requestID(f); id != "" {
+			key(i, "request", id)
 		}
 		if c := f.Entities[postern.Canary]; len(c) >= 16 {
 			key(i, "canary", c)
@@ -269,7 +269,7 @@ func story(findings []postern.Finding, members []int, balancers map[string]bool)
 			at[name] = n
 			steps = append(steps, step{finding: f})
 		}
-		if id := strings.ToLower(f.Entities[postern.RequestID]); id != "" { // two logs of one request
+		if id := requestID(f); id != "" { // two logs of one request
 			if counted[name+"\x00"+id] {
 				continue
 			}
