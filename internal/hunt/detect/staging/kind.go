@@ -32,15 +32,6 @@ var names = [...]string{
 
 func (k kind) String() string { return names[k] }
 
-// archive says whether a kind holds other files.
-func (k kind) archive() bool {
-	switch k {
-	case zipped, sevenZip, rar, cabinet, gzipped:
-		return true
-	}
-	return false
-}
-
 // kindOf reads the magic numbers. Sources: APPNOTE.TXT §4.3, 7zFormat.txt,
 // [MS-CAB], RFC 1952, minidumpapiset.h, [MS-PST] 2.2.2.6, and for the others the
 // descriptions that file(1) goes by.

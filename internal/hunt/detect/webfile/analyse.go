@@ -12,7 +12,8 @@ import (
 
 // Bounds of the analysis.
 const (
-	// maxCode is how much of a page is read as code.
+	// maxCode is how much of a coded string is read as code; the largest program
+	// seen in one has 300 KB. Pages have their bound in words.
 	maxCode = 1 << 20
 	// maxLayers is how many coded strings are opened, maxLayerDepth how deep they
 	// may stand in each other, maxLayerTokens how much of each is read.
@@ -43,7 +44,6 @@ const (
 	signEncoded              // the encoded form of script engines
 	signDecoder              // functions that decode, beside what runs their result
 	signFormat               // code inside a file of another format
-	signSmall                // nothing else is in the page
 	signs                    // number of signs
 )
 
@@ -115,11 +115,9 @@ func (r *reading) read(toks []page.Token, p *page.Page, depth int) *program {
 			r.a.signs[signHidden] = true
 		}
 	}
-	for i, s := range g.sources {
-		if s.hidden {
-			r.a.signs[signHidden] = true
-			r.a.signOff = cmp.Or(r.a.signOff, g.toks[i].Off)
-		}
+	if s, ok := g.hidden(); ok {
+		r.a.signs[signHidden] = true
+		r.a.signOff = cmp.Or(r.a.signOff, s.off)
 	}
 	if depth < maxLayerDepth {
 		r.strings(g, len(list) > 0, depth)
@@ -319,7 +317,6 @@ func (r *reading) finish() {
 	a := r.a
 	a.signs[signJoined] = r.fold.joined >= 2
 	a.signs[signCoded] = r.fold.decoded >= 1
-	a.signs[signSmall] = a.tokens < 250
 	slices.SortStableFunc(a.constructs, func(x, y construct) int {
 		return cmp.Or(-cmp.Compare(a.weight(x), a.weight(y)), cmp.Compare(x.off, y.off))
 	})

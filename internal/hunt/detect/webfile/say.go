@@ -33,7 +33,6 @@ func signTexts() [signs]postern.Text {
 		signPassword: postern.Say("webfile.sign.password"),
 		signEncoded:  postern.Say("webfile.sign.encoded"),
 		signFormat:   postern.Say("webfile.sign.format"),
-		signSmall:    {},
 		signDecoder:  {},
 	}
 }

@@ -155,6 +155,16 @@ func (g *program) phpSource(i int) (s source, ok bool) {
 	return s, phpSources[t.Text]
 }
 
+// hidden gives the first source whose words stood in a string.
+func (g *program) hidden() (first source, ok bool) {
+	for _, s := range g.sources {
+		if s.hidden && (!ok || s.off < first.off) {
+			first, ok = s, true
+		}
+	}
+	return first, ok
+}
+
 // serviceParameters takes the parameters of methods that a web service offers
 // for what they are: values that come with a request.
 func (g *program) serviceParameters() {
