@@ -32,6 +32,7 @@ var formats = map[string][]string{
 // elsewhere are the folders that bring none, with the reason.
 var elsewhere = map[string]string{
 	"all":       "the list itself",
+	"inventory": "any file as a whole, not rows: printed by the events command",
 	"iisconfig": "XML files as a whole, not rows: read by detect/iisconfig",
 	"msert":     "blocks of lines that belong together, not rows: read by detect/msert",
 	"parsetest": "helps tests",
