@@ -18,6 +18,9 @@ const (
 	Asked  = "page/asked"
 )
 
+// maxValue is kept of one value: findings stay in memory until their host is done.
+const maxValue = 2048
+
 // maxPages bounds the pages of one host; more back doors than that are one story.
 const maxPages = 1000
 
@@ -53,7 +56,7 @@ func (d *Detector) Learn(findings []postern.Finding) {
 func (d *Detector) Names() []string { return d.names }
 
 func script(k string) bool {
-	for _, ext := range []string{".aspx", ".ashx", ".asmx", ".asp", ".asax", ".php", ".jsp"} {
+	for _, ext := range []string{".aspx", ".ashx", ".asmx", ".asp", ".asax", ".soap", ".cshtml", ".php", ".jsp"} {
 		if strings.HasSuffix(k, ext) {
 			return true
 		}
@@ -61,11 +64,34 @@ func script(k string) bool {
 	return false
 }
 
-// key gives folder and name, lower case, with '/'.
+// key gives the form in which the address of a page and its file meet: folder and
+// name, lower case, with '/', and with the folder above where the folder is "auth",
+// which two applications have. A page at the root of the site begins with '/'.
 func key(p string) string {
 	p, _, _ = strings.Cut(strings.ToLower(strings.ReplaceAll(p, `\`, "/")), "?")
+	for _, root := range []string{"/wwwroot/", "/frontend/httpproxy/"} {
+		if i := strings.LastIndex("/"+p, root); i >= 0 {
+			p = p[i+len(root)-2:]
+		}
+	}
+	rooted := strings.HasPrefix(p, "/")
 	parts := strings.Split(strings.Trim(p, "/"), "/")
-	return strings.Join(parts[max(0, len(parts)-2):], "/")
+	for i, part := range parts { // what stands behind a page is for the page
+		if script(part) {
+			parts = parts[:i+1]
+			break
+		}
+	}
+	n := len(parts)
+	switch {
+	case n == 1 && rooted:
+		return "/" + parts[0]
+	case n > 2 && parts[n-2] == "auth":
+		parts = parts[n-3:]
+	case n > 2:
+		parts = parts[n-2:]
+	}
+	return strings.Join(parts, "/")
 }
 
 // Look gives a finding for a request to a known page. Method and status are those
@@ -83,10 +109,10 @@ func (d *Detector) Look(ev *postern.Event, method, status string) (postern.Findi
 	f := postern.Finding{Campaign: named.Campaign, Time: ev.Time, Confidence: postern.High,
 		Explain: []postern.Text{postern.Say("page.known", "rule", named.Rule)},
 		Tags:    []string{"shell-request"}}
-	f.Set(postern.URL, path)
-	f.Set(postern.ClientIP, ev.Get("ClientIp"))
-	f.Set(postern.HTTPStatus, status)
-	f.Set(postern.Method, method)
+	for name, value := range map[string]string{postern.URL: path, postern.ClientIP: ev.Get("ClientIp"), postern.UserAgent: ev.Get("Agent"),
+		postern.RequestID: ev.Get("RequestId"), postern.HTTPStatus: status, postern.Method: method} {
+		f.Set(name, strings.Clone(value[:min(len(value), maxValue)]))
+	}
 	there := status == "200" || status == "206" || status == "500"
 	sends := strings.EqualFold(method, "POST") || strings.EqualFold(method, "PUT") || ev.Get("Arguments") != ""
 	switch {
