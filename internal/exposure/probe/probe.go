@@ -22,10 +22,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"postern"
@@ -502,11 +502,11 @@ func outcome(err error) (exposure.Outcome, postern.Text) {
 	switch {
 	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
 		return exposure.Aborted, postern.Say("exposure.stop.interrupted")
-	case errors.As(err, &mine), shortage(err):
+	case errors.As(err, &mine), oneOf(err, errnoShortage):
 		return exposure.Aborted, postern.Say("exposure.stop.shortage", "reason", text(err))
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case oneOf(err, errnoRefused):
 		return exposure.Refused, postern.Say("exposure.probe.refused")
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+	case oneOf(err, errnoUnreachable):
 		return exposure.Refused, postern.Say("exposure.probe.unreachable")
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return exposure.Timeout, postern.Say("exposure.probe.timeout")
@@ -518,21 +518,16 @@ func outcome(err error) (exposure.Outcome, postern.Text) {
 		return exposure.TLSError, postern.Say("exposure.probe.alert", "alert", text(op.Err))
 	case errors.As(err, &header):
 		return exposure.TLSError, postern.Say("exposure.probe.not-tls")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), oneOf(err, errnoReset),
 		errors.Is(err, net.ErrClosed), errors.Is(err, errTooManyConnections):
 		return exposure.Reset, postern.Say("exposure.probe.reset")
 	}
 	return exposure.TLSError, postern.Say("exposure.probe.tls", "reason", text(err))
 }
 
-// shortage says whether this machine has run out of something.
-func shortage(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+// oneOf says whether an error is one of a list.
+func oneOf(err error, list []error) bool {
+	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
 }
 
 // text makes a short printable reason of an error.

@@ -163,7 +163,24 @@ func (r *list) Conclude(o *exposure.Observation) {
 	}
 }
 
-// wall is one that a test can shut.
+// openWall lets everybody through; its owner has the right to ask.
+type openWall struct{}
+
+func (openWall) Dial(ctx context.Context, p exposure.Place) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", p.AddrPort().String())
+}
+func (openWall) Check(exposure.Place) *exposure.Stop                   { return nil }
+func (openWall) CheckCertificate(*exposure.Certificate) *exposure.Stop { return nil }
+
+// freeLedger counts nothing.
+type freeLedger struct{}
+
+func (freeLedger) Spend(netip.Addr) (bool, error)   { return true, nil }
+func (freeLedger) Hold(netip.Addr, time.Time) error { return nil }
+func (freeLedger) Held(netip.Addr) time.Time        { return time.Time{} }
+
+// testWall is one that a test can shut.
 type testWall struct {
 	openWall
 	mu   sync.Mutex
@@ -239,25 +256,44 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
+// TestHTTP2OnlyHost: a host that says so in the handshake, and one that says so when it
+// is asked in HTTP/1.1.
 func TestHTTP2OnlyHost(t *testing.T) {
 	t.Parallel()
 	config := &tls.Config{Certificates: []tls.Certificate{certificates()["ecdsa"]}, NextProtos: []string{"h2"}}
-	h := serve(t, func(h *host, c net.Conn, _ int) {
-		s := tls.Server(c, config)
-		if s.Handshake() != nil {
-			return
-		}
-		(&http2.Server{}).ServeConn(s, &http2.ServeConnOpts{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if len(r.Header) != 2 || r.Method != "GET" || !strings.Contains(r.UserAgent(), Hash()[:16]) {
-				t.Errorf("request %s %v", r.Method, r.Header)
+	for name, first := range map[string]func(net.Conn){
+		"alert": func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 4096))
+			_, _ = c.Write([]byte{21, 3, 3, 0, 2, 2, 120}) // fatal: no application protocol
+			_, _ = io.Copy(io.Discard, c)
+		},
+		"frame": func(c net.Conn) {
+			s := tls.Server(c, config)
+			_, _ = s.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}) // empty SETTINGS
+			_, _ = io.Copy(io.Discard, s)
+		},
+	} {
+		h := serve(t, func(h *host, c net.Conn, n int) {
+			if n == 1 {
+				first(c)
+				return
 			}
-			w.Header().Set("X-OWA-Version", "15.2.1748.36")
-			_, _ = io.WriteString(w, strings.Repeat("x", 100_000))
-		})})
-	})
-	o, r, _ := look(t, h, nil, "/", "/owa/")
-	if o.Outcome != exposure.Exchange || len(r.answers) != 2 || len(r.answers[0].Body) != maxBody || r.answers[0].Get("X-OWA-Version") != "15.2.1748.36" {
-		t.Errorf("%s %v, %d answers", o.Outcome, o.Why, len(r.answers))
+			s := tls.Server(c, config)
+			if s.Handshake() != nil {
+				return
+			}
+			(&http2.Server{}).ServeConn(s, &http2.ServeConnOpts{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if len(r.Header) != 2 || r.Method != "GET" || !strings.Contains(r.UserAgent(), Hash()[:16]) {
+					t.Errorf("request %s %v", r.Method, r.Header)
+				}
+				w.Header().Set("X-OWA-Version", "15.2.1748.36")
+				_, _ = io.WriteString(w, strings.Repeat("x", 100_000))
+			})})
+		})
+		o, r, _ := look(t, h, nil, "/", "/owa/")
+		if o.Outcome != exposure.Exchange || len(r.answers) != 2 || len(r.answers[0].Body) != maxBody || r.answers[0].Get("X-OWA-Version") != "15.2.1748.36" {
+			t.Errorf("%s: %s %v, %d answers", name, o.Outcome, o.Why, len(r.answers))
+		}
 	}
 }
 

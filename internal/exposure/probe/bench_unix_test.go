@@ -1,3 +1,5 @@
+//go:build unix
+
 package probe
 
 import (
@@ -146,23 +148,6 @@ func (s *script) Add(a *exposure.Answer) {
 }
 
 func (s *script) Conclude(o *exposure.Observation) { o.Outcome = exposure.Exchange }
-
-// openWall lets everybody through; its owner has the right to ask.
-type openWall struct{}
-
-func (openWall) Dial(ctx context.Context, p exposure.Place) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", p.AddrPort().String())
-}
-func (openWall) Check(exposure.Place) *exposure.Stop                   { return nil }
-func (openWall) CheckCertificate(*exposure.Certificate) *exposure.Stop { return nil }
-
-// freeLedger counts nothing.
-type freeLedger struct{}
-
-func (freeLedger) Spend(netip.Addr) (bool, error)   { return true, nil }
-func (freeLedger) Hold(netip.Addr, time.Time) error { return nil }
-func (freeLedger) Held(netip.Addr) time.Time        { return time.Time{} }
 
 // minimal is the hand-written client: the same handshake and the same requests.
 func minimal(at exposure.Place) error {
