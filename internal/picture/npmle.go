@@ -1,6 +1,10 @@
 package picture
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // class is a group of hosts with the same knowledge about when they were fixed.
 // Times are places on a grid t0 < t1 < … of K instants. Open at t[after] and fixed
@@ -141,7 +145,40 @@ type stepper struct {
 }
 
 func newStepper(s *sample) *stepper {
-	return &stepper{s: s, sum: make([]float64, s.instants+2), gain: make([]float64, s.instants+2)}
+	return &stepper{s: s.ordered(), sum: make([]float64, s.instants+2), gain: make([]float64, s.instants+2)}
+}
+
+// ordered gives the sample with its classes in order and each once. Sums of
+// rounded numbers depend on their order, and a leap that is barely taken or not can
+// make that visible: the same hosts must give the same curve however they come.
+func (s *sample) ordered() *sample {
+	inOrder := func(a, b class) int {
+		return cmp.Or(cmp.Compare(a.after, b.after), cmp.Compare(a.by, b.by), cmp.Compare(a.entered, b.entered))
+	}
+	strictly := true
+	for i := 1; i < len(s.classes) && strictly; i++ {
+		strictly = inOrder(s.classes[i-1], s.classes[i]) < 0
+	}
+	if strictly {
+		return s
+	}
+	at := make([]int, len(s.classes))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortFunc(at, func(a, b int) int {
+		return cmp.Or(inOrder(s.classes[a], s.classes[b]), cmp.Compare(s.weight[a], s.weight[b]))
+	})
+	o := &sample{instants: s.instants}
+	for _, i := range at {
+		if n := len(o.classes); n > 0 && o.classes[n-1] == s.classes[i] {
+			o.weight[n-1] += s.weight[i]
+			continue
+		}
+		o.classes = append(o.classes, s.classes[i])
+		o.weight = append(o.weight, s.weight[i])
+	}
+	return o
 }
 
 // step takes p to out and gives the logarithm of the likelihood of p. Each class
