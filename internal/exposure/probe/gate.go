@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -81,23 +82,38 @@ type line struct {
 	net.Conn
 	visit *visit
 	until time.Time // the deadline of what is going on
+	bytes atomic.Int64
+	// others is set when goroutines that are not the visit's read and write (HTTP/2 has
+	// its own): they count bytes and touch nothing else.
+	others bool
 }
 
 func (l *line) Read(b []byte) (int, error) {
+	if l.others {
+		n, err := l.Conn.Read(b)
+		l.bytes.Add(int64(n))
+		return n, err
+	}
 	l.visit.pass.waits()
 	n, err := l.Conn.Read(b)
 	if late := l.visit.pass.works(); late > 0 {
 		l.visit.until = l.visit.until.Add(late)
 		l.limit(l.until.Add(late))
 	}
-	l.visit.o.Bytes += int64(n)
+	l.bytes.Add(int64(n))
 	return n, err
 }
 
 func (l *line) Write(b []byte) (int, error) {
 	n, err := l.Conn.Write(b)
-	l.visit.o.Bytes += int64(n)
+	l.bytes.Add(int64(n))
 	return n, err
+}
+
+// end closes the connection and adds its bytes to the record.
+func (l *line) end() {
+	l.Conn.Close()
+	l.visit.o.Bytes += l.bytes.Swap(0)
 }
 
 // limit moves the deadline.

@@ -350,7 +350,7 @@ func (v *visit) connect() error {
 		if err == nil {
 			return nil
 		}
-		raw.Close()
+		raw.end()
 		var not tls.RecordHeaderError
 		switch {
 		case v.stopped(err) != nil || known || v.ctx.Err() != nil || !v.now().Before(v.until):
@@ -402,7 +402,7 @@ func (v *visit) close() {
 		v.two = nil
 	}
 	if v.wire != nil {
-		v.wire.Conn.Close() // no close-notify: the host is told by the end of the connection
+		v.wire.end() // no close-notify: the host is told by the end of the connection
 	}
 	v.conn, v.wire = nil, nil
 }
@@ -440,6 +440,8 @@ func (v *visit) handshake(raw *line, known bool) error {
 			v.protocol = "http/1.1"
 			return nil
 		}
+		v.pass.release()
+		raw.others = true
 		v.two, err = newHTTP2(c)
 	}
 	return err
