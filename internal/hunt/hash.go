@@ -1,6 +1,7 @@
 package hunt
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -51,19 +52,22 @@ func (h *hunt) hash(ctx context.Context, host *postern.Host, s *server) {
 			take(&g.kept[i])
 		}
 	}
+	hashed := make([]postern.HashedFile, len(files))
+	h.each(ctx, len(files), func(i int) { hashed[i] = hashFile(files[i]) })
 	sums := make(map[string]string, len(files))
-	var mu sync.Mutex
-	h.each(ctx, len(files), func(i int) {
-		sum := hashFile(files[i])
-		if sum == "" {
-			return
+	for _, f := range hashed {
+		if f.SHA256 == "" {
+			continue
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		sums[files[i].Path] = sum
-		host.Inputs = append(host.Inputs, postern.HashedFile{Path: files[i].Path, Size: files[i].Size, SHA256: sum})
+		host.Inputs = append(host.Inputs, f)
+		if known, twice := sums[f.Path]; twice && known != f.SHA256 {
+			f.SHA256 = "" // two inputs have a file of that name: nobody knows which one is meant
+		}
+		sums[f.Path] = f.SHA256
+	}
+	slices.SortFunc(host.Inputs, func(a, b postern.HashedFile) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.SHA256, b.SHA256))
 	})
-	slices.SortFunc(host.Inputs, func(a, b postern.HashedFile) int { return strings.Compare(a.Path, b.Path) })
 	for i := range host.Findings {
 		for j := range host.Findings[i].Evidence {
 			if e := &host.Findings[i].Evidence[j]; e.SHA256 == "" {
@@ -87,16 +91,23 @@ func (h *hunt) each(ctx context.Context, n int, work func(int)) {
 	workers.Wait()
 }
 
-// hashFile gives the hash of a file, "" if it cannot be read any more.
-func hashFile(f *source.File) string {
+// hashFile gives the hash of a file; without one if it cannot be read to its end
+// any more, as the hash of a part is that of something else.
+func hashFile(f *source.File) postern.HashedFile {
+	hashed := postern.HashedFile{Path: f.Path}
 	r, err := f.Open()
 	if err != nil {
-		return ""
+		return hashed
 	}
 	defer r.Close()
 	sum := sha256.New()
-	if _, err := io.Copy(sum, r); err != nil {
-		return ""
+	if hashed.Size, err = io.Copy(sum, r); err != nil {
+		return hashed
 	}
-	return hex.EncodeToString(sum.Sum(nil))
+	// A log that has grown since gives what it had, and says so too.
+	if e, ok := r.(interface{ Err() error }); ok && e.Err() != nil && (f.Size < 0 || hashed.Size < f.Size) {
+		return hashed
+	}
+	hashed.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	return hashed
 }

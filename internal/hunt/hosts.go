@@ -3,6 +3,7 @@ package hunt
 import (
 	"cmp"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -37,10 +38,15 @@ type group struct {
 	logs     []*logFile
 	servers  map[string]int
 	findings []postern.Finding // of single files
-	parts    map[string][]any  // of each HostDetector
+	parts    map[string][]part // of each HostDetector
 	kept     []source.File     // those with findings, or all but logs if all are to be hashed
 	web      int64             // files in folders that the web server serves
-	lost     int               // pieces that could not be read
+}
+
+// part is what a HostDetector read of a file.
+type part struct {
+	path  string
+	value any
 }
 
 // groups collects what the walk finds, by input and prefix.
@@ -60,10 +66,11 @@ func (gs *groups) at(input int, prefix string, known bool) *group {
 	k := groupKey{input, strings.ToLower(prefix)}
 	g := gs.byKey[k]
 	if g == nil {
-		g = &group{input: input, prefix: prefix, servers: make(map[string]int), parts: make(map[string][]any)}
+		g = &group{input: input, prefix: prefix, servers: make(map[string]int), parts: make(map[string][]part)}
 		gs.byKey[k] = g
 		gs.order = append(gs.order, g)
 	}
+	g.prefix = min(g.prefix, prefix) // whoever was first
 	g.known = g.known || known
 	return g
 }
@@ -73,62 +80,139 @@ type server struct {
 	name   string
 	logs   []*logFile
 	groups []*group
+	// beside are groups of which only some logs are the host's.
+	beside []*group
+	lost   int // pieces that could not be read
 }
 
 // servers tells the hosts in the evidence apart: by the name they write into
 // their logs, else by the folder or archive they were collected into. Only, if
 // not empty, is the one name that the user has given.
 func servers(found []*group, inputs []string, only string) []*server {
-	byName := make(map[string]*server)
-	host := func(name string) *server {
-		key := strings.ToLower(name)
-		if byName[key] == nil {
-			byName[key] = &server{name: name}
-		}
-		return byName[key]
-	}
 	found = slices.Clone(found)
 	slices.SortFunc(found, func(a, b *group) int {
 		return cmp.Or(cmp.Compare(a.input, b.input), strings.Compare(a.prefix, b.prefix))
 	})
+	hosts := make(hosts)
 	var nameless []*group
 	for _, g := range found {
-		names := slices.Sorted(maps.Keys(g.servers))
-		switch {
+		switch names := slices.Sorted(maps.Keys(g.servers)); {
 		case only != "":
-			host(only).take(g)
+			hosts.at(only).take(g)
 		case len(names) == 1:
-			host(names[0]).take(g)
-		case len(names) > 1: // a share with the logs of several servers
-			rest := host(groupName(g, inputs))
-			rest.groups = append(rest.groups, g)
-			for _, l := range g.logs {
-				h := host(cmp.Or(l.server, rest.name))
-				h.logs = append(h.logs, l)
-			}
+			hosts.at(names[0]).take(g)
+		case len(names) > 1:
+			hosts.share(g, names, groupName(g, inputs))
 		default:
 			nameless = append(nameless, g)
 		}
 	}
 	// What has no name of its own belongs to the only server that has one, unless
-	// it was collected as a host beside it.
-	var single *server
-	if len(byName) == 1 {
-		for _, h := range byName {
-			single = h
-		}
-	}
+	// it was collected as a host beside it, and else to the one in whose folder it is.
+	named := hosts.sorted()
 	for _, g := range nameless {
-		if single != nil && (!g.known || g.prefix == "" || len(g.logs) == 0) {
-			single.take(g)
-			continue
+		if len(named) == 1 && (!g.known || g.prefix == "" || len(g.logs) == 0) {
+			named[0].take(g)
+		} else if s := around(named, g); s != nil {
+			s.take(g)
+		} else if !g.empty() {
+			hosts.at(groupName(g, inputs)).take(g)
 		}
-		if g.empty() {
-			continue
-		}
-		host(groupName(g, inputs)).take(g)
 	}
-	return slices.SortedFunc(maps.Values(byName), func(a, b *server) int { return strings.Compare(a.name, b.name) })
+	return hosts.sorted()
+}
+
+// hosts are servers by their names in lower case.
+type hosts map[string]*server
+
+func (hs hosts) at(name string) *server {
+	key := strings.ToLower(name)
+	if hs[key] == nil {
+		hs[key] = &server{name: name}
+	}
+	return hs[key]
+}
+
+func (hs hosts) sorted() []*server {
+	return slices.SortedFunc(maps.Values(hs), func(a, b *server) int { return strings.Compare(a.name, b.name) })
+}
+
+// share parts a folder with the logs of several servers. A log that does not say
+// whose it is belongs to the one server that its folder has other logs of, or that
+// a folder above it is named after. What is left belongs to nobody known.
+func (hs hosts) share(g *group, names []string, rest string) {
+	folders := make(map[string]string) // folder → the one server in it, "" if there are several
+	for _, l := range g.logs {
+		if l.server == "" {
+			continue
+		}
+		dir, name := path.Dir(l.file.Path), strings.ToUpper(l.server)
+		if known, twice := folders[dir]; twice && known != name {
+			name = ""
+		}
+		folders[dir] = name
+	}
+	left := len(g.findings) > 0 || len(g.parts) > 0 || g.web > 0
+	var unclaimed []*logFile
+	for _, l := range g.logs {
+		name := cmp.Or(strings.ToUpper(l.server), folders[path.Dir(l.file.Path)], namedIn(l.file.Path, names))
+		if name == "" {
+			unclaimed = append(unclaimed, l)
+			continue
+		}
+		s := hs.at(name)
+		s.logs = append(s.logs, l)
+	}
+	for _, name := range names {
+		s := hs.at(name)
+		s.beside = append(s.beside, g)
+	}
+	if left || len(unclaimed) > 0 {
+		s := hs.at(rest)
+		s.logs = append(s.logs, unclaimed...)
+		s.groups = append(s.groups, g)
+	}
+}
+
+// namedIn gives the one of the names, in upper case, that a folder of the path has.
+func namedIn(p string, names []string) string {
+	for _, folder := range strings.Split(strings.ToUpper(path.Dir(p)), "/") {
+		short, _, _ := strings.Cut(folder, ".")
+		for _, name := range []string{folder, short} {
+			if _, ok := slices.BinarySearch(names, name); ok {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// around gives the one server whose folder holds the group or lies in it.
+func around(named []*server, g *group) *server {
+	var one *server
+	for _, s := range named {
+		for _, o := range s.groups {
+			holds := o.known && o.prefix != "" && inside(g.prefix, o.prefix) ||
+				g.prefix != "" && len(g.logs) == 0 && inside(o.prefix, g.prefix)
+			if o.input != g.input || !holds || s == one {
+				continue
+			}
+			if one != nil {
+				return nil
+			}
+			one = s
+		}
+	}
+	return one
+}
+
+// inside says whether a path is a folder or lies in it, without regard to case.
+// Everything lies in the folder "".
+func inside(p, folder string) bool {
+	if len(p) < len(folder) || !strings.EqualFold(p[:len(folder)], folder) {
+		return false
+	}
+	return folder == "" || len(p) == len(folder) || p[len(folder)] == '/'
 }
 
 // empty says that nothing of a server was in the group: stray files beside the
@@ -146,8 +230,56 @@ func (s *server) take(g *group) {
 	s.groups = append(s.groups, g)
 }
 
+// blame books each loss with the hosts of which something may have been lost: the
+// one in whose folder it is, or those that are in it. One beside all hosts, such as
+// an archive that could not be opened, is in the report and changes no verdict but
+// that of a host that is alone.
+func blame(found []*server, losses map[loss]bool) {
+	for l := range losses {
+		for _, s := range concerned(found, l) {
+			s.lost++
+		}
+	}
+}
+
+func concerned(found []*server, l loss) []*server {
+	if len(found) == 1 {
+		return found
+	}
+	depth := -1
+	var holding, within []*server
+	for _, s := range found {
+		longest, below := -1, false
+		for _, g := range slices.Concat(s.groups, s.beside) {
+			if g.input != l.input {
+				continue
+			}
+			if inside(l.path, g.prefix) {
+				longest = max(longest, len(g.prefix))
+			}
+			below = below || inside(g.prefix, l.path)
+		}
+		switch {
+		case longest > depth:
+			depth, holding = longest, []*server{s}
+		case longest >= 0 && longest == depth:
+			holding = append(holding, s)
+		}
+		if below {
+			within = append(within, s)
+		}
+	}
+	if len(holding) == 0 || l.path == "" {
+		return within
+	}
+	return holding
+}
+
+// inputName is what the user named, with '/'.
+func inputName(name string) string { return strings.ReplaceAll(name, `\`, "/") }
+
 func groupName(g *group, inputs []string) string {
-	return cmp.Or(hostName(g.prefix), hostName(strings.TrimRight(strings.ReplaceAll(inputs[g.input], `\`, "/"), "/")), "unknown")
+	return cmp.Or(hostName(g.prefix), hostName(inputName(inputs[g.input])), "unknown")
 }
 
 // servers gives the hosts; where nothing is recognised at all, one of the
@@ -159,11 +291,12 @@ func (h *hunt) servers(inputs []Input) []*server {
 	}
 	found := servers(h.groups.order, names, h.opt.Host)
 	if len(found) == 0 {
-		name := cmp.Or(h.opt.Host, "unknown")
-		if len(names) > 0 && h.opt.Host == "" {
-			name = cmp.Or(hostName(strings.ReplaceAll(names[0], `\\`, "/")), name)
+		name := h.opt.Host
+		if name == "" && len(names) > 0 {
+			name = hostName(inputName(names[0]))
 		}
-		found = []*server{{name: name, groups: h.groups.order}}
+		found = []*server{{name: cmp.Or(name, "unknown"), groups: h.groups.order}}
 	}
+	blame(found, h.losses)
 	return found
 }

@@ -128,6 +128,9 @@ func Run(ctx context.Context, inputs []Input, opt Options, sink Sink) error {
 		c.add(rules.Sequences(c.findings())...)
 		host := correlate.Host(h.correlation(s, c, mitigated))
 		h.hash(ctx, &host, s)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := h.report(c.dropped(s.name), host); err != nil {
 			return err
 		}

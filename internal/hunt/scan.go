@@ -14,26 +14,25 @@ import (
 	"postern/internal/hunt/parse"
 )
 
-// maxFindings bounds what is kept of one rule for one host; more is counted. A
-// scanner that knocks a million times must not fill memory, and the thousandth
-// knock tells nobody anything new.
+// maxFindings bounds what is kept of one rule and level for one host, the earliest;
+// more is counted. A scanner that knocks a million times must not fill memory, and
+// the thousandth knock tells nobody anything new; nor may it crowd out the one that
+// was let in.
 const maxFindings = 5000
 
 // collector gathers what the logs of one host say.
 type collector struct {
 	mu      sync.Mutex
-	all     []postern.Finding
-	count   map[string]int64 // findings by rule
+	kept    map[kind]*kept
 	sources map[string]*correlate.SourceSeen
 	builds  []correlate.BuildSeen
 	lost    int
 }
 
 func newCollector(s *server) *collector {
-	c := &collector{count: make(map[string]int64), sources: make(map[string]*correlate.SourceSeen)}
+	c := &collector{kept: make(map[kind]*kept), sources: make(map[string]*correlate.SourceSeen), lost: s.lost}
 	for _, g := range s.groups {
 		c.add(g.findings...)
-		c.lost += g.lost
 		if g.web > 0 {
 			c.whole("files", g.web)
 		}
@@ -58,12 +57,44 @@ func (c *collector) source(name string) *correlate.SourceSeen {
 	return c.sources[name]
 }
 
+// kind is what the bound of findings is for.
+type kind struct {
+	rule  string
+	level postern.Level
+}
+
+// kept are the findings of a kind: the earliest, and how many there were.
+type kept struct {
+	findings []postern.Finding
+	count    int64
+}
+
+// cut leaves the earliest, whoever came in first.
+func (k *kept) cut() {
+	if len(k.findings) > maxFindings {
+		slices.SortStableFunc(k.findings, earlier)
+		clear(k.findings[maxFindings:])
+		k.findings = k.findings[:maxFindings]
+	}
+}
+
+// earlier orders findings by time and then by place.
+func earlier(a, b postern.Finding) int {
+	return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.ID, b.ID))
+}
+
 func (c *collector) add(findings ...postern.Finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range findings {
-		if c.count[f.Rule]++; c.count[f.Rule] <= maxFindings {
-			c.all = append(c.all, f)
+		k := c.kept[kind{f.Rule, f.Level}]
+		if k == nil {
+			k = &kept{}
+			c.kept[kind{f.Rule, f.Level}] = k
+		}
+		k.count++
+		if k.findings = append(k.findings, f); len(k.findings) == 2*maxFindings {
+			k.cut()
 		}
 	}
 }
@@ -73,13 +104,15 @@ func (c *collector) add(findings ...postern.Finding) {
 func (c *collector) findings() []postern.Finding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slices.SortStableFunc(c.all, func(a, b postern.Finding) int {
-		if d := a.Time.Compare(b.Time); d != 0 {
-			return d
-		}
-		return strings.Compare(a.ID, b.ID)
+	var all []postern.Finding
+	for _, k := range c.kept {
+		k.cut()
+		all = append(all, k.findings...)
+	}
+	slices.SortFunc(all, func(a, b postern.Finding) int {
+		return cmp.Or(earlier(a, b), strings.Compare(a.Rule, b.Rule), cmp.Compare(a.Level, b.Level))
 	})
-	return slices.Clone(c.all)
+	return all
 }
 
 // seen books what the scan of one log learned.
@@ -105,7 +138,9 @@ func (c *collector) seen(r *parse.Result) {
 		if b.Time.IsZero() {
 			b.Time = r.From
 		}
-		c.sawBuild(correlate.BuildSeen(b))
+		if !b.Time.IsZero() { // a header without a row says nothing about when
+			c.sawBuild(correlate.BuildSeen(b))
+		}
 	}
 }
 
@@ -143,15 +178,29 @@ func (c *collector) lose() {
 
 // dropped names the rules whose findings were only counted.
 func (c *collector) dropped(host string) []postern.Problem {
-	var problems []postern.Problem
-	for rule, n := range c.count {
-		if n > maxFindings {
-			problems = append(problems, postern.Problem{Path: host, What: postern.Limit,
-				Detail: postern.Say("hunt.findings-dropped", "count", n-maxFindings, "rule", rule, "bound", maxFindings)})
+	count := make(map[string]int64)
+	for k, v := range c.kept {
+		if v.count > maxFindings {
+			count[k.rule] += v.count - maxFindings
 		}
+	}
+	var problems []postern.Problem
+	for rule, n := range count {
+		problems = append(problems, postern.Problem{Path: host, What: postern.Limit,
+			Detail: postern.Say("hunt.findings-dropped", "count", n, "rule", rule, "bound", maxFindings)})
 	}
 	slices.SortFunc(problems, func(a, b postern.Problem) int { return strings.Compare(a.Detail.Args["rule"], b.Detail.Args["rule"]) })
 	return problems
+}
+
+// droppedLevels counts the findings that were only counted by their levels.
+func (c *collector) droppedLevels() (n [postern.PostExploitation + 1]int64) {
+	for k, v := range c.kept {
+		if v.count > maxFindings && k.level.Valid() {
+			n[k.level] += v.count - maxFindings
+		}
+	}
+	return n
 }
 
 // inOrder parts the logs, in place, into those that name pages and those of
@@ -234,10 +283,10 @@ func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *coll
 	if ctx.Err() != nil {
 		return
 	}
-	if err != nil || slices.ContainsFunc(result.Problems, func(p postern.Problem) bool { return !lossless(p) }) {
+	h.note(int(l.input), l.file.Path, result.Problems, err)
+	if err != nil || h.lostAt(int(l.input), l.file.Path) {
 		c.lose()
 	}
-	h.note(int(l.input), l.file.Path, result.Problems, err)
 }
 
 // confirm says by its beginning what a file of a family really is.
@@ -254,6 +303,9 @@ func (h *hunt) noLog(l *logFile, c *collector) {
 	_, where, _ := h.place(int(l.input), l.file.Path)
 	findings, _ := h.look(int(l.input), &detect.File{Path: l.file.Path, Server: where, Size: l.file.Size, ModTime: l.file.ModTime, Open: l.file.Open})
 	c.add(findings...)
+	if h.lostAt(int(l.input), l.file.Path) {
+		c.lose()
+	}
 }
 
 // judge lets each host detector judge what it has read of the host.
@@ -262,7 +314,10 @@ func (h *hunt) judge(s *server, c *collector) map[string]postern.Fact {
 	for _, d := range h.opt.Hosts {
 		var parts []any
 		for _, g := range s.groups {
-			parts = append(parts, g.parts[d.Name()]...)
+			slices.SortFunc(g.parts[d.Name()], func(a, b part) int { return strings.Compare(a.path, b.path) })
+			for _, p := range g.parts[d.Name()] {
+				parts = append(parts, p.value)
+			}
 		}
 		if len(parts) == 0 {
 			continue
@@ -291,6 +346,7 @@ func (h *hunt) correlation(s *server, c *collector, mitigated map[string]postern
 		Mitigated:  mitigated,
 		Own:        h.opt.Own,
 		Unreadable: c.lost,
+		Dropped:    c.droppedLevels(),
 		Guidance:   h.opt.Guidance,
 	}
 }
@@ -316,6 +372,7 @@ func (h *hunt) end(elapsed time.Duration) error {
 	h.opened = nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.tellRest()
 	if h.sinkErr != nil {
 		return h.sinkErr
 	}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +25,9 @@ const (
 	maxLogs = 2_000_000
 	// maxProblems bounds the problems kept in the report by kind; what is more is counted.
 	maxProblems = 2000
+	// maxLosses bounds the places remembered of what could not be looked at; beyond
+	// them a loss is one of the whole input.
+	maxLosses = 10_000
 	// headSize is read of every file to see what it is: header and first row.
 	headSize = 8 << 10
 	// queue is how many files wait for a worker: enough that one does not wake for each.
@@ -40,7 +45,8 @@ type hunt struct {
 	logs     int
 	families map[string]*kin
 	problems map[postern.ProblemKind]int
-	lost     bool // something was not looked at
+	lost     bool          // something was not looked at
+	losses   map[loss]bool // where
 	stats    postern.Stats
 	sinkErr  error
 	opened   []Evidence
@@ -58,6 +64,7 @@ func newHunt(opt Options, sink Sink) *hunt {
 		opt: opt, sink: sink,
 		groups:   groups{byKey: make(map[groupKey]*group)},
 		problems: make(map[postern.ProblemKind]int),
+		losses:   make(map[loss]bool),
 		families: make(map[string]*kin),
 		paths:    make(map[int]string),
 	}
@@ -89,7 +96,9 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 		workers.Go(func() {
 			head := make([]byte, headSize)
 			for f := range files {
-				h.visit(input, f, head)
+				if ctx.Err() == nil {
+					h.visit(input, f, head)
+				}
 			}
 		})
 	}
@@ -113,27 +122,31 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 	h.opt.Progress.TotalBytes.Add(max(f.Size, 0))
 	df := &detect.File{Path: f.Path, Server: where, Size: f.Size, ModTime: f.ModTime, Open: f.Open}
 
-	if l, ok := h.familiar(input, f); ok {
-		h.addLog(input, prefix, known, &l)
-		return
+	l, isLog := h.familiar(input, f)
+	if !isLog {
+		if l, isLog = h.recognise(f, head); isLog {
+			l.input = int32(input)
+			h.remember(l)
+		}
 	}
-	if l, ok := h.recognise(f, head); ok {
-		l.input = int32(input)
-		h.remember(l)
+	if isLog {
 		h.addLog(input, prefix, known, &l)
-		return
+		if namedLog(f.Path) {
+			return
+		}
 	}
+	// What only begins like a log can be a page or a configuration all the same.
 	findings, parts := h.look(input, df)
 
 	h.groups.Lock()
 	defer h.groups.Unlock()
 	g := h.groups.at(input, prefix, known)
 	g.findings = append(g.findings, findings...)
-	if len(findings) > 0 || len(parts) > 0 || h.opt.Hash == HashAll {
+	if !isLog && (len(findings) > 0 || len(parts) > 0 || h.opt.Hash == HashAll) {
 		g.kept = append(g.kept, f)
 	}
-	for name, part := range parts {
-		g.parts[name] = append(g.parts[name], part)
+	for name, value := range parts {
+		g.parts[name] = append(g.parts[name], part{f.Path, value})
 	}
 	if served(where) {
 		g.web++
@@ -193,7 +206,12 @@ func (h *hunt) recognise(f source.File, head []byte) (logFile, bool) {
 	if format == nil {
 		return logFile{}, false
 	}
-	return logFile{file: f, kin: &kin{format, parse.ServerOf(format, said), firstLine(head[:n])}}, true
+	l := logFile{file: f, kin: &kin{format: format, server: parse.ServerOf(format, said), first: firstLine(head[:n])}}
+	// A file without rows does not speak for its family.
+	if l.server == "" && format.Host != "" && (said.Fields == nil || said.HasFields(format.Host)) {
+		l.first = ""
+	}
+	return l, true
 }
 
 func (h *hunt) place(input int, path string) (prefix, where string, known bool) {
@@ -210,20 +228,33 @@ func firstLine(head []byte) string {
 	return string(line)
 }
 
+// namedLog says whether a file has the name of a log, which no server runs.
+func namedLog(path string) bool { return strings.EqualFold(path[len(path)-min(4, len(path)):], ".log") }
+
+// dateDigits is the length of the shortest date in the name of a log.
+const dateDigits = 6
+
 // family gives the name under which the files that one server writes into one
-// folder are alike: their names differ by digits only. Files of two servers
-// cannot lie in one folder under such names without overwriting each other.
+// folder are alike: they differ by the date and what stands behind it. Files of two
+// servers cannot lie in one folder under such names without overwriting each other;
+// where somebody put the servers' names before them, those keep their digits.
 func family(input int, path string) (string, bool) {
-	base := strings.LastIndexByte(path, '/') + 1
-	digits := 0
-	alike := []byte(strconv.Itoa(input) + path)
-	for i := len(alike) - (len(path) - base); i < len(alike); i++ {
-		if alike[i] >= '0' && alike[i] <= '9' {
-			alike[i] = '0'
-			digits++
+	if !namedLog(path) {
+		return "", false
+	}
+	alike := []byte(path)
+	run, dated := 0, false
+	for i := len(alike) - 1; i >= 0 && alike[i] != '/' && !dated; i-- {
+		if alike[i] < '0' || alike[i] > '9' {
+			run = 0
+			continue
+		}
+		alike[i] = '0'
+		if run++; run >= dateDigits && (i == 0 || alike[i-1] < '0' || alike[i-1] > '9') {
+			dated = true
 		}
 	}
-	return string(alike), digits >= 6 && strings.EqualFold(path[len(path)-min(4, len(path)):], ".log")
+	return strconv.Itoa(input) + ":" + string(alike), dated
 }
 
 // familiar says what a file is by its family, without opening it: a server
@@ -261,6 +292,7 @@ func (h *hunt) addLog(input int, prefix string, known bool, l *logFile) {
 	over := h.logs > maxLogs
 	h.mu.Unlock()
 	if over {
+		h.lose(input, l.file.Path)
 		if full {
 			h.note(input, l.file.Path, []postern.Problem{{Path: l.file.Path, What: postern.Limit,
 				Detail: postern.Say("hunt.too-many-files", "bound", maxLogs)}}, nil)
@@ -280,12 +312,36 @@ func (h *hunt) addLog(input int, prefix string, known bool, l *logFile) {
 // is in, and tells the sink.
 func (h *hunt) problem(input int, p postern.Problem) {
 	if !lossless(p) {
-		prefix, _, known := h.place(input, p.Path)
-		h.groups.Lock()
-		h.groups.at(input, prefix, known).lost++
-		h.groups.Unlock()
+		h.lose(input, p.Path)
 	}
 	h.tell(p)
+}
+
+// loss is a file or folder, lower case, that was not looked at, or not wholly; the
+// path is empty for the whole input.
+type loss struct {
+	input int
+	path  string
+}
+
+func (h *hunt) lose(input int, path string) {
+	path = strings.ToLower(strings.TrimRight(path, "/"))
+	if path == "." {
+		path = ""
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.losses) >= maxLosses {
+		path = ""
+	}
+	h.losses[loss{input, path}] = true
+}
+
+// lostAt says whether something of a file was not looked at.
+func (h *hunt) lostAt(input int, path string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.losses[loss{input, strings.ToLower(path)}] || len(h.losses) >= maxLosses && h.losses[loss{input, ""}]
 }
 
 // lossless says of a problem that everything that there is was looked at for all
@@ -323,5 +379,15 @@ func (h *hunt) tell(p postern.Problem) {
 	h.problems[p.What]++
 	if h.problems[p.What] <= maxProblems && h.sinkErr == nil {
 		h.sinkErr = h.sink.Problem(p)
+	}
+}
+
+// tellRest says how many problems of each kind were only counted. The caller
+// holds the lock.
+func (h *hunt) tellRest() {
+	for _, kind := range slices.Sorted(maps.Keys(h.problems)) {
+		if n := h.problems[kind] - maxProblems; n > 0 && h.sinkErr == nil {
+			h.sinkErr = h.sink.Problem(postern.Problem{Path: ".", What: kind, Detail: postern.Say("hunt.more-problems", "count", n)})
+		}
 	}
 }
