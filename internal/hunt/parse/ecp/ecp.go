@@ -25,12 +25,23 @@ const (
 func Formats() []*parse.Format {
 	return []*parse.Format{
 		format(Server, func(h parse.Head) bool {
-			return strings.EqualFold(h.LogType, "ECP Server Log") || h.LogType == "" && blobColumns(h) && !h.PathHas("activity")
+			return strings.EqualFold(h.LogType, "ECP Server Log") || h.LogType == "" && (blobColumns(h) && !h.PathHas("activity") || lost(h, "ECP.", "S:TIME="))
 		}),
 		format(Activity, func(h parse.Head) bool {
-			return strings.EqualFold(h.LogType, "ECP Activity Context Log") || h.LogType == "" && blobColumns(h)
+			return strings.EqualFold(h.LogType, "ECP Activity Context Log") || h.LogType == "" && (blobColumns(h) || lost(h, "", "S:Bld="))
 		}),
 	}
+}
+
+// lost recognises a file whose header is lost by its first row: four columns, an
+// event that begins so, and this pair among the others.
+func lost(h parse.Head, event, pair string) bool {
+	if h.Fields != nil || len(h.Rows) == 0 {
+		return false
+	}
+	cells := strings.SplitN(h.Rows[0], ",", 4)
+	return len(cells) == 4 && len(cells[0]) == len("2021-03-03T00:00:00.000Z") &&
+		strings.HasPrefix(cells[2], event) && strings.Contains(cells[3], pair)
 }
 
 func blobColumns(h parse.Head) bool { return h.HasFields("ServerName", "EventId", "EventData") }

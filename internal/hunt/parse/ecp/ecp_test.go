@@ -155,6 +155,9 @@ func TestRecognise(t *testing.T) {
 		{"columns alone", "x", fields, Server},
 		{"columns alone, by folder", "ECP/Activity/x", fields, Activity},
 		{"time column by its other name", "x", "#Fields: MyTimeStamp,ServerName,EventId,EventData\r\n", Server},
+		{"no header", "x", "2021-03-03T06:59:17.772Z,EX01,ECP.Request,S:TIME=13;S:SID=abc;S:CMD=Get-InboxRule\r\n", Server},
+		{"no header, activity", "x", "2021-03-03T06:59:17.772Z,EX01,Request,S:PSA=x;S:Bld=15.1.2176.2\r\n", Activity},
+		{"no header, another log", "x", "2021-03-03T06:59:17.772Z,EX01,ECP.Request,other\r\n", ""},
 		{"another log with such columns", "x", "#Log-type: Something else\r\n" + fields, ""},
 	} {
 		f, _ := parse.Recognise([]byte(tc.data), tc.path, Formats(), nil)
