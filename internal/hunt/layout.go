@@ -30,8 +30,8 @@ const (
 var (
 	// driveLetter matches the names under which collectors store a drive.
 	driveLetter = regexp.MustCompile(`^(` + letters + `)$`)
-	// drive also matches the folders that collectors put around drives.
-	drive = regexp.MustCompile(`^(` + letters + `|` + containers + `)$`)
+	// wrapper matches the folders that collectors put around drives.
+	wrapper = regexp.MustCompile(`^(` + containers + `)$`)
 	// noHost also matches folders of the install path, which differ by host, and
 	// those into which people sort what they collect.
 	noHost = regexp.MustCompile(`^(` + letters + `|` + containers + `|` + folders + `)$`)
@@ -100,7 +100,7 @@ func hostEnd(lower []string, at int) int {
 	end, above := at, noHost
 	for i := at - 1; i >= 0; i-- {
 		if driveLetter.MatchString(lower[i]) {
-			end, above = i, drive
+			end, above = i, wrapper
 			break
 		}
 	}
@@ -115,7 +115,7 @@ func hostEnd(lower []string, at int) int {
 func rootAt(lower []string) int {
 	for i := 0; i < len(lower)-1; i++ {
 		for _, root := range systemRoots {
-			if lower[i] == root && (root != "root" && root != "users" || i > 0 && drive.MatchString(lower[i-1])) {
+			if lower[i] == root && (root != "root" && root != "users" || i > 0 && (driveLetter.MatchString(lower[i-1]) || wrapper.MatchString(lower[i-1]))) {
 				return i
 			}
 		}
