@@ -10,9 +10,16 @@ import (
 
 // split cuts a line into cells. With ',' a cell that begins with a quote ends at
 // the next quote that is not doubled (RFC 4180); quoted says whether there was
-// one, and then cells that begin with a quote still carry their quotes.
+// one, and then cells that begin with a quote still carry their quotes. With ' '
+// no cell is empty: several blanks part two cells as one does, as web servers
+// write a name that begins with one.
 func split(line []byte, delim byte, cells [][]byte) (_ [][]byte, quoted bool) {
 	for len(cells) < maxColumns {
+		if delim == ' ' {
+			if line = bytes.Trim(line, " "); len(line) == 0 {
+				return cells, false
+			}
+		}
 		if delim == ',' && len(line) > 0 && line[0] == '"' {
 			quoted = true
 			end := closingQuote(line)
@@ -37,6 +44,9 @@ func split(line []byte, delim byte, cells [][]byte) (_ [][]byte, quoted bool) {
 // cell takes one cell off the beginning of a line, without its quotes, and says
 // whether another follows. It cuts where split does.
 func cell(line string, delim byte) (value, rest string, more bool) {
+	if delim == ' ' {
+		line = strings.Trim(line, " ")
+	}
 	if delim == ',' && strings.HasPrefix(line, `"`) {
 		end := closingQuote(line)
 		comma := strings.IndexByte(line[end:], delim)

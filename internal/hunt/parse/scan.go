@@ -245,7 +245,12 @@ func columnNames(s string, delim byte) []string {
 	if s == "" {
 		return nil
 	}
-	names := strings.SplitN(s, string(delim), maxColumns+1)
+	var names []string
+	if delim == ' ' {
+		names = strings.Fields(s)
+	} else {
+		names = strings.SplitN(s, string(delim), maxColumns+1)
+	}
 	if len(names) > maxColumns {
 		names = names[:maxColumns]
 	}

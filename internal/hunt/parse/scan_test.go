@@ -206,6 +206,14 @@ func TestQuotedLineBreaks(t *testing.T) {
 	}
 }
 
+// Several blanks part two values as one does: a web server writes an account with a
+// blank before it as it is, and "-" for a value that is not there.
+func TestSeveralBlanks(t *testing.T) {
+	t.Parallel()
+	want(t, blanks, []byte("#Fields:  date  time a b \r\n2021-03-03 06:00:00  x\\y  - \r\n2021-03-03 06:00:01 x y z  \r\n2021-03-03 06:00:02 x "),
+		[]string{`date=2021-03-03|time=06:00:00|a=x\y|b=-`, "date=2021-03-03|time=06:00:01|a=x|b=y|field5=z", "date=2021-03-03|time=06:00:02|a=x"}, []string{"cut-line"})
+}
+
 // A row of a blank-separated log ends with its line, whatever quotes it has.
 func TestBlanks(t *testing.T) {
 	t.Parallel()

@@ -370,10 +370,18 @@ func (w *walk) pass(line []byte, delim byte) bool {
 
 // next gives where the column after the one at pos begins; one past the end of
 // the line plus one where there is none. Columns are mostly shorter than what a
-// vectorised search needs to get going: eight bytes at a time are faster.
+// vectorised search needs to get going: eight bytes at a time are faster. Several
+// blanks part columns as one does.
 func next(line []byte, pos int, delim byte) int {
-	if delim == ',' && pos < len(line) && line[pos] == '"' {
-		return nextQuoted(line, pos)
+	if pos < len(line) && line[pos] <= '"' {
+		switch {
+		case delim == ',' && line[pos] == '"':
+			return nextQuoted(line, pos)
+		case delim == ' ':
+			for pos < len(line) && line[pos] == ' ' {
+				pos++
+			}
+		}
 	}
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for pattern := ones * uint64(delim); pos+8 <= len(line); pos += 8 {

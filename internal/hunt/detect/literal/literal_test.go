@@ -87,6 +87,10 @@ func TestOtherDelimiters(t *testing.T) {
 	}{
 		{' ', `t "abc x`, true},
 		{' ', `t "x abc`, false}, // a quote means nothing there
+		{' ', `t  abc x`, true},
+		{' ', ` t   abc  x`, true},
+		{' ', `t  x abc`, false},
+		{' ', `t  `, false},
 		{0, "anything abc", true},
 		{0, "anything", false},
 	} {
@@ -274,7 +278,11 @@ func TestNeverRefuses(t *testing.T) {
 		for i := range cells {
 			cells[i] = write(cells[i], delim, rapid.Bool().Draw(t, "quoted"))
 		}
-		line := strings.Join(cells, string(max(delim, ' ')))
+		between := string(max(delim, ' '))
+		if delim == ' ' && rapid.Bool().Draw(t, "several blanks") {
+			between = "  "
+		}
+		line := strings.Join(cells, between)
 		if !gate(delim, columns, rules...).Pass([]byte(line)) {
 			t.Fatalf("header %v, delimiter %q: refused %q, rules %v", columns, delim, line, rules)
 		}
@@ -284,6 +292,8 @@ func TestNeverRefuses(t *testing.T) {
 // write puts a value into a cell as the writer of such a log does.
 func write(v string, delim byte, quoted bool) string {
 	switch {
+	case delim == ' ' && v == "":
+		return "-"
 	case delim == ' ':
 		return strings.ReplaceAll(v, " ", "+")
 	case delim == ',' && (quoted || strings.ContainsAny(v, ",\"")):
