@@ -28,7 +28,10 @@ const (
 	// maxLosses bounds the places remembered of what could not be looked at; beyond
 	// them a loss is one of the whole input.
 	maxLosses = 10_000
-	// headSize is read of every file to see what it is: header and first row.
+	// smallFile is what is read at once, so that the detectors need not open the file
+	// again: most files of a web folder are smaller.
+	smallFile = 64 << 10
+	// headSize is read of every larger file to see what it is: header and first row.
 	headSize = 8 << 10
 	// queue is how many files wait for a worker: enough that one does not wake for each.
 	queue = 256
@@ -94,7 +97,7 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 	var workers sync.WaitGroup
 	for range h.opt.Threads {
 		workers.Go(func() {
-			head := make([]byte, headSize)
+			head := make([]byte, smallFile+1)
 			for f := range files {
 				if ctx.Err() == nil {
 					h.visit(input, f, head)
@@ -124,7 +127,11 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 
 	l, isLog := h.familiar(input, f)
 	if !isLog {
-		if l, isLog = h.recognise(f, head); isLog {
+		var whole []byte
+		if l, whole, isLog = h.recognise(f, head); whole != nil {
+			df.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(whole)), nil }
+		}
+		if isLog {
 			l.input = int32(input)
 			h.remember(l)
 		}
@@ -186,32 +193,38 @@ func served(where string) bool {
 }
 
 // recognise says whether a file is a log, by its beginning.
-func (h *hunt) recognise(f source.File, head []byte) (logFile, bool) {
+func (h *hunt) recognise(f source.File, head []byte) (l logFile, whole []byte, isLog bool) {
 	if f.Archive || f.Size == 0 {
-		return logFile{}, false
+		return l, whole, false
 	}
 	r, err := f.Open()
 	if err != nil {
-		return logFile{}, false // told to the problems by the source
+		return l, nil, false // told to the problems by the source
 	}
 	defer r.Close()
+	if f.Size > smallFile || f.Size < 0 {
+		head = head[:headSize]
+	}
 	n, err := io.ReadFull(r, head)
 	if n == 0 || err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return logFile{}, false
+		return l, whole, false
+	}
+	if int64(n) == f.Size && n < len(head) {
+		whole = head[:n]
 	}
 	if !parse.Plausible(head[:n], f.Path) {
-		return logFile{}, false
+		return l, whole, false
 	}
 	format, said := parse.Recognise(head[:n], f.Path, h.opt.Formats, &h.headers)
 	if format == nil {
-		return logFile{}, false
+		return l, whole, false
 	}
-	l := logFile{file: f, kin: &kin{format: format, server: parse.ServerOf(format, said), first: firstLine(head[:n])}}
+	l = logFile{file: f, kin: &kin{format: format, server: parse.ServerOf(format, said), first: firstLine(head[:n])}}
 	// A file without rows does not speak for its family.
 	if l.server == "" && format.Host != "" && (said.Fields == nil || said.HasFields(format.Host)) {
 		l.first = ""
 	}
-	return l, true
+	return l, whole, true
 }
 
 func (h *hunt) place(input int, path string) (prefix, where string, known bool) {
