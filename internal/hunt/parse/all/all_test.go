@@ -1,8 +1,6 @@
 package all
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,77 +14,6 @@ import (
 	"postern/internal/hunt/parse/mapihttp"
 	"postern/internal/hunt/parse/oab"
 )
-
-// formats says which formats each leaf of the stage brings.
-var formats = map[string][]string{
-	"autodiscover": {autodiscover.Name},
-	"cmdletinfra":  {cmdletinfra.Cmdlet, cmdletinfra.HTTP},
-	"ecp":          {ecp.Server, ecp.Activity},
-	"ews":          {ews.Name},
-	"httpproxy":    {httpproxy.Name},
-	"iis":          {iis.Name},
-	"mapihttp":     {mapihttp.Name},
-	"oab":          {oab.Name},
-}
-
-// elsewhere are the folders that bring none, with the reason.
-var elsewhere = map[string]string{
-	"all":       "the list itself",
-	"inventory": "any file as a whole, not rows: printed by the events command",
-	"iisconfig": "XML files as a whole, not rows: read by detect/iisconfig",
-	"msert":     "blocks of lines that belong together, not rows: read by detect/msert",
-	"parsetest": "helps tests",
-	"webfile":   "pages and what is compiled of them, not rows: read by detect/webfile",
-}
-
-// Every folder of the stage is in the list or named as one that is not.
-func TestEveryLeaf(t *testing.T) {
-	t.Parallel()
-	listed := make(map[string]*parse.Format)
-	for _, f := range Formats() {
-		if listed[f.Name] != nil {
-			t.Errorf("the format %s is in the list twice", f.Name)
-		}
-		listed[f.Name] = f
-	}
-	folders, err := os.ReadDir("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range folders {
-		if !d.IsDir() || elsewhere[d.Name()] != "" {
-			continue
-		}
-		if formats[d.Name()] == nil {
-			t.Errorf("the folder parse/%s is neither in the list of formats nor named here with the reason why not", d.Name())
-		}
-		if !fuzzed(t, d.Name()) {
-			t.Errorf("the folder parse/%s has no fuzz target", d.Name())
-		}
-		for _, name := range formats[d.Name()] {
-			if listed[name] == nil {
-				t.Errorf("the format %s of parse/%s is missing from Formats", name, d.Name())
-			}
-			delete(listed, name)
-		}
-	}
-	for name := range listed {
-		t.Errorf("the format %s is of no folder that this test knows", name)
-	}
-}
-
-func fuzzed(t *testing.T, folder string) bool {
-	tests, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range tests {
-		if b, err := os.ReadFile(name); err == nil && strings.Contains(string(b), "\nfunc Fuzz") {
-			return true
-		}
-	}
-	return false
-}
 
 // What a format says of itself holds together.
 func TestFormats(t *testing.T) {
@@ -126,7 +53,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// Each format's own header is recognised as its own and as no other's.
+// Each format of each leaf is in the list, once, and its own header is recognised
+// as its own and as no other's.
 func TestOneFormatEach(t *testing.T) {
 	t.Parallel()
 	heads := map[string]string{
@@ -141,18 +69,25 @@ func TestOneFormatEach(t *testing.T) {
 		cmdletinfra.Cmdlet: "",
 		cmdletinfra.HTTP:   "",
 	}
+	listed := make(map[string]bool)
 	for _, f := range Formats() {
 		head, known := heads[f.Name]
-		if !known {
-			t.Errorf("no header of %s here", f.Name)
+		if !known || listed[f.Name] {
+			t.Errorf("no header of %s here, or it is in the list twice", f.Name)
 			continue
 		}
+		listed[f.Name] = true
 		delim := string(f.Delim)
 		if f.Delim != 0 && f.Columns != nil {
 			head += "#Fields: " + strings.Join(f.Columns, delim) + "\r\n"
 		}
 		if got, _ := parse.Recognise([]byte(head), "x.log", Formats(), nil); got == nil || got.Name != f.Name {
 			t.Errorf("the header of %s is recognised as %+v", f.Name, got)
+		}
+	}
+	for name := range heads {
+		if !listed[name] {
+			t.Errorf("the format %s is not in the list", name)
 		}
 	}
 }
