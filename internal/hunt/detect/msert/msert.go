@@ -69,7 +69,7 @@ func Microsoft() ([]Family, error) {
 // Rules lists what the detector looks for.
 func Rules() []postern.Rule {
 	return []postern.Rule{
-		{ID: ruleWebShell, Level: postern.Implanted, Confidence: postern.High, Tags: []string{"attack.t1505.003"},
+		{ID: ruleWebShell, Level: postern.Implanted, Confidence: postern.High, Tags: []string{"shell-file", "attack.t1505.003"},
 			Title: postern.Say("msert.web-shell.title"), Means: postern.Say("msert.web-shell.means")},
 		{ID: ruleCompiled, Level: postern.Used, Confidence: postern.Medium, Tags: []string{"attack.t1505.003"},
 			Title: postern.Say("msert.compiled.title"), Means: postern.Say("msert.compiled.means")},

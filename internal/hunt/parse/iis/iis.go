@@ -85,6 +85,16 @@ func derive(ev *postern.Event) {
 		"Arguments", parse.Arguments(query),
 		"Agent", parse.UserAgent(value("cs(User-Agent)")),
 		"ClientIp", client,
-		"RequestId", parse.Parameter("?"+query, "cafeReqId"),
+		"RequestId", requestID(query),
 		"Canary", parse.Parameter("?"+parse.Decode(query), "msExchEcpCanary"))
+}
+
+// requestID gives the identifier that the front end appends to the query of every
+// request: the last one, as a client may have put one of its own before it.
+func requestID(query string) string {
+	i := strings.LastIndex(strings.ToLower(query), "cafereqid=")
+	if i < 0 {
+		return ""
+	}
+	return parse.Parameter("?"+query[i:], "cafeReqId")
 }
