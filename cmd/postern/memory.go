@@ -10,9 +10,9 @@ import (
 // makes much garbage and keeps little, and may run on the mail server itself, where
 // memory is short.
 const (
-	memoryFloor = 26 << 20
+	memoryFloor = 32 << 20
 	memorySpare = 4 << 20
-	memoryEvery = 100 * time.Millisecond
+	memoryEvery = 250 * time.Millisecond
 )
 
 // boundMemory keeps garbage from piling up beyond some megabytes, however large

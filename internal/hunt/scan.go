@@ -248,13 +248,13 @@ func (h *hunt) scan(ctx context.Context, logs []*logFile, rules HostRules, c *co
 	return err
 }
 
-// readers is how many logs are open at once: two a thread, so that one is judged
-// while another waits for the disk. One thread means one, whatever waits.
+// readers is how many logs are open at once: four a thread, so that some are judged
+// while others wait for the disk. One thread means one, whatever waits.
 func (h *hunt) readers() int {
 	if h.opt.Threads == 1 {
 		return 1
 	}
-	return 2 * h.opt.Threads
+	return 4 * h.opt.Threads
 }
 
 func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *collector, scratch *parse.Scratch) {
