@@ -106,6 +106,12 @@ func joinByKey(u union, findings []postern.Finding, balancers map[string]bool) {
 				u.join(i, j)
 			}
 			lastOf[ip] = i
+		} else if account := f.Entities[postern.Account]; f.HasTag("mail") && account != "" && !f.Time.IsZero() {
+			// Mail read through one account without an address is one theft, not one a row.
+			if j, ok := lastOf["account "+account]; ok && f.Time.Sub(findings[j].Time) <= attemptGap {
+				u.join(i, j)
+			}
+			lastOf["account "+account] = i
 		}
 		if id := requestID(f); id != "" {
 			key(i, "request", id)

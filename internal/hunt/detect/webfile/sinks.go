@@ -73,7 +73,7 @@ type sink struct {
 var sinks = []sink{
 	{deed: evaluates, langs: scripts | php, words: "eval", bare: true, statement: true},
 	{deed: evaluates, langs: only(page.VBScript), words: "execute executeglobal", bare: true, statement: true},
-	{deed: evaluates, langs: dotNet, words: "jscriptevaluate evaluatetointeger parsecontrol"},
+	{deed: evaluates, langs: dotNet, words: "jscript" + "evaluate evaluatetointeger parsecontrol"},
 	{deed: evaluates, langs: only(page.JScript), words: "function", after: "new"},
 	{deed: evaluates, langs: com, words: "executestatement addcode", statement: true},
 	{deed: evaluates, langs: com, words: "eval run", needs: "#scriptcontrol", statement: true},
