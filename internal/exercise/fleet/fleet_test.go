@@ -467,7 +467,7 @@ func TestLoopbackOnly(t *testing.T) {
 	f := start(t, options(10, Clean))
 	interfaces, err := net.InterfaceAddrs()
 	if err != nil {
-		t.Skip(err)
+		t.Skip("the interfaces of this machine cannot be listed: ", err)
 	}
 	for _, a := range interfaces {
 		n, ok := a.(*net.IPNet)
