@@ -42,6 +42,8 @@ var walls = []wall{
 		"a stage declares what its leaves satisfy and does not know them"},
 	{"internal/hunt/detect/*", []string{".", "internal/hunt/detect"},
 		"a detector is told what it needs as plain values, never by a neighbour or a pack"},
+	{"internal/hunt/detect/yara/pattern", nil,
+		"finding strings in bytes needs no word of the hunt"},
 	{"internal/hunt/detect/all", []string{".", "internal/hunt", "internal/hunt/parse", "internal/hunt/detect", "internal/hunt/detect/*"},
 		"the one place where detectors meet the river that they serve"},
 	{"internal/hunt/correlate", []string{"."},
