@@ -1,0 +1,73 @@
+package module
+
+import (
+	"testing"
+	"time"
+)
+
+func TestNamesTypesAndCalls(t *testing.T) {
+	t.Parallel()
+	m, ok := Lookup("string")
+	if !ok {
+		t.Fatal("Lookup(string) found nothing")
+	}
+	d, ok := m.Decl().Field("to_int")
+	if !ok || d.Type != Func {
+		t.Fatalf("string.to_int is declared as %v, %v; want a function", d, ok)
+	}
+	if _, ok := d.Overload([]Type{Int}); ok {
+		t.Error("to_int(integer) compiles")
+	}
+	form, ok := d.Overload([]Type{String, Int})
+	if !ok {
+		t.Fatal("to_int(string, integer) does not compile")
+	}
+	got := m.Load(&File{}).Field("to_int").Call(form, StringValue("-7f"), IntValue(16))
+	if got.Type() != Int || got.Int() != -0x7f {
+		t.Errorf(`to_int("-7f", 16) = %v %d, want %d`, got.Type(), got.Int(), -0x7f)
+	}
+	if v := m.Load(&File{}).Field("to_int").Call(form, StringValue("1"), Value{}); v.Defined() {
+		t.Errorf("a call with an undefined argument gives %v", v)
+	}
+	if v := m.Load(&File{}).Field("nothing"); v.Defined() {
+		t.Errorf("a name that is not declared gives %v", v)
+	}
+}
+
+func TestToInt(t *testing.T) {
+	t.Parallel()
+	undefined := Value{}
+	for _, c := range []struct {
+		s    string
+		base int64
+		want Value
+	}{
+		{"1234", 0, IntValue(1234)}, {" \t+12", 0, IntValue(12)}, {"-0x10", 0, IntValue(-16)}, {"010", 0, IntValue(8)},
+		{"0", 0, IntValue(0)}, {"08", 0, undefined}, {"0x10", 16, IntValue(16)}, {"z", 36, IntValue(35)}, {"12a", 10, undefined},
+		{"", 0, undefined}, {"0x", 0, undefined}, {"1_0", 0, undefined}, {"--1", 0, undefined}, {"1", 1, undefined}, {"1", 37, undefined}, {"1", -1, undefined},
+		{"9223372036854775807", 0, IntValue(1<<63 - 1)}, {"9223372036854775808", 0, undefined}, {"-9223372036854775808", 0, IntValue(-1 << 63)},
+	} {
+		if got := toInt(c.s, c.base); got.Defined() != c.want.Defined() || got.Int() != c.want.Int() {
+			t.Errorf("toInt(%q, %d) = %v %d, want %v %d", c.s, c.base, got.Type(), got.Int(), c.want.Type(), c.want.Int())
+		}
+	}
+}
+
+func TestTimeAndConsole(t *testing.T) {
+	t.Parallel()
+	var said []string
+	f := &File{Now: time.Unix(1614754800, 0), Log: func(s string) { said = append(said, s) }}
+	now, _ := Lookup("time")
+	if got := now.Load(f).Field("now").Call(0); got.Int() != 1614754800 {
+		t.Errorf("time.now() = %d", got.Int())
+	}
+	console, _ := Lookup("console")
+	hex, _ := console.Decl().Field("hex")
+	form, _ := hex.Overload([]Type{String, Int})
+	if got := console.Load(f).Field("hex").Call(form, StringValue("at\n"), IntValue(255)); got.Int() != 1 {
+		t.Errorf("console.hex gives %d, want 1", got.Int())
+	}
+	if len(said) != 1 || said[0] != `at\x0a0xff` {
+		t.Errorf("said %q", said)
+	}
+}
