@@ -11,11 +11,12 @@ type File struct {
 	// Log is told what console.log and console.hex say; nil drops it.
 	Log func(line string)
 
-	modules map[*Module]any
-	hashes  map[span]string
+	modules       map[*Module]any
+	hashes        map[span]string
+	distributions map[span]*distribution
 }
 
-// span is a range of a file under one of the hashes.
+// span is a range of a file, under one of the hashes if it has a name.
 type span struct {
 	hash       string
 	start, end int
