@@ -50,8 +50,9 @@ const (
 type Point struct {
 	Time time.Time // zero on the clock since the fix
 	Days int       // days since the fix on that clock
-	// Share is the part of hosts that were fixed. Low and High are the 95 % band at
-	// this point, taken by itself.
+	// Share is the part of hosts that were fixed; in a curve of bounds the part that is
+	// proven to be. Low and High are the 95 % band at this point, taken by itself; in a
+	// curve of bounds they reach from the lower end of the one to the upper of the other.
 	Share, Low, High float64
 	// CurveLow and CurveHigh are the 95 % band in which the whole curve lies.
 	CurveLow, CurveHigh float64
@@ -95,9 +96,22 @@ type Counts struct {
 	LargestShare float64
 }
 
+// Doubt says why a curve states bounds and no share.
+type Doubt string
+
+// The doubts. Undecidable hosts are left out of a share on the assumption that they
+// are like the others; where that would decide the result, or is seen to be false, a
+// share would only repeat the assumption.
+const (
+	NoDoubt  Doubt = ""
+	TooMany  Doubt = "too-many"  // what the undecidable could change outweighs what is known
+	OneSided Doubt = "one-sided" // hosts that were undecidable first turn out fixed, and hardly ever open
+)
+
 // Curve is the estimate for one population.
 type Curve struct {
 	Group    string
+	Doubt    Doubt   // if there is any, Points and SinceFix are a curve of bounds
 	Points   []Point // by the calendar
 	SinceFix []Point // by days since a fix existed for the host's line
 	Median   Median
@@ -115,8 +129,8 @@ type Report struct {
 	Notes  []postern.Text
 }
 
-// ErrNothing says that no host can be followed.
-var ErrNothing = errors.New("no host in these observations is decided for this CVE")
+// ErrNothing says that there is no host to count.
+var ErrNothing = errors.New("no host in these observations may be open to this CVE")
 
 // Adoption gathers sightings and then estimates. It is for one goroutine.
 type Adoption struct {
@@ -174,7 +188,7 @@ func (a *Adoption) Estimate() (*Report, error) {
 		}
 	})
 	r := &Report{CVE: a.o.CVE, By: a.o.By, Since: a.o.Since, Scopes: a.st.scopes}
-	if all.counts.Followed == 0 {
+	if all.counts.Followed+all.counts.Undecidable == 0 {
 		return nil, ErrNothing
 	}
 	r.Curve = all.estimate()
@@ -187,7 +201,7 @@ func (a *Adoption) Estimate() (*Report, error) {
 	})
 	left := 0
 	for i, p := range list {
-		if i >= a.o.MaxGroups || p.counts.Followed == 0 {
+		if i >= a.o.MaxGroups || p.counts.Followed+p.counts.Undecidable == 0 {
 			left++
 			continue
 		}
@@ -334,16 +348,17 @@ func (s *scale) translate(m *life, c class, k int) class {
 // estimate makes the curves of the population.
 func (p *population) estimate() Curve {
 	c := Curve{Group: p.name, Counts: p.counts}
-	b := newBander(p)
-	c.Counts.Operators, c.Counts.LargestShare = b.operators, b.largest
 	cal := p.calendar()
-	c.Points = p.curve(cal, b)
+	c.Doubt = p.doubt(cal)
+	b := newBander(p, c.Doubt != NoDoubt)
+	c.Counts.Operators, c.Counts.LargestShare = b.operators, b.largest
+	c.Points = p.curve(cal, b, c.Doubt)
 	for i := range c.Points {
 		c.Points[i].Time = p.grid.at(i)
 	}
 	fix, days := p.sinceFix()
-	if len(days) > 0 && slices.ContainsFunc(p.lives, func(m life) bool { return fix.has(&m) && m.decided() }) {
-		c.SinceFix = p.curve(fix, b)
+	if len(days) > 0 && slices.ContainsFunc(p.lives, func(m life) bool { return fix.has(&m) && (m.decided() || c.Doubt != NoDoubt) }) {
+		c.SinceFix = p.curve(fix, b, c.Doubt)
 		for i := range c.SinceFix {
 			c.SinceFix[i].Days = days[i]
 		}
@@ -355,36 +370,101 @@ func (p *population) estimate() Curve {
 	return c
 }
 
-// curve estimates on one scale.
-func (p *population) curve(s scale, b *bander) []Point {
+// gather tallies the lives on a scale under one reading of what is undecidable. The
+// reading of what is sure has no place for hosts that were never decided.
+func (p *population) gather(s scale, b *bander, reading func(*life, int) (class, bool), all bool) *tally {
 	k := len(p.grid.times)
-	gather := func(of func(*life, int) (class, bool), all bool) *tally {
-		t := newTally(s.instants)
-		for i := range p.lives {
-			m := &p.lives[i]
-			if !s.has(m) || !all && !m.decided() {
-				continue
-			}
-			if c, ok := of(m, k); ok {
-				t.add(s.translate(m, c, k), b.of(m))
-			}
+	t := newTally(s.instants)
+	for i := range p.lives {
+		m := &p.lives[i]
+		if !s.has(m) || !all && !m.decided() {
+			continue
 		}
-		return t
+		if c, ok := reading(m, k); ok {
+			t.add(s.translate(m, c, k), b.of(m))
+		}
 	}
-	main := gather((*life).main, false)
-	points := b.band(main)
-	unsure := slices.ContainsFunc(p.lives, func(m life) bool { return m.unsure != none && s.has(&m) })
-	if unsure {
-		low, _ := gather((*life).lowest, true).sample().fit(nil, tolerance)
-		high, _ := gather((*life).highest, true).sample().fit(nil, tolerance)
-		for i := range points {
-			points[i].UndecidableLow = min(low[i], points[i].Share)
-			points[i].UndecidableHigh = max(high[i], points[i].Share)
+	return t
+}
+
+// unsure says whether anybody on a scale was ever undecidable.
+func (p *population) unsure(s scale) bool {
+	return slices.ContainsFunc(p.lives, func(m life) bool { return m.unsure != none && s.has(&m) })
+}
+
+// When a share is not stated.
+const (
+	// maxUndecidable is how far the bounds may lie apart. Beyond, the assumption about
+	// the undecidable weighs more than most of what a curve has to say.
+	maxUndecidable = 0.2
+	// leastExpected is how many hosts would have to turn out open, were the undecidable
+	// like the others, before fewer than half as many are taken for a sign.
+	leastExpected = 20
+)
+
+// doubt says whether undecidable hosts forbid to state a share.
+func (p *population) doubt(s scale) Doubt {
+	if !p.unsure(s) {
+		return NoDoubt
+	}
+	if p.counts.Followed == 0 {
+		return TooMany
+	}
+	b := &bander{} // nothing is drawn
+	low, _ := p.gather(s, b, (*life).lowest, true).sample().fit(nil, tolerance)
+	high, _ := p.gather(s, b, (*life).highest, true).sample().fit(nil, tolerance)
+	for i := range low {
+		if high[i]-low[i] > maxUndecidable {
+			return TooMany
+		}
+	}
+	share, _ := p.gather(s, b, (*life).main, false).sample().fit(nil, tolerance)
+	open, expected := 0.0, 0.0
+	for i := range p.lives {
+		m := &p.lives[i]
+		if m.settled == none {
+			continue
+		}
+		if m.settledOpen {
+			open++
+		}
+		before := 0.0
+		if m.doubted != none {
+			before = share[m.doubted]
+		}
+		expected += (1 - share[m.settled]) / max(1-before, 1e-9)
+	}
+	if expected >= leastExpected && open < expected/2 {
+		return OneSided
+	}
+	return NoDoubt
+}
+
+// curve estimates on one scale.
+func (p *population) curve(s scale, b *bander, d Doubt) []Point {
+	var points []Point
+	if d != NoDoubt {
+		points = b.band(p.gather(s, b, (*life).lowest, true))
+		for i, high := range b.band(p.gather(s, b, (*life).highest, true)) {
+			x := &points[i]
+			x.UndecidableHigh = max(high.Share, x.Share)
+			x.High, x.CurveHigh = max(high.High, x.High), max(high.CurveHigh, x.CurveHigh)
+		}
+	} else {
+		points = b.band(p.gather(s, b, (*life).main, false))
+		if p.unsure(s) {
+			low, _ := p.gather(s, b, (*life).lowest, true).sample().fit(nil, tolerance)
+			high, _ := p.gather(s, b, (*life).highest, true).sample().fit(nil, tolerance)
+			for i := range points {
+				points[i].UndecidableLow = min(low[i], points[i].Share)
+				points[i].UndecidableHigh = max(high[i], points[i].Share)
+			}
 		}
 	}
 	p.atRisk(s, points)
 	// At the end nobody may be left under watch; a share that nobody bears is not said.
-	for len(points) > 1 && points[len(points)-1].N == 0 {
+	nobody := func(x *Point) bool { return x.N == 0 && (d == NoDoubt || x.Undecidable == 0) }
+	for len(points) > 1 && nobody(&points[len(points)-1]) {
 		points = points[:len(points)-1]
 	}
 	return points
@@ -477,16 +557,19 @@ func median(points []Point) Median {
 // notes says what the reader has to know beside the numbers.
 func (a *Adoption) notes(r *Report, groupsLeft int) []postern.Text {
 	c := &r.Counts
-	notes := []postern.Text{
-		postern.Say("picture.note.unit"),
-		postern.Say("picture.note.band", "draws", a.o.Draws, "operators", c.Operators),
-	}
+	notes := []postern.Text{postern.Say("picture.note.unit")}
 	say := func(n int, t postern.Text) {
 		if n > 0 {
 			notes = append(notes, t)
 		}
 	}
-	say(c.Undecidable, postern.Say("picture.note.undecidable", "count", c.Undecidable))
+	if r.Doubt == NoDoubt {
+		notes = append(notes, postern.Say("picture.note.band", "draws", a.o.Draws, "operators", c.Operators))
+		say(c.Undecidable, postern.Say("picture.note.undecidable", "count", c.Undecidable))
+	} else {
+		notes = append(notes, postern.Say("picture.note.bounds", "draws", a.o.Draws, "operators", c.Operators))
+		say(c.Undecidable, postern.Say("picture.note.undecidable-bounds", "count", c.Undecidable))
+	}
 	say(c.HiddenOpen, postern.Say("picture.note.hidden", "count", c.HiddenOpen))
 	say(c.NoFix, postern.Say("picture.note.no-fix", "count", c.NoFix))
 	say(c.NoClock, postern.Say("picture.note.no-clock", "count", c.NoClock))

@@ -78,7 +78,7 @@ func TestHistories(t *testing.T) {
 			func(c *Counts) bool { return c.Unstable == 1 && c.Followed == 2 }},
 		{"first seen late and fixed says nothing", []string{"oooo", "occc", "...c"}, "0.000 0.500 0.500 0.500", func(c *Counts) bool { return c.LateFixed == 1 }},
 		{"first seen late and open joins from then on", []string{"oooo", "occc", "..oo", "..oc"}, "0.000 0.500 0.500 0.667", func(c *Counts) bool { return c.Followed == 4 }},
-		{"never decided is in no curve", []string{"oooo", "occc", "uuuu"}, "0.000 0.500 0.500 0.500", func(c *Counts) bool { return c.Undecidable == 1 }},
+		{"never decided is in no curve", []string{"oooo", "oooo", "oooo", "occc", "occc", "occc", "uuuu"}, "0.000 0.500 0.500 0.500", func(c *Counts) bool { return c.Undecidable == 1 }},
 		{"not affected is no part", []string{"oooo", "occc", "xxxx"}, "0.000 0.500 0.500 0.500", func(c *Counts) bool { return c.NotAffected == 1 && c.Followed == 2 }},
 		{"replaced by what is not affected is closed", []string{"oooo", "oxxx"}, "0.000 0.500 0.500 0.500", func(c *Counts) bool { return c.Fixed == 1 }},
 	} {
@@ -194,11 +194,50 @@ func TestNothingDecided(t *testing.T) {
 			t.Errorf("%+v was taken", bad)
 		}
 	}
-	if err := a.Add(&Sighting{Keys: []string{"h"}, Time: released, State: Unsure}); err != nil {
+	if err := a.Add(&Sighting{Keys: []string{"h"}, Time: released, State: Exempt}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Estimate(); !errors.Is(err, ErrNothing) {
-		t.Errorf("nothing decided: %v", err)
+		t.Errorf("nobody is affected: %v", err)
+	}
+}
+
+// TestDoubt: where undecidable hosts weigh too much, or are seen to be unlike the
+// others, bounds are stated and no share.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	many := func(n int, words ...string) (list []string) {
+		for range n {
+			list = append(list, words...)
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name      string
+		histories []string
+		want      Doubt
+		points    string // shares, if not ""
+	}{
+		{"all are decided", []string{"oooo", "occc"}, NoDoubt, "0.000 0.500 0.500 0.500"},
+		{"one of ten is not", append(many(9, "occo"), "uuuu"), NoDoubt, ""},
+		{"one of four is not", append(many(3, "occc"), "uuuu"), TooMany, "0.000 0.750 0.750 0.750"},
+		{"none is decided", many(5, "uuuu"), TooMany, "0.000 0.000 0.000 0.000"},
+		// A tenth is undecidable at first. What becomes of them tells whether they are like the rest.
+		{"later like the others", append(many(450, "oooo", "oocc"), many(50, "uooo", "uocc")...), NoDoubt, "0.000 0.000 0.500 0.500"},
+		{"later always fixed", append(many(450, "oooo", "oocc"), many(100, "uucc")...), OneSided, "0.000 0.000 0.550 0.550"},
+		{"too few to tell", append(many(9, "oooo", "oocc"), many(2, "uucc")...), NoDoubt, ""},
+	} {
+		r := gather(t, Options{Since: released, Draws: 50}, c.histories...)
+		if r.Doubt != c.want {
+			t.Errorf("%s: doubt %q, want %q", c.name, r.Doubt, c.want)
+		}
+		if got := shares(r.Points); c.points != "" && got != c.points {
+			t.Errorf("%s: %s, want %s", c.name, got, c.points)
+		}
+		checkPoints(t, r.Points)
+		if last := r.Points[len(r.Points)-1]; c.name == "none is decided" && (last.High != 1 || last.UndecidableHigh != 1) {
+			t.Errorf("%s: %+v", c.name, last)
+		}
 	}
 }
 

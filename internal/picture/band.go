@@ -39,12 +39,13 @@ type bander struct {
 // alone is the operator of hosts that have none, or that are their operator's only one.
 const alone = -1
 
-func newBander(p *population) *bander {
+// newBander looks at the hosts that the curve is about: the decided ones, or all.
+func newBander(p *population, all bool) *bander {
 	b := &bander{rng: rand.New(rand.NewPCG(p.o.Seed, 0x706f737465726e)), draws: p.o.Draws, multi: map[uint32]int32{}}
 	size := map[uint32]int{}
 	total := 0
 	for i := range p.lives {
-		if m := &p.lives[i]; m.decided() {
+		if m := &p.lives[i]; m.decided() || all && m.start != none {
 			size[m.cluster]++
 			total++
 		}

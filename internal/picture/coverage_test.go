@@ -25,6 +25,7 @@ type country struct {
 	vanish    float64 // chance a day that a host vanishes for good
 	late      float64 // part of hosts that appear later
 	unsure    float64 // part of hosts that nobody can decide
+	oneSided  float64 // part of hosts that can be seen to be fixed and never to be open
 }
 
 const day = 24 * time.Hour
@@ -69,6 +70,7 @@ func (c country) run(seed uint64, draws int) (*Report, error) {
 			from = rng.Float64() * 20
 		}
 		hidden := rng.Float64() < c.unsure
+		oneSided := c.oneSided > 0 && rng.Float64() < c.oneSided
 		s := Sighting{Keys: []string{fmt.Sprint("host", h)}, Line: line, Cluster: fmt.Sprint("as", op)}
 		for _, at := range c.scans {
 			at += rng.Float64() * c.spreadIn
@@ -76,7 +78,7 @@ func (c country) run(seed uint64, draws int) (*Report, error) {
 				continue
 			}
 			switch {
-			case hidden:
+			case hidden, oneSided && at < fixed:
 				s.State = Unsure
 			case at >= fixed:
 				s.State = Closed
@@ -135,10 +137,12 @@ func TestCoverage(t *testing.T) {
 		slow.scans = append([]float64(nil), slow.scans...)
 		slow.scans[i] -= slow.spreadIn / 2
 	}
+	outside := base // nobody's build is in a header: the update can be seen, its absence cannot
+	outside.oneSided = 0.8
 	for _, c := range []struct {
 		name string
 		country
-	}{{"country", base}, {"small", small}, {"independent", independent}, {"few operators", heavy}, {"slow scans", slow}} {
+	}{{"seen from outside", outside}, {"country", base}, {"small", small}, {"independent", independent}, {"few operators", heavy}, {"slow scans", slow}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			for _, since := range []bool{false, true} {
@@ -166,6 +170,9 @@ func cover(t *testing.T, c country, since bool) {
 		r, err := c.run(uint64(run), 300)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if (r.Doubt == NoDoubt) != (c.oneSided == 0) {
+			t.Errorf("run %d: doubt %q", run, r.Doubt)
 		}
 		points := r.Points
 		if since {

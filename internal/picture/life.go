@@ -96,23 +96,27 @@ const none = -1
 // life is one history from open to fixed, in cells. A host has one; after a
 // downgrade or a rebuild it has another.
 type life struct {
-	last       cell // seen at all
-	open       cell // last seen open before it was fixed; none
-	since      cell // first seen open; none
-	closed     cell // first seen fixed; none
-	maybe      cell // first undecidable after it was last seen open; none
-	unsure     cell // last undecidable before it was fixed; none
-	start      cell // first sighting that said anything; none
-	line       uint16
-	cluster    uint32
-	startState State
-	cohort     bool // there at the first scan: not truncated
-	gone       bool // last seen hidden
-	exempt     bool // seen as not affected
+	last        cell // seen at all
+	open        cell // last seen open before it was fixed; none
+	since       cell // first seen open; none
+	closed      cell // first seen fixed; none
+	maybe       cell // first undecidable after it was last seen open; none
+	unsure      cell // last undecidable before it was fixed; none
+	start       cell // first sighting that said anything; none
+	doubted     cell // last seen open before it was first undecidable; none
+	settled     cell // first decided after that; none
+	line        uint16
+	cluster     uint32
+	startState  State
+	cohort      bool // there at the first scan: not truncated
+	gone        bool // last seen hidden
+	exempt      bool // seen as not affected
+	inDoubt     bool // undecidable once, while not known to be fixed
+	settledOpen bool
 }
 
 func newLife(at cell) life {
-	return life{last: at, open: none, since: none, closed: none, maybe: none, unsure: none, start: none}
+	return life{last: at, open: none, since: none, closed: none, maybe: none, unsure: none, start: none, doubted: none, settled: none}
 }
 
 // maxDowngrades is how often a host may fall back before it is taken for several
@@ -161,6 +165,9 @@ func (g *grid) lives(list []sighted, cohortEnd uint32) (all []life, downgrades i
 				cur.startState = Open
 			}
 		}
+		if cur.inDoubt && cur.settled == none && state != Unsure {
+			cur.settled, cur.settledOpen = here, state == Open
+		}
 		switch state {
 		case Open:
 			cur.open, cur.maybe = here, none
@@ -177,6 +184,9 @@ func (g *grid) lives(list []sighted, cohortEnd uint32) (all []life, downgrades i
 			}
 		case Unsure:
 			if cur.closed == none {
+				if !cur.inDoubt {
+					cur.inDoubt, cur.doubted = true, cur.open
+				}
 				cur.unsure = here
 				if cur.maybe == none {
 					cur.maybe = here

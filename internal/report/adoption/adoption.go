@@ -133,11 +133,13 @@ type jsonCounts struct {
 }
 
 type jsonCurve struct {
-	Group    string      `json:"group,omitempty"`
-	Points   []jsonPoint `json:"points"`
-	Median   jsonMedian  `json:"median"`
-	SinceFix []jsonPoint `json:"since_fix"`
-	Counts   jsonCounts  `json:"counts"`
+	Group    string        `json:"group,omitempty"`
+	Points   []jsonPoint   `json:"points"`
+	Median   jsonMedian    `json:"median"`
+	SinceFix []jsonPoint   `json:"since_fix"`
+	Counts   jsonCounts    `json:"counts"`
+	States   string        `json:"states"` // "share", or "bounds" where no share can be stated
+	Doubt    picture.Doubt `json:"doubt"`
 }
 
 // JSON writes the contract, one document.
@@ -164,7 +166,11 @@ func JSON(w io.Writer, r *picture.Report, l postern.Localizer) error {
 
 func curveOf(c *picture.Curve) jsonCurve {
 	n := &c.Counts
-	return jsonCurve{Group: c.Group, Points: pointsOf(c.Points, false), SinceFix: pointsOf(c.SinceFix, true), Median: medianOf(&c.Median),
+	states := "share"
+	if c.Doubt != picture.NoDoubt {
+		states = "bounds"
+	}
+	return jsonCurve{Group: c.Group, States: states, Doubt: c.Doubt, Points: pointsOf(c.Points, false), SinceFix: pointsOf(c.SinceFix, true), Median: medianOf(&c.Median),
 		Counts: jsonCounts{n.Sightings, n.Hosts, n.Followed, n.Fixed, n.Unfixed, n.HiddenOpen, n.NotAffected, n.Undecidable,
 			n.NoFix, n.NoClock, n.LateFixed, n.Downgraded, n.Unstable, n.Operators}}
 }
@@ -225,15 +231,38 @@ func (w words) percent(x float64) string {
 	return strings.Replace(n, ".", w.say("picture.decimal"), 1) + unit
 }
 
+// published gives a figure of somebody else as exact as they gave it.
+func (w words) published(x float64) string {
+	return strings.Replace(strconv.FormatFloat(math.Round(1e4*x)/100, 'f', -1, 64), ".", w.say("picture.decimal"), 1) + unit
+}
+
 // band gives two shares.
 func (w words) band(low, high float64) string {
-	return strings.TrimSuffix(w.percent(low), unit) + "–" + w.percent(high)
+	from, to := strings.TrimSuffix(w.percent(low), unit), w.percent(high)
+	if strings.HasPrefix(to, ">") || strings.HasPrefix(to, "<") {
+		return from + "\u00a0–\u00a0" + to
+	}
+	return from + "–" + to
+}
+
+// share gives the one number of a point, or its bounds where no number can be stated.
+func (w words) share(p *picture.Point, d picture.Doubt) string {
+	if d != picture.NoDoubt {
+		return w.band(p.UndecidableLow, p.UndecidableHigh)
+	}
+	return w.percent(p.Share)
 }
 
 // headline gives the two sentences that must never stand apart: the share, and its
 // bounds.
+//
+// catalogue: picture.why.*
 func (w words) headline(c *picture.Curve) []string {
 	p := &c.Points[len(c.Points)-1]
+	if c.Doubt != picture.NoDoubt {
+		return []string{w.say("picture.headline-bounds", "date", day(p.Time), "low", w.percent(p.UndecidableLow), "high", w.percent(p.UndecidableHigh),
+			"from", w.percent(p.Low), "to", w.percent(p.High)), w.say("picture.why." + string(c.Doubt))}
+	}
 	list := []string{w.say("picture.headline", "date", day(p.Time), "share", w.percent(p.Share), "low", w.percent(p.Low), "high", w.percent(p.High))}
 	if p.UndecidableLow != p.UndecidableHigh {
 		list = append(list, w.say("picture.headline-undecidable", "low", w.percent(p.UndecidableLow), "high", w.percent(p.UndecidableHigh)))
@@ -248,6 +277,12 @@ func (w words) median(c *picture.Curve) []string {
 	switch {
 	case len(c.SinceFix) == 0:
 		return []string{w.say("picture.median-unknown")}
+	case c.Doubt != picture.NoDoubt && m.UndecidableLow < 0:
+		return []string{w.say("picture.median-bounds-none")}
+	case c.Doubt != picture.NoDoubt && m.UndecidableHigh < 0:
+		return []string{w.say("picture.median-bounds-open", "low", m.UndecidableLow)}
+	case c.Doubt != picture.NoDoubt:
+		return []string{w.say("picture.median-bounds", "low", m.UndecidableLow, "high", m.UndecidableHigh)}
 	case !m.Reached:
 		list = append(list, w.say("picture.median-none", "low", m.Low))
 	case m.High < 0:
@@ -266,8 +301,15 @@ func (w words) median(c *picture.Curve) []string {
 }
 
 // shortMedian gives the median for a table.
-func (w words) shortMedian(m *picture.Median) string {
+func (w words) shortMedian(c *picture.Curve) string {
+	m := &c.Median
 	switch {
+	case c.Doubt != picture.NoDoubt && m.UndecidableLow < 0:
+		return w.say("picture.not-reached")
+	case c.Doubt != picture.NoDoubt && m.UndecidableHigh < 0:
+		return fmt.Sprintf("%d–…", m.UndecidableLow)
+	case c.Doubt != picture.NoDoubt:
+		return fmt.Sprintf("%d–%d", m.UndecidableLow, m.UndecidableHigh)
 	case !m.Reached:
 		return w.say("picture.not-reached")
 	case m.High < 0:
@@ -287,6 +329,10 @@ func (w words) scopes(r *picture.Report) string {
 }
 
 func (w words) figures(c *picture.Curve) string {
+	if c.Doubt != picture.NoDoubt {
+		return w.say("picture.figures-bounds", "followed", c.Counts.Followed, "undecidable", c.Counts.Undecidable, "sightings", c.Counts.Sightings,
+			"operators", c.Counts.Operators)
+	}
 	return w.say("picture.figures", "followed", c.Counts.Followed, "sightings", c.Counts.Sightings, "operators", c.Counts.Operators)
 }
 

@@ -28,6 +28,12 @@ var march = time.Date(2021, 3, 2, 0, 0, 0, 0, time.UTC)
 // country makes the report of a small simulated country.
 func country(t testing.TB, by string, scope string) *picture.Report {
 	t.Helper()
+	return seen(t, by, scope, false)
+}
+
+// seen makes that report; from outside, only the fix can be seen and not its absence.
+func seen(t testing.TB, by string, scope string, outside bool) *picture.Report {
+	t.Helper()
 	a := picture.NewAdoption(picture.Options{CVE: "CVE-2021-26855", Since: march, By: by, Seed: 7, Draws: 200,
 		Available: func(line string) (time.Time, bool) {
 			return march.AddDate(0, 0, map[string]int{"CU14": 6, "CU11": 9}[line]), line != "CU5"
@@ -48,6 +54,8 @@ func country(t testing.TB, by string, scope string) *picture.Report {
 				state = picture.Unsure
 			case day > fixed:
 				state = picture.Closed
+			case outside && h%3 > 0:
+				state = picture.Unsure
 			}
 			if err := a.Add(&picture.Sighting{Keys: []string{fmt.Sprint(h)}, Time: march.Add(time.Duration(day * 24 * float64(time.Hour))),
 				State: state, Line: line, Cluster: fmt.Sprint("as", h%90), Group: group, Scope: scope}); err != nil {
@@ -73,16 +81,20 @@ func speak(t testing.TB, lang string) *catalogue.Catalogue {
 
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	r := country(t, "sector", "exercise-2021")
+	r, outside := country(t, "sector", "exercise-2021"), seen(t, "sector", "exercise-2021", true)
 	for _, lang := range catalogue.Languages {
 		l := speak(t, lang)
 		for name, write := range map[string]func(io.Writer) error{
-			"json": func(w io.Writer) error { return JSON(w, r, l) },
-			"txt":  func(w io.Writer) error { return Text(w, r, l) },
-			"svg":  func(w io.Writer) error { return SVG(w, r, l, BuiltIn("CVE-2021-26855")) },
-			"html": func(w io.Writer) error { return HTML(w, r, l, lang, BuiltIn("CVE-2021-26855")) },
+			"bounds.json": func(w io.Writer) error { return JSON(w, outside, l) },
+			"bounds.txt":  func(w io.Writer) error { return Text(w, outside, l) },
+			"bounds.svg":  func(w io.Writer) error { return SVG(w, outside, l, BuiltIn("CVE-2021-26855")) },
+			"bounds.html": func(w io.Writer) error { return HTML(w, outside, l, lang, BuiltIn("CVE-2021-26855")) },
+			"json":        func(w io.Writer) error { return JSON(w, r, l) },
+			"txt":         func(w io.Writer) error { return Text(w, r, l) },
+			"svg":         func(w io.Writer) error { return SVG(w, r, l, BuiltIn("CVE-2021-26855")) },
+			"html":        func(w io.Writer) error { return HTML(w, r, l, lang, BuiltIn("CVE-2021-26855")) },
 		} {
-			if lang == "es" && name != "txt" {
+			if lang == "es" && !strings.HasSuffix(name, "txt") {
 				continue
 			}
 			var b bytes.Buffer
@@ -106,11 +118,18 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestContract holds the JSON against the form that was promised.
+// TestContract holds the JSON against the form that was promised, also where no share
+// can be stated.
 func TestContract(t *testing.T) {
 	t.Parallel()
+	contract(t, country(t, "", ""), "share")
+	contract(t, seen(t, "", "", true), "bounds")
+}
+
+func contract(t *testing.T, r *picture.Report, states string) {
+	t.Helper()
 	var b bytes.Buffer
-	if err := JSON(&b, country(t, "", ""), speak(t, "en")); err != nil {
+	if err := JSON(&b, r, speak(t, "en")); err != nil {
 		t.Fatal(err)
 	}
 	var doc struct {
@@ -126,6 +145,7 @@ func TestContract(t *testing.T) {
 			N               *int      `json:"n"`
 		} `json:"points"`
 		Median map[string]any `json:"median"`
+		States string         `json:"states"`
 		Notes  []string       `json:"notes"`
 	}
 	if err := json.Unmarshal(b.Bytes(), &doc); err != nil {
@@ -134,7 +154,13 @@ func TestContract(t *testing.T) {
 	if doc.Schema != "postern.adoption/1" || doc.CVE != "CVE-2021-26855" || len(doc.Points) == 0 || doc.Median["reached"] != true || len(doc.Notes) == 0 {
 		t.Errorf("%+v", doc)
 	}
+	if doc.States != states {
+		t.Errorf("it states %q, want %q", doc.States, states)
+	}
 	for _, p := range doc.Points {
+		if states == "bounds" && (*p.Share != *p.UndecidableLow || *p.High < *p.UndecidableHigh) {
+			t.Errorf("what is proven, or the limit of what may be, is not said: %+v", p)
+		}
 		if p.Time.IsZero() || p.Share == nil || p.Low == nil || p.High == nil || p.UndecidableLow == nil || p.UndecidableHigh == nil || p.N == nil {
 			t.Fatalf("a point lacks a field: %+v", p)
 		}
@@ -148,7 +174,8 @@ func TestTextFitsTerminal(t *testing.T) {
 	t.Parallel()
 	for _, lang := range catalogue.Languages {
 		var b bytes.Buffer
-		if err := Text(&b, country(t, "sector", "exercise"), speak(t, lang)); err != nil {
+		l := speak(t, lang)
+		if err := errors.Join(Text(&b, country(t, "sector", "exercise"), l), Text(&b, seen(t, "sector", "exercise", true), l)); err != nil {
 			t.Fatal(err)
 		}
 		for _, line := range strings.Split(b.String(), "\n") {

@@ -27,13 +27,19 @@ type groupRow struct {
 	Whisker                           template.HTML
 }
 
+// card is one of the numbers on top; the first is the one to remember.
+type card struct {
+	Number, Says string
+	First        bool
+}
+
 // page is what the template shows; all text is in the reader's language already.
 type page struct {
 	Lang, Title, Scope, Figures string
-	Share, Band, Bounds, Date   string
-	MedianDays                  string
+	Cards                       []card
 	Headline, Median, Notes     []string
-	Drawing                     template.HTML
+	Bounds                      bool // no share is stated
+	Drawing, Narrow             template.HTML
 	Style                       template.CSS
 	Points, Since               []row
 	Published                   []publishedRow
@@ -42,33 +48,42 @@ type page struct {
 	T                           func(key string) string
 }
 
-type publishedRow struct{ N, Date, Source, Scope, Share, Says string }
+type publishedRow struct{ Date, Source, Scope, Share, Says string }
 
 // HTML writes a page of its own: no script, nothing fetched, light and dark, and it
 // prints.
 func HTML(out io.Writer, r *picture.Report, l postern.Localizer, lang string, others []Published) error {
 	w := words{l}
 	last := &r.Points[len(r.Points)-1]
+	bounds := r.Doubt != picture.NoDoubt
 	p := page{
 		Lang: lang, Title: w.say("picture.title", "cve", printable(r.CVE)), Scope: w.scopes(r), Figures: w.figures(&r.Curve),
-		Share: w.percent(last.Share), Band: w.band(last.Low, last.High), Bounds: w.band(last.UndecidableLow, last.UndecidableHigh), Date: date(last.Time),
-		MedianDays: w.shortMedian(&r.Median), Headline: w.headline(&r.Curve), Median: w.median(&r.Curve),
+		Headline: w.headline(&r.Curve), Median: w.median(&r.Curve), Bounds: bounds,
+		Cards: []card{
+			{w.share(last, r.Doubt), w.say("picture.card-share", "date", date(last.Time)), true},
+			{w.band(last.Low, last.High), w.say("picture.legend-band"), false},
+			{w.band(last.UndecidableLow, last.UndecidableHigh), w.say("picture.legend-undecidable"), false},
+			{w.shortMedian(&r.Curve), w.say("picture.card-median"), false},
+		},
 		// The drawing escapes every word that it writes.
-		Drawing: template.HTML(draw(r, l, others, false)), Style: template.CSS(style),
+		Drawing: template.HTML(draw(r, l, others, wide, false)), Narrow: template.HTML(draw(r, l, others, narrow, false)), Style: template.CSS(style),
 		Points: rows(w, r.Points, false), Since: rows(w, r.SinceFix, true),
 		// catalogue: picture.*
 		T: func(key string) string { return w.say("picture." + key) },
 	}
+	if bounds {
+		p.Cards = []card{
+			{w.share(last, r.Doubt), w.say("picture.card-bounds", "date", date(last.Time)), true},
+			{w.band(last.Low, last.High), w.say("picture.legend-bounds-band"), false},
+			{fmt.Sprint(last.Undecidable), w.say("picture.card-undecidable", "hosts", hosts(&r.Curve)), false},
+			{w.shortMedian(&r.Curve), w.say("picture.card-median"), false},
+		}
+	}
 	for _, n := range r.Notes {
 		p.Notes = append(p.Notes, l.Say(n))
 	}
-	n := 0
-	for _, o := range others {
-		if o.Date.Before(r.Points[0].Time.AddDate(0, 0, -1)) && (r.Since.IsZero() || o.Date.Before(r.Since)) || o.Date.After(last.Time.AddDate(0, 0, 1)) {
-			continue
-		}
-		n++
-		p.Published = append(p.Published, publishedRow{fmt.Sprint(n), date(o.Date), printable(o.Source), printable(o.Scope), w.percent(o.Share), clean(o.Says, 120)})
+	for _, o := range shown(r, others) { // numbered by the list, as in the drawing
+		p.Published = append(p.Published, publishedRow{date(o.Date), printable(o.Source), printable(o.Scope), w.published(o.Share), clean(o.Says, 120)})
 	}
 	if len(r.Groups) > 0 {
 		p.GroupsTitle = w.say("picture.groups-title", "by", w.by(r))
@@ -76,9 +91,9 @@ func HTML(out io.Writer, r *picture.Report, l postern.Localizer, lang string, ot
 	for i := range r.Groups {
 		g := &r.Groups[i]
 		end := &g.Points[len(g.Points)-1]
-		p.Groups = append(p.Groups, groupRow{Name: w.group(g), Share: w.percent(end.Share), Band: w.band(end.Low, end.High),
-			Bounds: w.band(end.UndecidableLow, end.UndecidableHigh), Median: w.shortMedian(&g.Median),
-			Followed: g.Counts.Followed, Undecidable: g.Counts.Undecidable, Whisker: template.HTML(whisker(end))})
+		p.Groups = append(p.Groups, groupRow{Name: w.group(g), Share: w.share(end, g.Doubt), Band: w.band(end.Low, end.High),
+			Bounds: w.band(end.UndecidableLow, end.UndecidableHigh), Median: w.shortMedian(g),
+			Followed: hosts(g), Undecidable: g.Counts.Undecidable, Whisker: template.HTML(whisker(end, g.Doubt))})
 	}
 	t, err := template.New("adoption").Parse(pageText)
 	if err != nil {

@@ -27,18 +27,18 @@ func Text(out io.Writer, r *picture.Report, l postern.Localizer) error {
 	}
 	wrap(b, w.figures(&r.Curve), "")
 	fmt.Fprintln(b)
-	plot(b, w, r.Points)
+	plot(b, w, &r.Curve)
 	fmt.Fprintln(b)
-	table(b, w, r.Points)
+	table(b, w, &r.Curve)
 	if len(r.Groups) > 0 {
 		fmt.Fprintf(b, "\n%s\n", w.say("picture.groups-title", "by", w.by(r)))
-		fmt.Fprintf(b, "%s%s%s%s%s\n", pad(w.say("picture.column-group"), 24), left(w.say("picture.column-followed"), 11),
-			left(w.say("picture.column-share"), 11), left(w.say("picture.column-band"), 18), left(w.say("picture.column-median"), 16))
+		fmt.Fprintf(b, "%s%s%s%s%s\n", pad(w.say("picture.column-group"), 24), left(w.say("picture.column-followed"), 9),
+			left(w.say("picture.column-share"), 13), left(w.say("picture.column-band"), 18), left(w.say("picture.column-median"), 16))
 		for i := range r.Groups {
 			g := &r.Groups[i]
 			p := &g.Points[len(g.Points)-1]
-			fmt.Fprintf(b, "%s%s%s%s%s\n", pad(w.group(g), 24), left(fmt.Sprint(g.Counts.Followed), 11), left(w.percent(p.Share), 11),
-				left(w.band(p.Low, p.High), 18), left(w.shortMedian(&g.Median), 16))
+			fmt.Fprintf(b, "%s%s%s%s%s\n", pad(clip(w.group(g), 23), 24), left(fmt.Sprint(hosts(g)), 9), left(w.share(p, g.Doubt), 13),
+				left(w.band(p.Low, p.High), 18), left(w.shortMedian(g), 16))
 		}
 	}
 	fmt.Fprintf(b, "\n%s\n", w.say("picture.notes-title"))
@@ -49,7 +49,8 @@ func Text(out io.Writer, r *picture.Report, l postern.Localizer) error {
 }
 
 // plot draws the curve with characters: the estimate, its band, and the bounds.
-func plot(b *bufio.Writer, w words, points []picture.Point) {
+func plot(b *bufio.Writer, w words, c *picture.Curve) {
+	points := c.Points
 	width := columns - plotFrom - 2
 	first, last := points[0].Time, points[len(points)-1].Time
 	span := last.Sub(first).Seconds()
@@ -69,6 +70,13 @@ func plot(b *bufio.Writer, w words, points []picture.Point) {
 		for x, p := range at {
 			line[x] = ' '
 			switch {
+			case c.Doubt != picture.NoDoubt:
+				switch {
+				case y >= row(p.UndecidableLow) && y <= row(p.UndecidableHigh):
+					line[x] = '░'
+				case y >= row(p.Low) && y <= row(p.High):
+					line[x] = '·'
+				}
 			case row(p.Share) == y:
 				line[x] = '█'
 			case y >= row(p.Low) && y <= row(p.High):
@@ -82,22 +90,43 @@ func plot(b *bufio.Writer, w words, points []picture.Point) {
 	fmt.Fprintf(b, "      └%s\n", strings.Repeat("─", width))
 	f, t := date(first), date(last)
 	fmt.Fprintf(b, "       %s%s%s\n", f, strings.Repeat(" ", max(1, width-len(f)-len(t))), t)
-	wrap(b, fmt.Sprintf("█ %s   ░ %s   · %s", w.say("picture.legend-share"), w.say("picture.legend-band"), w.say("picture.legend-undecidable")), "       ")
+	legend := fmt.Sprintf("█ %s   ░ %s   · %s", w.say("picture.legend-share"), w.say("picture.legend-band"), w.say("picture.legend-undecidable"))
+	if c.Doubt != picture.NoDoubt {
+		legend = fmt.Sprintf("░ %s   · %s", w.say("picture.legend-undecidable"), w.say("picture.legend-bounds-band"))
+	}
+	wrap(b, legend, "       ")
 }
 
-func table(b *bufio.Writer, w words, points []picture.Point) {
-	fmt.Fprintf(b, "%s%s%s%s%s%s\n", pad(w.say("picture.column-date"), 17), left(w.say("picture.column-share"), 10), left(w.say("picture.column-band"), 18),
-		left(w.say("picture.column-undecidable"), 14), left(w.say("picture.column-n"), 10), left(w.say("picture.column-waiting"), 11))
+// table prints the numbers. A curve of bounds has no column for one share.
+func table(b *bufio.Writer, w words, c *picture.Curve) {
+	bounds := c.Doubt != picture.NoDoubt
+	row := func(date, share, undecidable, band, n, waiting, undecided string) {
+		if bounds {
+			fmt.Fprintln(b, pad(date, 17)+left(undecidable, 15)+left(band, 15)+left(n, 10)+left(waiting, 11)+left(undecided, 12))
+			return
+		}
+		fmt.Fprintln(b, pad(date, 17)+left(share, 10)+left(band, 18)+left(undecidable, 14)+left(n, 10)+left(waiting, 11))
+	}
+	row(w.say("picture.column-date"), w.say("picture.column-share"), w.say("picture.column-undecidable"), w.say("picture.column-band"),
+		w.say("picture.column-n"), w.say("picture.column-waiting"), w.say("picture.column-undecided"))
 	const most = 40 // lines; longer series are thinned, the last point always stays
-	step := (len(points) + most - 1) / most
-	for i := range points {
-		if (len(points)-1-i)%step != 0 {
+	step := (len(c.Points) + most - 1) / most
+	for i := range c.Points {
+		if (len(c.Points)-1-i)%step != 0 {
 			continue
 		}
-		p := &points[i]
-		fmt.Fprintf(b, "%s%s%s%s%s%s\n", pad(date(p.Time), 17), left(w.percent(p.Share), 10), left(w.band(p.Low, p.High), 18),
-			left(w.band(p.UndecidableLow, p.UndecidableHigh), 14), left(fmt.Sprint(p.N), 10), left(fmt.Sprint(p.Waiting), 11))
+		p := &c.Points[i]
+		row(date(p.Time), w.percent(p.Share), w.band(p.UndecidableLow, p.UndecidableHigh), w.band(p.Low, p.High),
+			fmt.Sprint(p.N), fmt.Sprint(p.Waiting), fmt.Sprint(p.Undecidable))
 	}
+}
+
+// hosts is how many servers stand behind a curve.
+func hosts(c *picture.Curve) int {
+	if c.Doubt != picture.NoDoubt {
+		return c.Counts.Followed + c.Counts.Undecidable
+	}
+	return c.Counts.Followed
 }
 
 // pad and left fill a cell on the right and on the left.
