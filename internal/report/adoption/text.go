@@ -32,13 +32,13 @@ func Text(out io.Writer, r *picture.Report, l postern.Localizer) error {
 	table(b, w, &r.Curve)
 	if len(r.Groups) > 0 {
 		fmt.Fprintf(b, "\n%s\n", w.say("picture.groups-title", "by", w.by(r)))
-		fmt.Fprintf(b, "%s%s%s%s%s\n", pad(w.say("picture.column-group"), 24), left(w.say("picture.column-followed"), 9),
-			left(w.say("picture.column-share"), 13), left(w.say("picture.column-band"), 18), left(w.say("picture.column-median"), 16))
+		fmt.Fprintf(b, "%s%s%s%s%s\n", pad(w.say("picture.column-group"), 22), left(w.say("picture.column-followed"), 11),
+			left(w.say("picture.column-share"), 14), left(w.say("picture.column-band"), 17), left(w.say("picture.column-median"), 16))
 		for i := range r.Groups {
 			g := &r.Groups[i]
 			p := &g.Points[len(g.Points)-1]
-			fmt.Fprintf(b, "%s%s%s%s%s\n", pad(clip(w.group(g), 23), 24), left(fmt.Sprint(hosts(g)), 9), left(w.share(p, g.Doubt), 13),
-				left(w.band(p.Low, p.High), 18), left(w.shortMedian(g), 16))
+			fmt.Fprintf(b, "%s%s%s%s%s\n", pad(clip(w.group(g), 21), 22), left(fmt.Sprint(hosts(g)), 11), left(w.share(p, g.Doubt), 14),
+				left(w.band(p.Low, p.High), 17), left(w.shortMedian(g), 16))
 		}
 	}
 	fmt.Fprintf(b, "\n%s\n", w.say("picture.notes-title"))
@@ -102,7 +102,7 @@ func table(b *bufio.Writer, w words, c *picture.Curve) {
 	bounds := c.Doubt != picture.NoDoubt
 	row := func(date, share, undecidable, band, n, waiting, undecided string) {
 		if bounds {
-			fmt.Fprintln(b, pad(date, 17)+left(undecidable, 15)+left(band, 15)+left(n, 10)+left(waiting, 11)+left(undecided, 12))
+			fmt.Fprintln(b, pad(date, 17)+left(undecidable, 14)+left(band, 15)+left(n, 10)+left(waiting, 11)+left(undecided, 13))
 			return
 		}
 		fmt.Fprintln(b, pad(date, 17)+left(share, 10)+left(band, 18)+left(undecidable, 14)+left(n, 10)+left(waiting, 11))
