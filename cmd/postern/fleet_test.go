@@ -107,7 +107,7 @@ func visit(book *fingerprint.Book, x fleet.HostTruth, day int) exposure.Observat
 	const most = 6
 	var r *fingerprint.Reading
 	var o exposure.Observation
-	path, more := fingerprint.PathAutodiscover, true
+	path, more := fingerprint.PathLogon, true
 	for n := 0; more && n < most; n++ {
 		req, _ := http.NewRequest(http.MethodGet, "https://"+at+path, nil)
 		req.Host = x.Name

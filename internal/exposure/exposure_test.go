@@ -18,7 +18,7 @@ func sample() Observation {
 	return Observation{Schema: Schema, Target: "203.0.113.5:443", Address: "203.0.113.5", Port: 443, Time: time.Date(2021, 3, 18, 9, 12, 44, 5e8, time.UTC),
 		Outcome: Exchange, Product: "exchange-2016", Line: "CU19", Build: Range{Exact: b, Low: b, High: b},
 		Assessed: map[string]postern.Assessment{"CVE-2021-26855": postern.Fixed, "CVE-2021-34473": postern.Unfixed},
-		Identity: Identity{Frontend: "EX01", Host: "frontend:EX01+0011", Also: []string{"fqdn:ex01.alpha.local"}, KeySHA256: strings.Repeat("ab", 32)},
+		Identity: Identity{Frontend: "EX01", Host: "frontend:EX01+0011", Also: []string{"fqdn:ex01.alpha.local name:mail.alpha.example"}, KeySHA256: strings.Repeat("ab", 32)},
 		TLS:      TLS{Version: "1.2", Profile: "modern"}, Flags: []Flag{Hybrid}, Reason: `says "so"`,
 		Evidence: []Evidence{{Request: "GET /owa/auth/logon.aspx", Status: 200, What: "path 15.1.2176"}}, Requests: 2, Bytes: 61000,
 		ASN: 64496, Country: "NL", Sector: "health", Scope: "nl-2021"}
@@ -64,7 +64,7 @@ func TestHostKeys(t *testing.T) {
 	key := func(frontend, fqdn string, c *Certificate) string {
 		return strings.Join(HostKeys(frontend, fqdn, "mail.alpha.example", "192.0.2.1", c), " ")
 	}
-	if a, b := key("EX01", "", own), key("ex01", "", turned); a != b || !strings.HasPrefix(a, "frontend:EX01+") {
+	if a, b := HostKeys("EX01", "", "", "", own)[0], HostKeys("ex01", "", "", "", turned)[0]; a != b || !strings.HasPrefix(a, "frontend:EX01+") {
 		t.Errorf("the same names in another order and case: %q and %q", a, b)
 	}
 	for _, c := range []struct {
@@ -72,10 +72,10 @@ func TestHostKeys(t *testing.T) {
 		cert                 *Certificate
 		want                 string
 	}{
-		{"the health check is strongest", "", "EX01.alpha.local", wild, "fqdn:ex01.alpha.local"},
-		{"a wildcard certificate identifies nobody", "EX01", "", wild, "name:mail.alpha.example+EX01"},
+		{"the health check is strongest", "", "EX01.alpha.local", wild, "fqdn:ex01.alpha.local name:mail.alpha.example"},
+		{"a wildcard certificate identifies nobody", "EX01", "", wild, "name:mail.alpha.example+EX01 name:mail.alpha.example"},
 		{"nor does a hoster's", "", "", hoster, "name:mail.alpha.example"},
-		{"the certificate of the setup", "", "", setup, "default:ex01.alpha.local"},
+		{"the certificate of the setup", "", "", setup, "default:ex01.alpha.local key:k"},
 		{"the key", "", "", own, "key:k"},
 		{"no certificate", "", "", nil, "name:mail.alpha.example"},
 	} {

@@ -106,10 +106,10 @@ func (c *Certificate) DefaultOf() string {
 
 // HostKeys gives the names by which a host can be known again, the strongest
 // first, kind before value: internal full name of the health check; front-end
-// name with the certificate's names; the name in a default certificate; the key;
-// the name that was asked for; the address. A shared certificate is skipped. The
-// weak kinds stand only where there is nothing stronger, because many hosts can
-// share one; the strong ones stand together, because not every visit asks for all.
+// name with the certificate's names; the name in a default certificate; then one of
+// the key, the name that was asked for, the address. A shared certificate is skipped.
+// They stand together, the last one always, because a visit asks for no more than
+// the build needs: one sees the front end's name and the next one does not.
 func HostKeys(frontend, fqdn, name, address string, c *Certificate) []string {
 	var keys []string
 	frontend = strings.ToUpper(frontend)
@@ -123,20 +123,17 @@ func HostKeys(frontend, fqdn, name, address string, c *Certificate) []string {
 	if own && c.DefaultOf() != "" {
 		keys = append(keys, "default:"+c.DefaultOf())
 	}
-	if len(keys) > 0 {
-		return keys
-	}
-	key := "address:" + address
+	last := "address:" + address
 	switch {
 	case own && c.KeySHA256 != "":
-		key = "key:" + c.KeySHA256
+		last = "key:" + c.KeySHA256
 	case name != "":
-		key = "name:" + strings.ToLower(name)
+		last = "name:" + strings.ToLower(name)
 	}
-	if frontend != "" {
-		key += "+" + frontend // several front ends may share one key, name or address
+	if len(keys) == 0 && frontend != "" {
+		keys = append(keys, last+"+"+frontend) // several front ends may share one key, name or address
 	}
-	return []string{key}
+	return append(keys, last)
 }
 
 // hashNames gives a short name for a set of names, whatever their order and case.

@@ -86,6 +86,7 @@ type view struct {
 	tenant                        string
 	gateway, broken, device       bool
 	toLogon                       bool // redirects to the login page, which itself was not seen
+	toItself                      bool // the login page redirects to itself
 	traps                         []string
 	policy, directWithout, denied bool
 	runtime, server               string
@@ -166,8 +167,9 @@ func (r *Reading) look() view {
 				v.cloud = true
 			case s.value == "error-page":
 				v.proof, v.broken = true, true
-			case s.value == "logon":
+			case s.value == "logon" || s.value == "logon-elsewhere":
 				v.hint, v.toLogon = true, true
+				v.toItself = v.toItself || s.value == "logon" && s.path() == PathLogon
 			case s.value == "owa":
 				v.hint = true
 			case strings.HasPrefix(s.value, "gateway"):
@@ -251,6 +253,10 @@ func (r *Reading) Conclude(o *exposure.Observation) {
 	r.judge(o, v, members, flag)
 	if o.Outcome == exposure.Exchange || o.Outcome == exposure.Imitation {
 		r.fill(o, v, members, flag)
+	}
+	if len(o.Members) > 1 {
+		// What a whole service has in common is the name of none of its members.
+		o.Identity.Also = o.Identity.Also[:max(len(o.Identity.Also)-1, 0)]
 	}
 	o.Evidence = r.evidence(notes)
 }

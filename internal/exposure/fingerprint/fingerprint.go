@@ -97,6 +97,16 @@ func New(releases []exposure.Release, seen []exposure.Seen) (*Book, error) {
 	return b, nil
 }
 
+// writesHeader says whether the host may run a build that writes X-OWA-Version:
+// false only if its line is known and had no update since.
+func (b *Book) writesHeader(o *exposure.Observation) bool {
+	if o.Build.IsZero() {
+		return true
+	}
+	l := b.lines[keyOf(o.Build.Low)]
+	return l == nil || l.header <= l.top() && !legacy(o.Build.Low)
+}
+
 // EditionOf names the product of a build, "" for numbers that are none.
 func EditionOf(b postern.Build) string {
 	switch {

@@ -121,10 +121,10 @@ func TestRecordedExchanges(t *testing.T) {
 	for _, c := range []struct{ file, want, next string }{
 		{"S01-S02.http", "exchange exchange-2019 CU9 15.2.858.5-15.2.858.15", PathAutodiscover},
 		{"S03.http", "exchange exchange-2019 CU9 15.2.858.10-15.2.858.15", PathAutodiscover},
-		{"S04.http", "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14", PathAutodiscover},
-		{"S04-fixed.http", "exchange exchange-2016 CU19 15.1.2176.9-15.1.2176.14", PathAutodiscover},
-		{"S04-base.http", "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14", PathAutodiscover},
-		{"S05.http", "exchange exchange-2013 CU21 15.0.1395.4-15.0.1395.12", PathAutodiscover},
+		{"S04.http", "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14", PathManifest},
+		{"S04-fixed.http", "exchange exchange-2016 CU19 15.1.2176.9-15.1.2176.14", ""},
+		{"S04-base.http", "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14", ""},
+		{"S05.http", "exchange exchange-2013 CU21 15.0.1395.4-15.0.1395.12", PathManifest},
 		{"S06.http", "exchange exchange-2010 SP3 14.3.513.0", ""},
 		{"S07.http", "exchange exchange-2010 SP3 14.3.496.0", ""},
 		{"S08.http", "exchange exchange-2007 SP3 8.3.485.1", ""},
@@ -132,11 +132,11 @@ func TestRecordedExchanges(t *testing.T) {
 		{"S10.http", "exchange exchange-2019 CU15 15.2.1748.36", ""},
 		{"S11.http", "exchange exchange-se RTM 15.2.2562.53", ""},
 		{"S12.http", "exchange exchange-2019 CU14 15.2.1544.11 [behind-proxy hybrid]", ""},
-		{"S13.http", "exchange exchange", PathAutodiscover},
+		{"S13.http", "exchange exchange", PathLogon},
 		{"S14.http", "exchange exchange [broken-owa]", PathAutodiscover},
 		{"S15.http", "cloud", ""},
 		{"S16.http", "exchange exchange-2019 CU15 15.2.1748.10-15.2.1748.57 [headers-rewritten]", PathManifest},
-		{"S17.http", "not-exchange", PathOWA},
+		{"S17.http", "not-exchange", PathAutodiscover},
 		{"S19.http", "imitation exchange-2019 CU8 15.2.792.3-15.2.792.15 [header-too-old suspected-imitation]", ""},
 	} {
 		t.Run(c.file, func(t *testing.T) {

@@ -36,71 +36,64 @@ type Ask struct {
 
 // Next gives the path whose answer would narrow the build further, or false when
 // nothing is left to learn from the closed set: the build is exact, the host is
-// no target, or all was asked. It never names a path twice.
+// no target, or all was asked. It never names a path twice, but for a login page
+// that sends its visitor to itself.
+//
+// The login page comes first. It alone shows the exact build of 2007 and 2010, the
+// line of all later ones and, since 2022, their build too; and a page that is none
+// says most about what else may be there.
 func (r *Reading) Next(ask Ask) (string, bool) {
-	first := func(paths ...string) (string, bool) {
-		for _, p := range paths {
-			if !r.asked(p) {
-				return p, true
-			}
-		}
-		return "", false
-	}
 	if len(r.scan.asked) == 0 {
-		return first(PathAutodiscover)
+		return PathLogon, true
 	}
 	var o exposure.Observation
 	r.Conclude(&o)
 	v := r.look()
-	switch o.Outcome {
-	case exposure.Cloud, exposure.Imitation:
-		return "", false
-	case exposure.Hidden:
-		if v.toLogon && !r.asked(PathLogon) {
-			return first(PathLogon)
-		}
-		if r.asked(PathOWA) || v.gateway {
-			return first(PathEWS, PathActiveSync, PathHealth)
-		}
-		return first(PathOWA, PathEWS)
-	case exposure.NotExchange:
-		switch {
-		case v.hint:
-			return first(PathLogon, PathEWS, PathHealth)
-		case r.stranger():
-			return "", false
-		case r.wantsSignIn():
-			// 2010 and hosts without the front-end header: the login page says more than the redirect to it.
-			return first(PathLogon)
-		}
-		return first(PathOWA)
+	if v.toItself && o.Outcome == exposure.Hidden && r.times(PathLogon) == 1 {
+		return PathLogon, true
 	}
-	if !r.open(&o, ask) {
-		return "", false
-	}
-	var paths []string
-	if !v.directWithout && v.versions == 0 && !v.rewritten {
-		// No sign-in place has answered by itself yet: one that does shows the header.
-		paths = append(paths, PathAutodiscover)
-	}
-	if o.Build.IsZero() || v.rewritten && o.Line == "" {
-		paths = append(paths, PathLogon)
-	}
-	if !v.directWithout && v.versions == 0 && !v.rewritten {
-		paths = append(paths, PathEWS)
-	}
-	if p, ok := first(paths...); ok {
-		return p, true
-	}
-	if ask.Manifest && manifestHelps(&o) {
-		if p, ok := first(PathManifest); ok {
+	for _, p := range r.wanted(&o, v, ask) {
+		if r.times(p) == 0 {
 			return p, true
 		}
 	}
-	if o.Build.IsZero() && v.health == "" {
-		return first(PathHealth)
-	}
 	return "", false
+}
+
+// wanted gives the paths that may still tell something, the most telling first,
+// whether they were asked for or not.
+func (r *Reading) wanted(o *exposure.Observation, v view, ask Ask) []string {
+	switch o.Outcome {
+	case exposure.Cloud, exposure.Imitation:
+		return nil
+	case exposure.Hidden:
+		// What stands before the pages for people often lets phones and Outlook pass.
+		return []string{PathAutodiscover, PathActiveSync, PathEWS}
+	case exposure.NotExchange:
+		switch {
+		case v.hint:
+			return []string{PathAutodiscover, PathEWS, PathHealth}
+		case r.stranger():
+			return nil
+		}
+		// OWA may be shut to strangers while Outlook's place is open.
+		return []string{PathAutodiscover}
+	}
+	if !r.open(o, ask) {
+		return nil
+	}
+	var paths []string
+	if o.Build.IsZero() && !v.broken && !v.gateway {
+		paths = append(paths, PathLogon)
+	}
+	if v.versions == 0 && !v.rewritten && !r.askedToSignIn() && r.book.writesHeader(o) {
+		// From July to December 2021 only places that ask for a sign-in show the build.
+		paths = append(paths, PathAutodiscover, PathEWS)
+	}
+	if ask.Manifest && manifestHelps(o) && !v.gateway { // who shuts OWA away shuts the tools for administrators away too
+		paths = append(paths, PathManifest)
+	}
+	return paths
 }
 
 // Decided says whether nothing is left to ask.
@@ -109,14 +102,22 @@ func (r *Reading) Decided(ask Ask) bool {
 	return !more
 }
 
-func (r *Reading) asked(path string) bool {
-	return slices.Contains(r.scan.asked, path)
+// times gives how often a path was asked for.
+func (r *Reading) times(path string) (n int) {
+	for _, p := range r.scan.asked {
+		if p == path {
+			n++
+		}
+	}
+	return n
 }
 
-// wantsSignIn says whether autodiscover asked for a sign-in, as Exchange does and
-// others do too.
-func (r *Reading) wantsSignIn() bool {
-	return slices.ContainsFunc(r.scan.signals, func(s signal) bool { return s.path() == PathAutodiscover && s.status == 401 })
+// askedToSignIn says whether a place that asks strangers to sign in has done so. If
+// it did not show the build then, another such place will not.
+func (r *Reading) askedToSignIn() bool {
+	return slices.ContainsFunc(r.scan.signals, func(s signal) bool {
+		return s.status == 401 && (signInPath(s.path()) || s.path() == PathActiveSync)
+	})
 }
 
 // open says whether any member's build still leaves the question open.
@@ -143,12 +144,14 @@ func manifestHelps(o *exposure.Observation) bool {
 	return o.Build.IsZero() || o.Build.Low != o.Build.High
 }
 
+// proxies are the servers, "" is none named, that stand before an Exchange and answer
+// for places that they do not pass on.
+var proxies = []string{"", "nginx", "haproxy", "openresty", "envoy", "awselb", "cloudflare", "bigip", "big-ip", "apache", "microsoft-iis", "microsoft-httpapi"}
+
 // stranger says whether the answers so far are of something that neither is an
 // Exchange nor stands before one: a page of its own for everybody, a redirect to
 // a place of its own, or the refusal of a device that nobody puts in front.
 func (r *Reading) stranger() bool {
-	proxy := map[string]bool{"": true, "nginx": true, "haproxy": true, "openresty": true, "envoy": true,
-		"awselb": true, "cloudflare": true, "bigip": true, "big-ip": true, "apache": true, "microsoft-iis": true, "microsoft-httpapi": true}
 	server := ""
 	for _, s := range r.scan.signals {
 		if s.kind == sigServer {
@@ -159,11 +162,9 @@ func (r *Reading) stranger() bool {
 		switch {
 		case s.kind == sigRedirect && (s.value == "elsewhere" || s.value == "path") && server != "microsoft-iis":
 			return true
-		case s.status == 200 && s.path() == PathAutodiscover:
+		case s.status == 200, s.status == 400:
 			return true
-		case s.status >= 400 && s.status < 500 && !proxy[server]:
-			return true
-		case (s.path() == PathOWA || s.path() == PathLogon) && (s.status == 404 || s.status == 400 || s.status == 200):
+		case s.status > 400 && s.status < 500 && !slices.Contains(proxies, server):
 			return true
 		}
 	}

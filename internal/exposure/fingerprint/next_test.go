@@ -11,15 +11,13 @@ import (
 func TestWalk(t *testing.T) {
 	t.Parallel()
 	b := book(t)
-	old := func(path, body string) exposure.Answer { // before July 2021: no version header
-		status := 401
-		if body != "" {
-			status = 200
-		}
-		return answer(path, status, body, "Server", "Microsoft-IIS/10.0", "X-FEServer", "EX01")
+	// Before July 2021 no answer has the version header, and the page shows no front end.
+	page := func(line string) exposure.Answer { return loginPage(line, "Server", "Microsoft-IIS/10.0") }
+	signIn := answer(PathAutodiscover, 401, "", "Server", "Microsoft-IIS/10.0", "X-FEServer", "EX01")
+	foreign := func(server string) map[string]exposure.Answer {
+		return map[string]exposure.Answer{PathLogon: answer(PathLogon, 404, "", "Server", server), PathAutodiscover: answer(PathAutodiscover, 404, "", "Server", server)}
 	}
-	page := `<!-- OwaPage = ASP.auth_logon_aspx --><link href="/owa/auth/15.1.2176/themes/x.css">`
-	tool := string(manifest("15.1.2176.9").Body)
+	gateway := answer(PathLogon, 302, "", "Location", "/my.policy")
 	for _, c := range []struct {
 		name string
 		host map[string]exposure.Answer
@@ -27,41 +25,74 @@ func TestWalk(t *testing.T) {
 		want []string
 		end  string
 	}{
-		{"one request for a server with the header",
-			map[string]exposure.Answer{PathAutodiscover: version("15.2.986.14")}, Ask{Manifest: true},
-			[]string{PathAutodiscover}, "exchange exchange-2019 CU11 15.2.986.14"},
-		{"page and manifest for a server of March 2021",
-			map[string]exposure.Answer{PathAutodiscover: old(PathAutodiscover, ""), PathLogon: old(PathLogon, page), PathManifest: old(PathManifest, tool)}, Ask{Manifest: true},
-			[]string{PathAutodiscover, PathLogon, PathManifest}, "exchange exchange-2016 CU19 15.1.2176.9-15.1.2176.14 [no-version-header]"},
+		{"one request for a server whose pages have the header",
+			map[string]exposure.Answer{PathLogon: loginPage("15.2.1748", "Server", "Microsoft-IIS/10.0", "X-OWA-Version", "15.2.1748.36")}, Ask{Manifest: true},
+			[]string{PathLogon}, "exchange exchange-2019 CU15 15.2.1748.36"},
+		{"two for one of autumn 2021, which shows it where one signs in",
+			map[string]exposure.Answer{PathLogon: page("15.2.986"), PathAutodiscover: version("15.2.986.14")}, Ask{Manifest: true},
+			[]string{PathLogon, PathAutodiscover}, "exchange exchange-2019 CU11 15.2.986.14"},
+		{"page and manifest where no build of the line has the header",
+			map[string]exposure.Answer{PathLogon: page("15.1.2176"), PathManifest: manifest("15.1.2176.9")}, Ask{Manifest: true},
+			[]string{PathLogon, PathManifest}, "exchange exchange-2016 CU19 15.1.2176.9-15.1.2176.14"},
+		{"page, sign-in and manifest where some have it and this host has not",
+			map[string]exposure.Answer{PathLogon: page("15.2.858"), PathAutodiscover: signIn, PathManifest: manifest("15.2.858.10")}, Ask{Manifest: true},
+			[]string{PathLogon, PathAutodiscover, PathManifest}, "exchange exchange-2019 CU9 15.2.858.10-15.2.858.15 [no-version-header]"},
+		{"one request for a line that has one build",
+			map[string]exposure.Answer{PathLogon: page("15.1.669")}, Ask{Manifest: true},
+			[]string{PathLogon}, "exchange exchange-2016 CU4 15.1.669.32"},
 		{"no manifest where the operator does not allow it",
-			map[string]exposure.Answer{PathAutodiscover: old(PathAutodiscover, ""), PathLogon: old(PathLogon, page)}, Ask{},
-			[]string{PathAutodiscover, PathLogon}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14 [no-version-header]"},
+			map[string]exposure.Answer{PathLogon: page("15.1.2176")}, Ask{},
+			[]string{PathLogon}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14"},
 		{"no manifest where the question is already answered",
-			map[string]exposure.Answer{PathAutodiscover: old(PathAutodiscover, ""), PathLogon: old(PathLogon, page)},
+			map[string]exposure.Answer{PathLogon: page("15.1.2176")},
 			Ask{Manifest: true, Open: func(_, line string, _ exposure.Range) bool { return line != "CU19" }},
-			[]string{PathAutodiscover, PathLogon}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14 [no-version-header]"},
+			[]string{PathLogon}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14"},
 		{"2010 shows its build on the login page",
-			map[string]exposure.Answer{PathAutodiscover: answer(PathAutodiscover, 401, "", "Server", "Microsoft-IIS/7.5"), PathLogon: loginPageOf2010("14.3.513.0")}, Ask{Manifest: true},
-			[]string{PathAutodiscover, PathLogon}, "exchange exchange-2010 SP3 14.3.513.0"},
+			map[string]exposure.Answer{PathLogon: loginPageOf2010("14.3.513.0")}, Ask{Manifest: true},
+			[]string{PathLogon}, "exchange exchange-2010 SP3 14.3.513.0"},
+		{"a proxy that takes headers away: one place to sign in shows that all will lack them",
+			map[string]exposure.Answer{PathLogon: loginPage("15.2.858", "Server", "nginx"), PathAutodiscover: answer(PathAutodiscover, 401, "", "Server", "nginx")}, Ask{},
+			[]string{PathLogon, PathAutodiscover}, "exchange exchange-2019 CU9 15.2.858.5-15.2.858.15 [behind-proxy]"},
+		{"a login page that sends its visitor to itself is asked for once more",
+			map[string]exposure.Answer{PathLogon: answer(PathLogon, 302, "", "Server", "Microsoft-IIS/10.0", "Location", "/owa/auth/logon.aspx?replaceCurrent=1")}, Ask{Manifest: true},
+			[]string{PathLogon, PathLogon, PathAutodiscover, PathActiveSync, PathEWS}, "hidden"},
+		{"a login page that sends its visitor to another host's is not",
+			map[string]exposure.Answer{PathLogon: answer(PathLogon, 302, "", "Server", "Microsoft-IIS/10.0", "Location", "https://owa.beta.example/owa/auth/logon.aspx")}, Ask{Manifest: true},
+			[]string{PathLogon, PathAutodiscover, PathActiveSync, PathEWS}, "hidden"},
 		{"another web site, one request",
-			map[string]exposure.Answer{PathAutodiscover: answer(PathAutodiscover, 200, "<html>shop</html>", "Server", "nginx")}, Ask{Manifest: true},
-			[]string{PathAutodiscover}, "not-exchange"},
+			map[string]exposure.Answer{PathLogon: answer(PathLogon, 200, "<html>shop</html>", "Server", "nginx")}, Ask{Manifest: true},
+			[]string{PathLogon}, "not-exchange"},
+		{"one that writes about Exchange on every page",
+			map[string]exposure.Answer{PathLogon: answer(PathLogon, 200, "<p>Look for <code>/owa/auth/15.1.2176/themes/x</code>, or https://mail.example/owa/auth/15.1.2176/x, or &quot;/owa/auth/15.1.2176/x", "Server", "nginx")}, Ask{Manifest: true},
+			[]string{PathLogon}, "not-exchange"},
 		{"another web site that sends everybody to its start page",
-			map[string]exposure.Answer{PathAutodiscover: answer(PathAutodiscover, 302, "", "Server", "nginx", "Location", "https://shop.example/")}, Ask{Manifest: true},
-			[]string{PathAutodiscover}, "not-exchange"},
-		{"a proxy that may hide one",
-			map[string]exposure.Answer{PathAutodiscover: answer(PathAutodiscover, 404, "", "Server", "nginx"), PathOWA: answer(PathOWA, 404, "", "Server", "nginx")}, Ask{Manifest: true},
-			[]string{PathAutodiscover, PathOWA}, "not-exchange"},
+			map[string]exposure.Answer{PathLogon: answer(PathLogon, 302, "", "Server", "nginx", "Location", "https://shop.example/")}, Ask{Manifest: true},
+			[]string{PathLogon}, "not-exchange"},
+		{"a device that nobody puts in front", foreign("Virata-EmWeb/R6"), Ask{Manifest: true},
+			[]string{PathLogon}, "not-exchange"},
+		{"a web server that does not know the name",
+			map[string]exposure.Answer{PathLogon: answer(PathLogon, 400, "Invalid Hostname", "Server", "Microsoft-HTTPAPI/2.0")}, Ask{Manifest: true},
+			[]string{PathLogon}, "not-exchange"},
+		{"a proxy that may hide one", foreign("nginx"), Ask{Manifest: true},
+			[]string{PathLogon, PathAutodiscover}, "not-exchange"},
+		{"a proxy that hides the pages of one",
+			map[string]exposure.Answer{PathLogon: answer(PathLogon, 404, "", "Server", "nginx"), PathAutodiscover: version("15.2.986.14")}, Ask{Manifest: true},
+			[]string{PathLogon, PathAutodiscover}, "exchange exchange-2019 CU11 15.2.986.14 [behind-proxy]"},
 		{"the cloud, one request",
-			map[string]exposure.Answer{PathAutodiscover: answer(PathAutodiscover, 302, "", "Location", "https://autodiscover-s.outlook.com/autodiscover/autodiscover.xml")}, Ask{Manifest: true},
-			[]string{PathAutodiscover}, "cloud"},
+			map[string]exposure.Answer{PathLogon: answer(PathLogon, 302, "", "Location", "https://outlook.office365.com/owa/")}, Ask{Manifest: true},
+			[]string{PathLogon}, "cloud"},
 		{"a gateway before OWA, a phone's endpoint open",
-			map[string]exposure.Answer{PathAutodiscover: answer(PathAutodiscover, 403, "", "Server", "BigIP"), PathOWA: answer(PathOWA, 302, "", "Location", "/my.policy"),
-				PathEWS: answer(PathEWS, 403, ""), PathActiveSync: version("15.2.1544.11")}, Ask{Manifest: true},
-			[]string{PathAutodiscover, PathOWA, PathEWS, PathActiveSync}, "exchange exchange-2019 CU14 15.2.1544.11 [behind-proxy pre-authentication]"},
+			map[string]exposure.Answer{PathLogon: gateway, PathAutodiscover: answer(PathAutodiscover, 403, "", "Server", "BigIP"), PathActiveSync: version("15.2.1544.11")}, Ask{Manifest: true},
+			[]string{PathLogon, PathAutodiscover, PathActiveSync}, "exchange exchange-2019 CU14 15.2.1544.11 [behind-proxy pre-authentication]"},
+		{"a gateway, and no header where Outlook signs in",
+			map[string]exposure.Answer{PathLogon: gateway, PathAutodiscover: signIn}, Ask{Manifest: true},
+			[]string{PathLogon, PathAutodiscover}, "exchange exchange [no-version-header pre-authentication]"},
+		{"its page for people is broken",
+			map[string]exposure.Answer{PathLogon: answer(PathLogon, 302, "", "Server", "Microsoft-IIS/10.0", "Location", "/owa/auth/errorFE.aspx?httpCode=500"), PathAutodiscover: version("15.2.986.14")}, Ask{Manifest: true},
+			[]string{PathLogon, PathAutodiscover}, "exchange exchange-2019 CU11 15.2.986.14 [broken-owa]"},
 		{"rewritten headers: the page is believed, the manifest bounds",
-			map[string]exposure.Answer{PathAutodiscover: version("15.02.2562.037"), PathLogon: loginPage("15.2.721"), PathManifest: manifest("15.2.721.13")}, Ask{Manifest: true},
-			[]string{PathAutodiscover, PathLogon, PathManifest}, "exchange exchange-2019 CU7 15.2.721.13 [headers-rewritten]"},
+			map[string]exposure.Answer{PathLogon: loginPage("15.2.721", "X-OWA-Version", "15.02.2562.037"), PathManifest: manifest("15.2.721.13")}, Ask{Manifest: true},
+			[]string{PathLogon, PathManifest}, "exchange exchange-2019 CU7 15.2.721.13 [headers-rewritten]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := b.Start(&exposure.Visit{Name: "mail.alpha.example", Address: "192.0.2.1"})

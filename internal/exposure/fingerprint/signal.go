@@ -35,7 +35,7 @@ const (
 	sigManifest = "manifest"
 	sigHealth   = "health"
 	sigPage     = "page"     // logon, 2013, 2016
-	sigRedirect = "redirect" // owa, logon, error-page, cloud, gateway, path, elsewhere
+	sigRedirect = "redirect" // owa, logon, logon-elsewhere, error-page, cloud, gateway, path, elsewhere
 	sigCloud    = "cloud"    // name of a header or host that only the cloud has
 	sigTenant   = "tenant"
 	sigDevice   = "device" // load balancer or proxy
@@ -270,7 +270,11 @@ func page(path string, b []byte, put func(kind, value string)) {
 		if i < 0 {
 			break
 		}
+		text := !inValue(rest[:i])
 		rest = rest[i+len(markOWA):]
+		if text {
+			continue // somebody writes about Exchange
+		}
 		after, auth := bytes.CutPrefix(rest, markAuth)
 		version, parts := leadingVersion(after)
 		if parts < 3 || bytes.Equal(version, last) {
@@ -298,6 +302,21 @@ func page(path string, b []byte, put func(kind, value string)) {
 	if path == PathOWA && hasMetaRefresh(b) {
 		put(sigTrap, "meta-refresh")
 	}
+}
+
+// inValue says whether what follows stands in the value of an attribute or in url(),
+// perhaps behind the scheme and host that a proxy wrote before it.
+func inValue(before []byte) bool {
+	const longest = 300 // a scheme, a DNS name and a port
+	for i := len(before) - 1; i >= 0 && i >= len(before)-longest; i-- {
+		switch c := before[i]; {
+		case c == '"' || c == '\'' || c == '(':
+			return true
+		case c <= ' ' || c == '<' || c == '>' || c == ';' || c == ')':
+			return false
+		}
+	}
+	return false
 }
 
 // leadingVersion reads numbers with dots between them that end before '/'. It
@@ -501,6 +520,8 @@ func redirect(location string, hosts []string) (kind, value string) {
 	switch {
 	case path == "/owa/auth/errorfe.aspx":
 		return sigRedirect, "error-page"
+	case path == "/owa/auth/logon.aspx" && host != "" && !ownHost(host, hosts):
+		return sigRedirect, "logon-elsewhere"
 	case path == "/owa/auth/logon.aspx":
 		return sigRedirect, "logon"
 	case path == "/owa" || path == "/owa/":
