@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-
 	"context"
 	"encoding/json"
 	"errors"
@@ -159,6 +158,8 @@ func (a *app) playFleet(ctx context.Context, o fleetOptions) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.lasts)
 	defer cancel()
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM) // whoever ends it wants its report all the same
+	defer stop()
 	f, err := fleet.Start(ctx, o.Options)
 	if err != nil {
 		return failed(err, "fleet.failed", "port", o.Port)

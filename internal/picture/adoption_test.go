@@ -202,6 +202,30 @@ func TestNothingDecided(t *testing.T) {
 	}
 }
 
+// TestQuickScan: a scan of some minutes is one look, whichever second a host had in it.
+func TestQuickScan(t *testing.T) {
+	t.Parallel()
+	a := NewAdoption(Options{Since: released, Draws: 20})
+	for h := range 40 {
+		for d := range 3 {
+			s := Sighting{Keys: []string{fmt.Sprint(h)}, State: Open, Time: released.AddDate(0, 0, d).Add(time.Duration(h*h%97) * 5 * time.Second)}
+			if h%2 == 0 && d > 0 {
+				s.State = Closed
+			}
+			if err := a.Add(&s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r, err := a.Estimate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := shares(r.Points); got != "0.000 0.500 0.500" {
+		t.Errorf("%d points: %s", len(r.Points), got)
+	}
+}
+
 // TestDoubt: where undecidable hosts weigh too much, or are seen to be unlike the
 // others, bounds are stated and no share.
 func TestDoubt(t *testing.T) {

@@ -1,6 +1,7 @@
 package picture
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -11,11 +12,13 @@ import (
 const (
 	maxExact = 256
 	maxCells = 1500 // four years of days; beyond, weeks
+	// oneScan is how many seconds of a quick scan count as one instant.
+	oneScan = 600
 )
 
 // grid is the instants at which anything was seen.
 type grid struct {
-	times []uint32 // seconds, ascending: the instants, or the beginnings of hours or days
+	times []uint32 // seconds, ascending: the instants, or the beginnings of hours or days or quick scans
 	width uint32   // seconds that one instant stands for; 1 if they are exact
 	index []int32  // by (second-times[0])/width, for width > 1
 }
@@ -37,10 +40,11 @@ func newGrid(blocks [][]sighted, width time.Duration) grid {
 	}
 	if width == 0 && len(exact) <= maxExact {
 		g := grid{width: 1}
-		for sec := range exact {
-			g.times = append(g.times, sec)
+		for _, sec := range slices.Sorted(maps.Keys(exact)) {
+			if n := len(g.times); n == 0 || sec-g.times[n-1] > oneScan {
+				g.times = append(g.times, sec)
+			}
 		}
-		slices.Sort(g.times)
 		return g
 	}
 	w := uint32(width / time.Second)
@@ -81,7 +85,10 @@ func (g *grid) cell(sec uint32) cell {
 	if g.width > 1 {
 		return cell(g.index[(sec-g.times[0])/g.width])
 	}
-	i, _ := slices.BinarySearch(g.times, sec)
+	i, begins := slices.BinarySearch(g.times, sec)
+	if !begins {
+		i--
+	}
 	return cell(i)
 }
 
