@@ -110,12 +110,14 @@ func structure[T, U any](name string, from func(T) U, fields ...*Decl) *Decl {
 	return d
 }
 
-// structures declares an array of structs, one for each element of the list.
+// structures declares an array of structs, one for each element of the list; their
+// fields are computed from a *U. The list is asked for at each access, so it must be
+// kept by T.
 func structures[T, U any](name string, list func(T) []U, fields ...*Decl) *Decl {
 	elem := &Decl{Name: name, Type: Struct, Fields: fields}
 	return &Decl{Name: name, Type: Array, Elem: elem, get: func(of any) Value {
 		all := list(of.(T))
-		return Value{kind: Array, list: &array{len(all), func(i int) Value { return structOf(elem, all[i]) }}}
+		return Value{kind: Array, list: &array{len(all), func(i int) Value { return structOf(elem, &all[i]) }}}
 	}}
 }
 
@@ -135,7 +137,7 @@ func integers[T any](name string, list func(T) []int64) *Decl {
 	}}
 }
 
-// Pair is one entry of a dictionary of strings.
+// pair is one entry of a dictionary of strings.
 type pair struct{ key, value string }
 
 // dictionary declares a dictionary of strings. Of entries with one key the last
