@@ -34,7 +34,7 @@ func (a *app) exposureAdoptionCommand() *cobra.Command {
 	t := a.words.T
 	var o adoptionOptions
 	c := &cobra.Command{
-		Use:     "adoption [flags] FILE…",
+		Use:     "adoption " + t("cmd.exposure.files"),
 		Short:   t("cmd.exposure.adoption.short"),
 		Long:    t("cmd.exposure.adoption.long"),
 		Example: t("cmd.exposure.adoption.example"),
@@ -93,7 +93,7 @@ func (a *app) exposureAdoption(ctx context.Context, o adoptionOptions, names []s
 		case errors.Is(err, picture.ErrScope):
 			return usage("cmd.exposure.scopes", "file", name)
 		case err != nil:
-			return failed(err, "cmd.exposure.failed-adoption")
+			return workFailed(err, "cmd.exposure.failed-adoption")
 		}
 	}
 	report, err := curve.Estimate()
@@ -137,7 +137,7 @@ func (a *app) readPublished(name, cve string) ([]adoption.Published, error) {
 	defer f.Close()
 	all, err := adoption.ReadPublished(f)
 	if err != nil {
-		return nil, failed(err, "cmd.open", "file", name)
+		return nil, usage("cmd.exposure.bad-published", "file", name, "reason", err)
 	}
 	return slices.DeleteFunc(all, func(p adoption.Published) bool { return p.CVE != cve }), nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,7 @@ func (a *app) exposureAssessCommand() *cobra.Command {
 	t := a.words.T
 	var o exposureOptions
 	c := &cobra.Command{
-		Use:     "assess [flags] FILE…",
+		Use:     "assess " + t("cmd.exposure.files"),
 		Short:   t("cmd.exposure.assess.short"),
 		Long:    t("cmd.exposure.assess.long"),
 		Example: t("cmd.exposure.assess.example"),
@@ -61,7 +60,7 @@ func (a *app) exposureAssess(ctx context.Context, o exposureOptions, names []str
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return failed(err, "cmd.exposure.failed")
+			return workFailed(err, "cmd.exposure.failed-assess")
 		}
 	}
 	for _, p := range report.Problems {
@@ -77,16 +76,4 @@ func (a *app) exposureAssess(ctx context.Context, o exposureOptions, names []str
 		a.code = exitOpen
 	}
 	return nil
-}
-
-// withFile opens a file, "-" for standard input, and closes it.
-func (a *app) withFile(name string, use func(io.Reader) error) error {
-	if name == "-" {
-		return use(a.in)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return failed(err, "cmd.open", "file", name)
-	}
-	return errors.Join(use(f), f.Close())
 }

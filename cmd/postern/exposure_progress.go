@@ -75,7 +75,11 @@ func (a *app) outcomes(p *exposure.Progress) string {
 
 // scanSummary says at the end what was done and what was left out.
 func (a *app) scanSummary(p *exposure.Progress, tell *problemTeller) {
-	fmt.Fprintln(a.err, a.words.T("cmd.exposure.summary", "count", p.Done.Load(), "requests", p.Requests.Load(), "outcomes", a.outcomes(p)))
+	if n := p.Done.Load(); n > 0 {
+		fmt.Fprintln(a.err, a.words.T("cmd.exposure.summary", "count", n, "requests", p.Requests.Load(), "outcomes", a.outcomes(p)))
+	} else {
+		fmt.Fprintln(a.err, a.words.T("cmd.exposure.summary-none"))
+	}
 	if n := p.Skipped.Load(); n > 0 {
 		fmt.Fprintln(a.err, a.words.T("cmd.exposure.skipped", "count", n))
 	}

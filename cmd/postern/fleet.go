@@ -25,6 +25,9 @@ import (
 // fleetCVE is the flaw that the exercise is about unless --cve names another.
 const fleetCVE = "CVE-2021-26855"
 
+// maxFleetPort leaves room for the port at which nobody listens.
+const maxFleetPort = 65534
+
 // fleetFor is how long a fleet runs unless --for says otherwise: nobody has to
 // remember to end it.
 const fleetFor = time.Hour
@@ -115,6 +118,11 @@ func (o *fleetOptions) settle() error {
 	}
 	if o.Day < 0 || o.Day > fleet.MaxDay {
 		return usage("fleet.bad-day", "value", o.Day, "bound", fleet.MaxDay)
+	}
+	for _, port := range []int{o.Port, o.Port80} {
+		if port < 0 || port > maxFleetPort {
+			return usage("fleet.bad-port", "value", port, "bound", maxFleetPort)
+		}
 	}
 	if o.Country != "" && (len(o.Country) != 2 || strings.Trim(o.Country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
 		return usage("fleet.bad-country", "value", o.Country)

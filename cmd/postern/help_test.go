@@ -38,7 +38,7 @@ func commandTree(t *testing.T, lang string) map[string]*cobra.Command {
 func TestEveryHelpIsInItsLanguage(t *testing.T) {
 	t.Parallel()
 	ofCobra := regexp.MustCompile(`\b(string|strings|int|uint|uint64|int64|float|duration|intSlice)\b  `)
-	english := regexp.MustCompile(`\b(default|Usage|Flags|Commands|Examples)\b`)
+	english := regexp.MustCompile(`\b(default|Usage|Flags|Commands|Examples|FILE|DIR)\b|\[flags\]`)
 	en := commandTree(t, "en")
 	for name, es := range commandTree(t, "es") {
 		c := en[name]

@@ -64,17 +64,17 @@ const maxPublished = 1000
 func ReadPublished(r io.Reader) ([]Published, error) {
 	rows, err := csv.NewReader(io.LimitReader(r, 1<<20)).ReadAll()
 	if err != nil {
-		return nil, fmt.Errorf("published figures: %w", err)
+		return nil, fmt.Errorf("no table: %w", err)
 	}
 	if len(rows) == 0 || strings.Join(rows[0], ",") != "cve,date,source,scope,percent,says" || len(rows) > maxPublished {
-		return nil, fmt.Errorf("published figures: want the columns cve,date,source,scope,percent,says and at most %d rows", maxPublished)
+		return nil, fmt.Errorf("want the columns cve,date,source,scope,percent,says and at most %d rows", maxPublished)
 	}
 	var list []Published
 	for i, row := range rows[1:] {
 		day, err := time.Parse(time.DateOnly, row[1])
 		percent, err2 := strconv.ParseFloat(row[4], 64)
 		if err != nil || err2 != nil || percent < 0 || percent > 100 {
-			return nil, fmt.Errorf("published figures: row %d: want a day and a part of 100", i+2)
+			return nil, fmt.Errorf("row %d: want a day and a part of 100", i+2)
 		}
 		list = append(list, Published{CVE: row[0], Date: day, Source: row[2], Scope: row[3], Share: percent / 100, Says: row[5]})
 	}
