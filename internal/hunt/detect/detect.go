@@ -61,6 +61,15 @@ type Sequence struct {
 	Where string
 }
 
+// RuleFile is a file of YARA rules of a pack with what the pack says of each.
+type RuleFile struct {
+	Text  []byte
+	Where string // the file, for messages about its rules
+	// Rules by the identifier that they have in the file. Private rules, which find
+	// nothing by themselves, are not among them.
+	Rules map[string]postern.Rule
+}
+
 // HostDetector reads files one by one and judges a host by all of them together,
 // as where a setting in one file undoes what another says.
 type HostDetector interface {

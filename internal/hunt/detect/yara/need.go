@@ -1,0 +1,285 @@
+package yara
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"postern/internal/hunt/detect/yara/pattern"
+)
+
+// A clause is strings of which at least one is found wherever a condition is true.
+// A condition can be true only where each of its clauses has such a string; what
+// has no clause can be true anywhere.
+type clause []pattern.ID
+
+// selfID stands in a clause for the string of the loop around.
+const selfID pattern.ID = -2
+
+// needs derives the clauses of a condition.
+type needs struct {
+	rules   []*rule
+	clauses [][]clause // of the rules before
+	rule    *rule
+}
+
+// id gives the string of the rule; false for one that the set does not have.
+func (a *needs) id(str int64) clause {
+	if str == self {
+		return clause{selfID}
+	}
+	return clause{a.rule.strings[str]}
+}
+
+// truth gives what is found wherever n is true.
+func (a *needs) truth(n *node) []clause {
+	switch n.op {
+	case opFound, opFoundAt, opFoundIn:
+		return append([]clause{a.id(n.num)}, a.parts(n)...)
+	case opTruth:
+		if n.a.op == opCount || n.a.op == opCountIn {
+			return append([]clause{a.id(n.a.num)}, a.defined(n.a)...)
+		}
+		return a.defined(n.a)
+	case opDefined:
+		return a.defined(n.a)
+	case opEqual, opNotEqual, opLess, opLessEqual, opGreater, opGreaterEqual:
+		all := slices.Concat(a.defined(n.a), a.defined(n.b))
+		if c := a.counted(n); c != nil {
+			all = append(all, c)
+		}
+		return all
+	case opAnd:
+		var all []clause
+		for _, x := range n.list {
+			all = append(all, a.truth(x)...)
+		}
+		return all
+	case opOr:
+		var options [][]clause
+		for _, x := range n.list {
+			options = append(options, a.truth(x))
+		}
+		return either(options)
+	case opRule:
+		return a.clauses[n.num]
+	case opOf, opOfAt, opOfIn:
+		var options [][]clause
+		for _, s := range n.set {
+			options = append(options, []clause{a.id(int64(s))})
+		}
+		return append(quantified(n.quant, options), a.parts(n)...)
+	case opOfRule:
+		var options [][]clause
+		for _, r := range n.set {
+			options = append(options, a.clauses[r])
+		}
+		return quantified(n.quant, options)
+	case opForOf:
+		return a.eachString(n)
+	case opForRange, opForEnum, opForArray, opForDict:
+		// A loop that is true had a round whose body was, unless none was asked for.
+		if n.quant.some() {
+			return a.truth(n.a)
+		}
+	}
+	return nil
+}
+
+// some says whether a quantifier is met only by at least one.
+func (q quant) some() bool {
+	switch q.kind {
+	case quantAll:
+		return true
+	case quantNone:
+		return false
+	}
+	return q.n.op == opConst && q.n.num > 0
+}
+
+// quantified gives the clauses of a set of options of which a number is true.
+func quantified(q quant, options [][]clause) []clause {
+	switch {
+	case !q.some():
+		return nil
+	case q.kind == quantAll:
+		return slices.Concat(options...)
+	case q.kind == quantCount && q.n.num > 1 && q.n.num <= int64(len(options)):
+		// If three of five are true, one of any three is.
+		return either(options[q.n.num-1:])
+	}
+	return either(options)
+}
+
+// eachString is quantified for a loop over strings.
+func (a *needs) eachString(n *node) []clause {
+	var options [][]clause
+	body := a.truth(n.a)
+	for _, s := range n.set {
+		var option []clause
+		for _, c := range body {
+			if i := slices.Index(c, selfID); i >= 0 {
+				c = slices.Clone(c)
+				c[i] = a.id(int64(s))[0]
+			}
+			option = append(option, c)
+		}
+		options = append(options, option)
+	}
+	return quantified(n.quant, options)
+}
+
+// either gives a clause of options of which at least one holds: for each option the
+// smallest of its clauses, and none at all if one option has no clause.
+func either(options [][]clause) []clause {
+	var all clause
+	for _, o := range options {
+		if len(o) == 0 {
+			return nil
+		}
+		all = append(all, slices.MinFunc(o, func(x, y clause) int { return len(x) - len(y) })...)
+	}
+	if all == nil {
+		return nil
+	}
+	slices.Sort(all)
+	return []clause{slices.Compact(all)}
+}
+
+// counted gives the string of a comparison of its count that 0 does not satisfy.
+func (a *needs) counted(n *node) clause {
+	count, number, o := n.a, n.b, n.op
+	if number.op == opCount || number.op == opCountIn {
+		count, number = number, count
+		o = mirrored(o)
+	}
+	if count.op != opCount && count.op != opCountIn || number.op != opConst || number.typ != typInt {
+		return nil
+	}
+	if order(o, compareInt(0, number.num)) {
+		return nil
+	}
+	return a.id(count.num)
+}
+
+func mirrored(o op) op {
+	switch o {
+	case opLess:
+		return opGreater
+	case opLessEqual:
+		return opGreaterEqual
+	case opGreater:
+		return opLess
+	case opGreaterEqual:
+		return opLessEqual
+	}
+	return o
+}
+
+// parts gives what is found wherever the operands of n are defined.
+func (a *needs) parts(n *node) []clause {
+	var all []clause
+	if n.a != nil {
+		all = a.defined(n.a)
+	}
+	if n.b != nil {
+		all = append(all, a.defined(n.b)...)
+	}
+	return all
+}
+
+// defined gives what is found wherever a number is defined.
+func (a *needs) defined(n *node) []clause {
+	switch n.op {
+	case opOffset, opLength:
+		return append([]clause{a.id(n.num)}, a.defined(n.a)...)
+	case opCountIn, opRead, opNegate, opComplement, opToFloat,
+		opAdd, opSub, opMul, opDiv, opMod, opBitAnd, opBitOr, opBitXor, opShiftLeft, opShiftRight:
+		return a.parts(n)
+	}
+	return nil
+}
+
+// guard gives a condition without strings, modules and loops that is true wherever
+// n is, nil if there is none but "true".
+func (a *needs) guard(n *node, guards []*node) *node {
+	if cheap(n) {
+		return n
+	}
+	switch n.op {
+	case opAnd:
+		all := &node{op: opAnd}
+		for _, x := range n.list {
+			if g := a.guard(x, guards); g != nil {
+				all.list = append(all.list, g)
+			}
+		}
+		if len(all.list) > 0 {
+			return all
+		}
+	case opOr:
+		any := &node{op: opOr}
+		for _, x := range n.list {
+			g := a.guard(x, guards)
+			if g == nil {
+				return nil
+			}
+			any.list = append(any.list, g)
+		}
+		return any
+	case opRule:
+		return guards[n.num]
+	}
+	return nil
+}
+
+// maxCheap bounds how much a guard may cost, in operations.
+const maxCheap = 200
+
+// cheap says whether an expression asks only for the file's size, its beginning, its
+// name and constants.
+func cheap(n *node) bool {
+	count := 0
+	return cheapIn(n, &count)
+}
+
+func cheapIn(n *node, count *int) bool {
+	if *count++; *count > maxCheap {
+		return false
+	}
+	switch n.op {
+	case opConst, opFilesize, opExternal, opRegexp:
+		return true
+	case opRead, opNot, opDefined, opAnd, opOr, opTruth, opNegate, opComplement, opAdd, opSub, opMul, opDiv, opMod,
+		opBitAnd, opBitOr, opBitXor, opShiftLeft, opShiftRight, opToFloat, opEqual, opNotEqual, opLess, opLessEqual,
+		opGreater, opGreaterEqual, opContains, opStarts, opEnds, opIEquals, opMatches:
+	default:
+		return false
+	}
+	if n.a != nil && !cheapIn(n.a, count) || n.b != nil && !cheapIn(n.b, count) {
+		return false
+	}
+	for _, x := range n.list {
+		if !cheapIn(x, count) {
+			return false
+		}
+	}
+	return true
+}
+
+// key writes an expression so that equal ones are equal texts.
+func key(n *node, b *strings.Builder) {
+	fmt.Fprintf(b, "(%d %d %d %g %q %t", n.op, n.typ, n.num, n.float, n.text, n.fold)
+	if n.a != nil {
+		key(n.a, b)
+	}
+	if n.b != nil {
+		b.WriteByte(',')
+		key(n.b, b)
+	}
+	for _, x := range n.list {
+		b.WriteByte(';')
+		key(x, b)
+	}
+	b.WriteByte(')')
+}

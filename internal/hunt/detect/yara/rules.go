@@ -1,0 +1,154 @@
+package yara
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/VirusTotal/gyp/ast"
+
+	"postern"
+	"postern/internal/hunt/detect/yara/pattern"
+)
+
+// Rules are the rules of a run, compiled. They do not change once made.
+type Rules struct {
+	rules   []*rule
+	groups  int // files that share global rules
+	strings *pattern.Set
+	index   index
+}
+
+// rule is one compiled rule.
+type rule struct {
+	index           int32
+	group           int32
+	global, private bool
+	condition       *node
+	vars            int          // of its loops
+	strings         []pattern.ID // by their place in the rule; -1 where the condition does not ask
+	names           []string     // for evidence; "" of private strings
+	meta            Meta
+	pack            *postern.Rule // what its pack says, nil for rules of a user
+}
+
+// Meta is what a rule says about itself.
+type Meta struct {
+	Rule string // identifier
+	File string
+	Line int
+	Tags []string
+	// Pairs are in the order of the rule; a name may stand several times.
+	Pairs []Pair
+}
+
+// Pair is one line of a rule's meta section, numbers and booleans as text.
+type Pair struct{ Name, Value string }
+
+// Get gives the first value of the first name that the rule has, without case.
+func (m *Meta) Get(names ...string) string {
+	for _, name := range names {
+		for _, p := range m.Pairs {
+			if strings.EqualFold(p.Name, name) && p.Value != "" {
+				return p.Value
+			}
+		}
+	}
+	return ""
+}
+
+// All gives every value of a name.
+func (m *Meta) All(name string) []string {
+	var values []string
+	for _, p := range m.Pairs {
+		if strings.EqualFold(p.Name, name) {
+			values = append(values, p.Value)
+		}
+	}
+	return values
+}
+
+// Score is how sure the author is, 0 to 100, as many collections say it; false if
+// the rule does not.
+func (m *Meta) Score() (int, bool) {
+	n, err := strconv.Atoi(m.Get("score", "threat_score"))
+	return n, err == nil && n >= 0 && n <= 100
+}
+
+// maxPairs bounds what is kept of a rule's meta section: some name a thousand hashes.
+const maxPairs = 64
+
+// metaOf takes what is of use for findings: hashes of samples are not.
+func metaOf(r *ast.Rule, shown string) Meta {
+	m := Meta{Rule: r.Identifier, File: shown, Line: r.LineNo, Tags: r.Tags}
+	for _, p := range r.Meta {
+		if len(m.Pairs) == maxPairs {
+			break
+		}
+		if strings.HasPrefix(strings.ToLower(p.Key), "hash") {
+			continue
+		}
+		m.Pairs = append(m.Pairs, Pair{p.Key, metaValue(p.Value)})
+	}
+	return m
+}
+
+func metaValue(v any) string {
+	switch v := v.(type) {
+	case string:
+		s, err := unescape(v)
+		if err != nil {
+			return v
+		}
+		return s
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case bool:
+		return strconv.FormatBool(v)
+	}
+	return ""
+}
+
+// Report says what was loaded, and what not and why.
+type Report struct {
+	Files       int
+	Rules       int
+	Loaded      int
+	Unsupported []Unsupported
+}
+
+// Unsupported is a rule that was not loaded, or a whole file.
+type Unsupported struct {
+	File string
+	Rule string // "" for a file, or a part of one that is no rule
+	Line int    // 0 where the whole file is meant
+	Why  postern.Text
+}
+
+func (r *Report) refuse(file, rule string, why refusal) {
+	r.Unsupported = append(r.Unsupported, Unsupported{File: file, Rule: rule, Line: why.line, Why: why.why})
+}
+
+// Load reads and compiles rules. What cannot be loaded is in the report and takes
+// nothing with it but the rules that refer to it.
+func Load(sources []Source) (*Rules, *Report) {
+	c := &compiler{set: &Rules{}, report: &Report{}, builder: pattern.NewBuilder()}
+	c.files(read(sources))
+	c.set.strings = c.builder.Build()
+	c.set.index = newIndex(c.set)
+	return c.set, c.report
+}
+
+// Len gives the number of rules, private ones included.
+func (r *Rules) Len() int { return len(r.rules) }
+
+// Metas gives what each rule says about itself, in the order of loading, without
+// private ones.
+func (r *Rules) Metas() []Meta {
+	var all []Meta
+	for _, rule := range r.rules {
+		if !rule.private {
+			all = append(all, rule.meta)
+		}
+	}
+	return all
+}
