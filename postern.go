@@ -129,7 +129,10 @@ type Campaign struct {
 	Title   Text
 	Product string // "exchange"
 	CVEs    []string
-	Window  Window
+	// FirstKnownUse is the day from which the flaw is known to have been used by a few,
+	// before the window of mass exploitation; zero if nobody said.
+	FirstKnownUse Instant
+	Window        Window
 	// Levels title the rungs of the ladder for this campaign.
 	Levels [PostExploitation + 1]Text
 	// Sources name the logs without which the window is not covered, most telling first.

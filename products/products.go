@@ -6,5 +6,5 @@ import "embed"
 
 // FS holds one folder a product. docs/formats/product.md describes the files.
 //
-//go:embed */*.csv */*.yaml
+//go:embed */*.csv */*.yaml */rules/*.yml
 var FS embed.FS

@@ -88,20 +88,28 @@ func (k *knowledge) campaigns() []postern.Campaign {
 	return all
 }
 
-// rules compiles the rules over rows of all packs.
+// rules compiles the rules over rows of all packs and of their products.
 func (k *knowledge) rules() (*detectall.Rows, error) {
 	var rules []detect.RowRule
 	var sequences []detect.Sequence
-	for _, p := range k.packs {
-		for _, r := range p.Rules {
+	add := func(docs []campaign.RuleDoc, order []campaign.Sequence) {
+		for _, r := range docs {
 			rule := detect.RowRule{Rule: r.Rule, Sigma: r.Sigma, Entities: r.Entities, Where: r.Where.String()}
 			for _, d := range r.Downgrade {
 				rule.Downgrade = append(rule.Downgrade, detect.Downgrade(d))
 			}
 			rules = append(rules, rule)
 		}
-		for _, s := range p.Sequences {
+		for _, s := range order {
 			sequences = append(sequences, detect.Sequence{Rule: s.Rule, Sigma: s.Sigma, Rules: s.Rules, Where: s.Where.String()})
+		}
+	}
+	products := make(map[string]bool)
+	for _, p := range k.packs {
+		add(p.Rules, p.Sequences)
+		if !products[p.Product] { // several packs share one
+			products[p.Product] = true
+			add(p.Facts.Rules, p.Facts.Sequences)
 		}
 	}
 	return detectall.NewRows(rules, sequences, k.formats, k.sourcesOf)

@@ -33,14 +33,11 @@ const packFormat = 1
 // loaded.
 type Pack struct {
 	postern.Campaign
-	About postern.Text // what happened, in a sentence or two
-	// FirstKnownUse is the day from which the flaw is known to have been used by a
-	// few, before the window of mass exploitation.
-	FirstKnownUse postern.Instant
-	Facts         *Product // about the product that Campaign.Product names
-	Rules         []RuleDoc
-	Sequences     []Sequence
-	Indicators    []postern.Indicator
+	About      postern.Text // what happened, in a sentence or two
+	Facts      *Product     // about the product that Campaign.Product names
+	Rules      []RuleDoc
+	Sequences  []Sequence
+	Indicators []postern.Indicator
 	// Guidance is what to do next at each level, most urgent first.
 	Guidance [postern.PostExploitation + 1][]postern.Text
 	// Mitigations is the pack's mitigations.yaml as it is, nil if there is none. The
@@ -92,7 +89,7 @@ type Sequence struct {
 // Messages gives the texts of the pack and its product in a language. Give them to
 // the catalogue: its With takes them.
 //
-// catalogue: proxylogon.* proxylogon/* exchange.note.*
+// catalogue: proxylogon.* proxylogon/* proxyshell.* proxyshell/* proxynotshell.* proxynotshell/* proxytoken.* proxytoken/* exchange.note.* exchange/*
 func (p *Pack) Messages(lang string) map[string]string {
 	all := make(map[string]string, len(p.words[lang]))
 	for _, from := range []map[string]string{p.Facts.Messages(lang), p.words[lang]} {
@@ -169,15 +166,17 @@ func asErrors(err error) Errors {
 	return Errors{{What: postern.Say("campaign.unreadable", "error", err)}}
 }
 
-// Check compiles every rule of a pack with its extra conditions. The engine lives
-// elsewhere: it is handed the rule's document and the conditions of its downgrades
+// Check compiles every rule of a pack and of its product with its extra conditions. The
+// engine lives elsewhere: it is handed the rule's document and the conditions of its downgrades
 // by name, "downgrade.1" first. The error is an [Errors].
 func Check(p *Pack, compile func(sigma []byte, conditions map[string]string) error) error {
 	c := &checker{}
-	for i := range p.Rules {
-		r := &p.Rules[i]
-		if err := compile(r.Sigma, r.Conditions()); err != nil {
-			c.bad(r.File, r.Line, postern.Say("campaign.rule-broken", "rule", r.ID, "error", err))
+	for _, rules := range [][]RuleDoc{p.Rules, p.Facts.Rules} {
+		for i := range rules {
+			r := &rules[i]
+			if err := compile(r.Sigma, r.Conditions()); err != nil {
+				c.bad(r.File, r.Line, postern.Say("campaign.rule-broken", "rule", r.ID, "error", err))
+			}
 		}
 	}
 	return c.err()
@@ -362,6 +361,9 @@ func (r *packReader) readSources(o *object) {
 			o.d.bad(n, postern.Say("campaign.twice", "value", src.Name))
 		}
 		r.pack.Sources = append(r.pack.Sources, src)
+	}
+	if n := o.at["sources"]; n != nil && !slices.ContainsFunc(r.pack.Sources, func(s postern.Source) bool { return s.Required }) {
+		o.d.bad(n, postern.Say("campaign.no-required-source"))
 	}
 }
 

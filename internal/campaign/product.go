@@ -27,6 +27,10 @@ type Product struct {
 	Stock    []postern.StockFile
 	Layout   Layout
 	Observed []Observed
+	// Rules are about what any campaign can leave on the product, such as requests to a
+	// page that does not belong to it. Their findings belong to no campaign.
+	Rules     []RuleDoc
+	Sequences []Sequence
 
 	release  map[postern.Build]int
 	line     map[lineKey]int   // the line that owns builds which are not released ones
@@ -145,10 +149,28 @@ func LoadProduct(fsys fs.FS, name string) (*Product, error) {
 		}
 		step.read(c, step.file, b)
 	}
+	p.readRules(c, f)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// readRules reads the rules of the product, which have the form of a pack's.
+func (p *Product) readRules(c *checker, f *folder) {
+	if len(p.Layout.Sources) == 0 { // reported; every rule would be wrong
+		return
+	}
+	pack := &Pack{Campaign: postern.Campaign{Name: p.Name, Product: p.Name}, Facts: p, words: p.words}
+	r := &packReader{checker: c, folder: f, pack: pack, ids: make(map[string]Where)}
+	r.readRules()
+	for i := range pack.Rules {
+		pack.Rules[i].Campaign = ""
+	}
+	for i := range pack.Sequences {
+		pack.Sequences[i].Campaign = ""
+	}
+	p.Rules, p.Sequences = pack.Rules, pack.Sequences
 }
 
 // BuiltInProduct gives the facts about a product that the program carries.

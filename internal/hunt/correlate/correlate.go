@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,6 +75,7 @@ type Input struct {
 func Host(in Input) postern.Host {
 	findings := in.Findings
 	slices.SortStableFunc(findings, byTime)
+	distinguish(findings)
 	host := postern.Host{Host: in.Host, Build: lastBuild(in.Builds)}
 
 	joined := joinRequests(findings)
@@ -84,9 +86,13 @@ func Host(in Input) postern.Host {
 	labelOwn(findings, in.Own)
 	labelSweeps(findings)
 
-	for _, c := range in.Campaigns {
+	var shut postern.Instant // since when the flaws of all campaigns are
+	for i, c := range in.Campaigns {
 		at, fact := patched(in, c)
-		capAfterPatch(findings, c, at)
+		capAfterPatch(findings, c.Name, at)
+		if i == 0 || at.IsZero() || !shut.IsZero() && at.After(shut) {
+			shut = at
+		}
 		if host.Patched.State == "" || worseFact(fact, host.Patched) {
 			host.Patched = fact
 		}
@@ -94,6 +100,8 @@ func Host(in Input) postern.Host {
 			host.Mitigated = m
 		}
 	}
+	// What needs a flaw and belongs to no campaign may have come through any of them.
+	capAfterPatch(findings, "", shut)
 	if host.Patched.State == "" {
 		host.Patched = postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.patched.unknown")}
 	}
@@ -103,14 +111,33 @@ func Host(in Input) postern.Host {
 
 	slices.SortStableFunc(findings, byTime)
 	host.Findings = findings
-	host.Incidents = incidents(findings, in.Balancers)
-	for _, c := range in.Campaigns {
-		v, coverage := verdict(in, c, findings)
+	stories := stories(findings, in.Balancers)
+	host.Incidents = incidents(findings, stories, in.Balancers)
+	owners := owners(in.Campaigns, findings, stories)
+	claims := make([]postern.Level, len(in.Campaigns))
+	for i, c := range in.Campaigns {
+		v, coverage := verdict(in, i, findings, owners)
 		host.Campaigns = append(host.Campaigns, postern.CampaignVerdict{Name: c.Name, Verdict: v, Coverage: coverage})
+		claims[i] = claimed(c.Name, findings)
 	}
-	host.Verdict = worst(host.Campaigns)
-	host.Coverage = coverageOfHost(in, host.Campaigns)
+	host.Verdict = worst(host.Campaigns, claims)
+	host.Coverage = coverageOfHost(in, host.Campaigns, claims)
 	return host
+}
+
+// distinguish gives each finding an ID of its own: two inputs of one server can have
+// a file of the same path, and then a rule hits twice at what is the same place by
+// its name. Findings are in their order, which does not depend on the run.
+func distinguish(findings []postern.Finding) {
+	times := make(map[string]int, len(findings))
+	for i := range findings {
+		f := &findings[i]
+		n := times[f.ID]
+		times[f.ID]++
+		if n > 0 && len(f.Evidence) > 0 {
+			f.ID = postern.FindingID(f.Rule+"#"+strconv.Itoa(n+1), f.Evidence[0])
+		}
+	}
 }
 
 // byTime puts findings with a time first, in order; those without keep theirs.
@@ -122,7 +149,15 @@ func byTime(a, b postern.Finding) int {
 	case b.Time.IsZero():
 		return -1
 	}
-	return cmp.Or(a.Time.Compare(b.Time), strings.Compare(place(&a), place(&b)), cmp.Compare(line(&a), line(&b)), strings.Compare(a.ID, b.ID))
+	return cmp.Or(a.Time.Compare(b.Time), strings.Compare(place(&a), place(&b)), cmp.Compare(line(&a), line(&b)), strings.Compare(a.ID, b.ID),
+		strings.Compare(excerpt(&a), excerpt(&b)), cmp.Compare(a.Level, b.Level))
+}
+
+func excerpt(f *postern.Finding) string {
+	if len(f.Evidence) == 0 {
+		return ""
+	}
+	return f.Evidence[0].Excerpt
 }
 
 func place(f *postern.Finding) string {
@@ -402,15 +437,15 @@ func assessAll(p Product, cves []string, b postern.Build) postern.Assessment {
 	return result
 }
 
-// capAfterPatch makes attempts of what needs the flaw and came after the fix. A
-// back door needs no flaw: its use stays what it is.
-func capAfterPatch(findings []postern.Finding, c postern.Campaign, at postern.Instant) {
+// capAfterPatch makes attempts of what needs the flaw of a campaign and came after
+// the fix. A back door needs no flaw: its use stays what it is.
+func capAfterPatch(findings []postern.Finding, campaign string, at postern.Instant) {
 	if at.IsZero() {
 		return
 	}
 	for i := range findings {
 		f := &findings[i]
-		if f.Campaign == c.Name && f.HasTag(TagNeedsFlaw) && !f.Time.IsZero() && !f.Time.Before(at) {
+		if f.Campaign == campaign && f.HasTag(TagNeedsFlaw) && !f.Time.IsZero() && !f.Time.Before(at) {
 			f.Lower(postern.Probed, postern.Say("correlate.after-patch", "time", at.Format(time.RFC3339)))
 		}
 	}

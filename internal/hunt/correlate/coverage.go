@@ -91,10 +91,10 @@ func gaps(hours map[int64]int64, w postern.Window, quiet int64) []postern.Span {
 
 // coverageOfHost is the coverage of the campaign that the host's verdict comes
 // from, and of every other source that was read, without a judgement.
-func coverageOfHost(in Input, campaigns []postern.CampaignVerdict) []postern.Coverage {
+func coverageOfHost(in Input, campaigns []postern.CampaignVerdict, claims []postern.Level) []postern.Coverage {
 	var all []postern.Coverage
 	listed := make(map[string]bool)
-	if i := worstIndex(campaigns); i >= 0 {
+	if i := worstIndex(campaigns, claims); i >= 0 {
 		all = append(all, campaigns[i].Coverage...)
 		for _, c := range all {
 			listed[c.Source] = true

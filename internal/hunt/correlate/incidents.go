@@ -51,9 +51,9 @@ func (u union) join(i, j int) {
 	}
 }
 
-// incidents puts findings that belong together into stories: by key first, by
-// time second. Findings of level 0 only come in as steps of something worse.
-func incidents(findings []postern.Finding, balancers map[string]bool) []postern.Incident {
+// stories puts findings that belong together side by side: by key first, by time
+// second. Each is given by its index, in time order.
+func stories(findings []postern.Finding, balancers map[string]bool) [][]int {
 	u := newUnion(len(findings))
 	joinByKey(u, findings, balancers)
 	joinByTime(u, findings, balancers)
@@ -62,9 +62,19 @@ func incidents(findings []postern.Finding, balancers map[string]bool) []postern.
 	for i := range findings {
 		members[u.find(i)] = append(members[u.find(i)], i)
 	}
-	var all []postern.Incident
+	var all [][]int
 	for _, root := range slices.Sorted(maps.Keys(members)) {
-		if in, ok := incident(findings, members[root], balancers); ok {
+		all = append(all, members[root])
+	}
+	return all
+}
+
+// incidents tells the stories. Findings of level 0 only come in as steps of
+// something worse.
+func incidents(findings []postern.Finding, stories [][]int, balancers map[string]bool) []postern.Incident {
+	var all []postern.Incident
+	for _, members := range stories {
+		if in, ok := incident(findings, members, balancers); ok {
 			all = append(all, in)
 		}
 	}
@@ -171,7 +181,7 @@ func joinByTime(u union, findings []postern.Finding, balancers map[string]bool) 
 		if f.Time.IsZero() {
 			continue
 		}
-		step := f.HasTag("set-url") || f.HasTag("admin") || f.HasTag("reset") || f.HasTag("vdir-remove") || f.HasTag("vdir-new") || f.HasTag("session")
+		step := f.HasTag("set-url") || f.HasTag("mail") || f.HasTag("admin") || f.HasTag("reset") || f.HasTag("vdir-remove") || f.HasTag("vdir-new") || f.HasTag("session")
 		if step && actor(f, balancers) == "" && u.find(i) == i {
 			if j := nearest(findings, acts, f.Time, stepGap); j >= 0 {
 				u.join(i, j)
@@ -208,13 +218,15 @@ func nearest(findings []postern.Finding, candidates []int, t postern.Instant, ga
 func incident(findings []postern.Finding, members []int, balancers map[string]bool) (postern.Incident, bool) {
 	var in postern.Incident
 	h := sha256.New()
+	odd := true
 	for _, i := range members {
 		f := &findings[i]
 		in.Level = max(in.Level, f.Level)
+		odd = odd && (f.Level < postern.Probed || oddity(f))
 		in.Findings = append(in.Findings, f.ID)
 		h.Write([]byte(f.ID))
 	}
-	if in.Level < postern.Probed {
+	if in.Level < postern.Probed || odd {
 		return in, false
 	}
 	in.First, in.Last = span(findings, members, trusted)
@@ -224,6 +236,13 @@ func incident(findings []postern.Finding, members []int, balancers map[string]bo
 	in.ID = hex.EncodeToString(h.Sum(nil)[:8])
 	in.Story = story(findings, members, balancers)
 	return in, true
+}
+
+// oddity says of a finding that it is something for a person to look at and no deed
+// of anybody's: no campaign claims it, and it names neither a client nor a time that can
+// be trusted, as the folder of a configuration that no product has. It is not a probe.
+func oddity(f *postern.Finding) bool {
+	return f.Level == postern.Probed && f.Campaign == "" && !f.HasTag(TagShellRequest) && address(f) == "" && !trusted(f)
 }
 
 // span gives the first and last time of the members whose times count. Members
@@ -263,10 +282,14 @@ func story(findings []postern.Finding, members []int, balancers map[string]bool)
 	var steps []step
 	at := make(map[string]int)
 	counted := make(map[string]bool)
+	tellers := tellers(findings, members)
 	for _, i := range members {
 		f := &findings[i]
 		if a := actor(f, balancers); a != "" {
 			actors[a] = true
+		}
+		if by, ok := tellers[row(f)]; ok && by != f.Campaign {
+			continue
 		}
 		name := strings.Join([]string{titleOf(f), strconv.Itoa(int(f.Level)), what(f)}, "\x00")
 		n, known := at[name]
@@ -303,6 +326,40 @@ func story(findings []postern.Finding, members []int, balancers map[string]bool)
 		lines = append(lines, postern.Say("correlate.story.more", "count", left))
 	}
 	return lines
+}
+
+// row is the place of the one row that a finding rests on, "" if it rests on none.
+func row(f *postern.Finding) string {
+	if len(f.Evidence) != 1 || f.Evidence[0].Line == 0 {
+		return ""
+	}
+	return f.Evidence[0].Path + "\x00" + strconv.FormatInt(f.Evidence[0].Line, 10)
+}
+
+// tellers says whose finding tells of a row that the rules of several packs hit: the
+// worst one, the first of several. The same request asks for two flaws at once, but
+// it is one request.
+func tellers(findings []postern.Finding, members []int) map[string]string {
+	best := make(map[string]*postern.Finding)
+	several := make(map[string]string)
+	for _, i := range members {
+		f := &findings[i]
+		at := row(f)
+		if at == "" {
+			continue
+		}
+		old := best[at]
+		if old == nil || f.Level > old.Level {
+			best[at] = f
+		}
+		if old != nil && old.Campaign != f.Campaign {
+			several[at] = ""
+		}
+	}
+	for at := range several {
+		several[at] = best[at].Campaign
+	}
+	return several
 }
 
 // titleOf names a finding as a person reads it: rules of two logs about the same

@@ -9,27 +9,120 @@ import (
 	"postern"
 )
 
-// verdict judges one campaign. A finding that belongs to no campaign counts in
-// all of them: a back door is one whoever's it is.
-func verdict(in Input, c postern.Campaign, findings []postern.Finding) (postern.Verdict, []postern.Coverage) {
+// owners says of each finding in which campaigns it counts. What a pack claims counts
+// in its own. A finding that no pack claims, such as the use of a back door, counts in
+// the campaigns whose flaw was used in the same story; where no story tells, in those
+// that were known by its time; and where that says nothing either, in all of them: a
+// back door is one whoever's it is, and none may fall between two campaigns.
+func owners(campaigns []postern.Campaign, findings []postern.Finding, stories [][]int) [][]bool {
+	index := make(map[string]int)
+	own := make([][]bool, len(campaigns))
+	for i, c := range campaigns {
+		index[c.Name] = i
+		own[i] = make([]bool, len(campaigns))
+		own[i][i] = true
+	}
+	owners := make([][]bool, len(findings))
+	for i := range findings {
+		if c, ok := index[findings[i].Campaign]; ok {
+			owners[i] = own[c]
+		}
+	}
+	for _, members := range stories {
+		var by []bool
+		for _, i := range members {
+			if c, ok := index[findings[i].Campaign]; ok && findings[i].Level >= postern.Exploited {
+				if by == nil {
+					by = make([]bool, len(campaigns))
+				}
+				by[c] = true
+			}
+		}
+		for _, i := range members {
+			if owners[i] == nil {
+				owners[i] = by
+			}
+		}
+	}
+	known := newKnown(campaigns)
+	for i := range findings {
+		if owners[i] == nil {
+			owners[i] = known.by(&findings[i])
+		}
+	}
+	return owners
+}
+
+// known tells which campaigns were known at a time.
+type known struct {
+	since []postern.Instant // in order, each with
+	sets  [][]bool          // the campaigns known from then on
+	all   []bool
+}
+
+func newKnown(campaigns []postern.Campaign) known {
+	k := known{all: make([]bool, len(campaigns))}
+	first := func(c *postern.Campaign) postern.Instant {
+		if !c.FirstKnownUse.IsZero() {
+			return c.FirstKnownUse
+		}
+		return c.Window.From
+	}
+	for i := range campaigns {
+		k.all[i] = true
+		k.since = append(k.since, first(&campaigns[i]))
+	}
+	slices.SortFunc(k.since, postern.Instant.Compare)
+	for _, t := range k.since {
+		set := make([]bool, len(campaigns))
+		for i := range campaigns {
+			set[i] = !first(&campaigns[i]).After(t)
+		}
+		k.sets = append(k.sets, set)
+	}
+	return k
+}
+
+// by gives the campaigns that a finding can belong to by its time: all of them if it
+// has none, or one before the first.
+func (k known) by(f *postern.Finding) []bool {
+	set := k.all
+	if trusted(f) {
+		for i, t := range k.since {
+			if !t.After(f.Time) {
+				set = k.sets[i]
+			}
+		}
+	}
+	return set
+}
+
+// claimed gives the worst level of a campaign's own findings.
+func claimed(campaign string, findings []postern.Finding) postern.Level {
+	level := postern.NotSeen
+	for i := range findings {
+		if f := &findings[i]; f.Campaign == campaign {
+			level = max(level, f.Level)
+		}
+	}
+	return level
+}
+
+// verdict judges the campaign of that index by the findings that count in it.
+func verdict(in Input, index int, findings []postern.Finding, owners [][]bool) (postern.Verdict, []postern.Coverage) {
+	c := in.Campaigns[index]
 	coverage, open := campaignCoverage(in, c)
 	var v postern.Verdict
 	var first, last postern.Instant
 	low := postern.NotSeen // level that only rests on findings of low confidence
-	hunted := make(map[string]bool)
-	for _, other := range in.Campaigns {
-		hunted[other.Name] = true
-	}
 	for i := range findings {
 		f := &findings[i]
-		// What belongs to a campaign that was not hunted for belongs to none.
-		claimed := hunted[f.Campaign]
-		if claimed && f.Campaign != c.Name {
+		if !owners[i][index] {
 			continue
 		}
 		// Something odd that no campaign claims is for a person to look at; it is not a
-		// probe of this campaign's flaw.
-		if !claimed && f.Level <= postern.Probed {
+		// probe of this campaign's flaw. Whoever asks for back doors does probe.
+		if f.Campaign != c.Name && f.Level <= postern.Probed && !f.HasTag(TagShellRequest) {
 			continue
 		}
 		if f.Level >= postern.Exploited && trusted(f) {
@@ -182,18 +275,22 @@ func lifetime(s postern.Source) int {
 
 // worst is the host's verdict: the worst of its campaigns'. Of two of the same
 // level the one that is not conclusive is worse where nothing was found, and the
-// one that is where something was.
-func worst(campaigns []postern.CampaignVerdict) postern.Verdict {
-	if i := worstIndex(campaigns); i >= 0 {
+// one that is where something was; of two alike the one whose own pack found more.
+func worst(campaigns []postern.CampaignVerdict, claims []postern.Level) postern.Verdict {
+	if i := worstIndex(campaigns, claims); i >= 0 {
 		return campaigns[i].Verdict
 	}
 	return postern.Verdict{Title: postern.Say("level.0"), Confidence: postern.Low, Summary: postern.Say("correlate.summary.no-campaign")}
 }
 
-func worstIndex(campaigns []postern.CampaignVerdict) int {
+func worstIndex(campaigns []postern.CampaignVerdict, claims []postern.Level) int {
 	best := -1
 	for i := range campaigns {
-		if best < 0 || worseVerdict(campaigns[i].Verdict, campaigns[best].Verdict) {
+		switch {
+		case best < 0, worseVerdict(campaigns[i].Verdict, campaigns[best].Verdict):
+			best = i
+		case worseVerdict(campaigns[best].Verdict, campaigns[i].Verdict):
+		case claims[i] > claims[best]:
 			best = i
 		}
 	}

@@ -36,17 +36,19 @@ func builtIn(t tester) *Rows {
 	}
 	var rules []detect.RowRule
 	var sequences []detect.Sequence
+	docs, order := slices.Clone(packs[0].Facts.Rules), slices.Clone(packs[0].Facts.Sequences)
 	for _, p := range packs {
-		for _, r := range p.Rules {
-			rule := detect.RowRule{Rule: r.Rule, Sigma: r.Sigma, Entities: r.Entities, Where: r.Where.String()}
-			for _, d := range r.Downgrade {
-				rule.Downgrade = append(rule.Downgrade, detect.Downgrade(d))
-			}
-			rules = append(rules, rule)
+		docs, order = append(docs, p.Rules...), append(order, p.Sequences...)
+	}
+	for _, r := range docs {
+		rule := detect.RowRule{Rule: r.Rule, Sigma: r.Sigma, Entities: r.Entities, Where: r.Where.String()}
+		for _, d := range r.Downgrade {
+			rule.Downgrade = append(rule.Downgrade, detect.Downgrade(d))
 		}
-		for _, s := range p.Sequences {
-			sequences = append(sequences, detect.Sequence{Rule: s.Rule, Sigma: s.Sigma, Rules: s.Rules, Where: s.Where.String()})
-		}
+		rules = append(rules, rule)
+	}
+	for _, s := range order {
+		sequences = append(sequences, detect.Sequence{Rule: s.Rule, Sigma: s.Sigma, Rules: s.Rules, Where: s.Where.String()})
 	}
 	sourcesOf := func(category, product, service string) (all []string) {
 		for _, p := range packs {
@@ -130,11 +132,12 @@ func sameBehindGate(t tester, f *parse.Format, log string, rules hunt.HostRules)
 	return want
 }
 
-// short gives findings as "rule level", sorted.
+// short gives findings as "rule level", sorted; rules of the oldest pack and of the
+// product stand there without its name.
 func short(findings []postern.Finding) []string {
 	all := []string{}
 	for _, f := range findings {
-		all = append(all, fmt.Sprintf("%s %d", strings.TrimPrefix(f.Rule, "proxylogon/"), f.Level))
+		all = append(all, fmt.Sprintf("%s %d", strings.TrimPrefix(strings.TrimPrefix(f.Rule, "proxylogon/"), "exchange/"), f.Level))
 	}
 	slices.Sort(all)
 	return all
@@ -153,7 +156,8 @@ var columnsOf = map[string][]string{
 	"iis":          strings.Split("date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken", " "),
 	"ecp-server":   {"TimeStamp", "ServerName", "EventId", "EventData"},
 	"oabgenerator": {"Line"},
-	"rps-cmdlet":   {"DateTime", "ServerHostName", "AuthenticatedUser", "Cmdlet", "Parameters", "ProcessName"},
+	"rps-cmdlet":   {"DateTime", "ServerHostName", "AuthenticatedUser", "Cmdlet", "Parameters", "ProcessName", "ErrorType"},
+	"rps-http":     {"DateTime", "RequestId", "UrlStem", "AuthenticatedUser", "ClientIpAddress", "ServerHostName", "HttpStatus", "ShellId", "ClientInfo", "UrlQuery"},
 	"ews":          {"DateTime", "AuthenticatedUser", "UserAgent", "ClientIpAddress", "ServerHostName", "SoapAction", "HttpStatus"},
 }
 
@@ -285,6 +289,8 @@ func samples() []sample {
 		{"administrator", commanded(setOAB + "'https://mail.contoso.com/OAB'.InternalUrl='https://srv.contoso.local/OAB'.Identity='0f1e'"), none},
 		{"administrator of a short name", commanded(setOAB + "'http://mail/OAB'.Identity='0f1e'"), none},
 		{"administrator with a port and an address", commanded(setOAB + "'https://[2001:db8::1]:8443/OAB?a=b&c=d'.Identity='0f1e'"), none},
+		{"administrator with a blank in it", commanded(setOAB + "'https://mail.contoso.com/Offline%20Address%20Book/'.InternalUrl='https://mail.contoso.com/Offline Address Book'.Identity='0f1e'"), none},
+		{"administrator of a name with an umlaut", commanded(setOAB + "'https://mail.münchen.example/OAB'.Identity='0f1e'"), none},
 		{"administrator clears it", commanded(setOAB + "$null.Identity='0f1e'"), none},
 		{"administrator resets it", commanded("Remove-OABVirtualDirectory.Force=$true.Identity='x'", "New-OABVirtualDirectory.Server='SRV'.InternalURL='https://srv/OAB'"), []string{"ecp-new-vdir 0", "ecp-remove-vdir 0"}},
 		{"inbox rule", commanded("Get-InboxRule"), none},
@@ -357,6 +363,7 @@ func samples() []sample {
 	for _, status := range []string{"200", "403", "500"} {
 		all = append(all, sample{"session that was not made, " + status, proxied("/ecp/y.js", target+"/ecp/proxyLogon.ecp?#", status), []string{"ssrf-session 1"}})
 	}
+	all = append(all, siblings()...)
 	for _, name := range []string{"errorFE", "expiredpassword", "frowny", "logoff", "logon", "OutlookCN", "RedirSuiteServiceProxy", "signout", "SvmFeedback"} {
 		all = append(all, sample{"stock page " + name, requested("GET", "/owa/auth/"+name+".aspx", "", "200"), none})
 	}
@@ -377,11 +384,13 @@ func TestLadder(t *testing.T) {
 		}
 		for _, w := range s.want {
 			rule, _, _ := strings.Cut(w, " ")
-			seen["proxylogon/"+rule] = true
+			for _, owner := range []string{"", "proxylogon/", "exchange/"} {
+				seen[owner+rule] = true
+			}
 		}
 	}
 	for _, doc := range rows.rules {
-		if doc.Campaign == "proxylogon" && !seen[doc.ID] {
+		if !seen[doc.ID] {
 			t.Errorf("no sample for the rule %s", doc.ID)
 		}
 	}

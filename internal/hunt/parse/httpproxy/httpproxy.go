@@ -37,6 +37,7 @@ func Format() *parse.Format {
 		Deciding: map[string][]string{
 			"Url":         {"UrlStem", "UrlQuery"},
 			"UrlPath":     {"UrlStem"},
+			"Query":       {"UrlQuery"},
 			"Arguments":   {"UrlQuery"},
 			"Agent":       {"UserAgent"},
 			"ClientIp":    {"ClientIpAddress"},
@@ -79,6 +80,7 @@ func derive(ev *postern.Event) {
 	parse.Add(ev,
 		"Url", parse.URL(target),
 		"UrlPath", parse.URL(ev.Get("UrlStem")),
+		"Query", parse.Lower(parse.Decode(strings.TrimPrefix(ev.Get("UrlQuery"), "?"))),
 		"Arguments", parse.Arguments(ev.Get("UrlQuery")),
 		"Agent", parse.UserAgent(ev.Get("UserAgent")),
 		"ClientIp", parse.Address(ev.Get("ClientIpAddress")))

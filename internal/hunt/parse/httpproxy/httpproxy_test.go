@@ -92,6 +92,7 @@ func TestDerive(t *testing.T) {
 		{"query", map[string]string{"UrlStem": "/autodiscover/autodiscover.json", "UrlQuery": "?@Foo.com/PowerShell/%3FX-Rps-CAT=x&Email=autodiscover/autodiscover.json%3f@foo.com"},
 			map[string][]string{"Url": {"/autodiscover/autodiscover.json?@foo.com/powershell/?x-rps-cat=x&email=autodiscover/autodiscover.json?@foo.com"},
 				"UrlPath":   {"/autodiscover/autodiscover.json"},
+				"Query":     {"@foo.com/powershell/?x-rps-cat=x&email=autodiscover/autodiscover.json?@foo.com"},
 				"Arguments": {"@Foo.com/PowerShell/%3FX-Rps-CAT=x&Email=autodiscover/autodiscover.json%3f@foo.com"}}},
 	}
 	for _, tc := range tests {

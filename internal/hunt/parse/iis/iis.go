@@ -35,7 +35,7 @@ func Format() *parse.Format {
 			"Query":     {"cs-uri-query"},
 			"Arguments": {"cs-uri-query"},
 			"Agent":     {"cs(User-Agent)"},
-			"ClientIp":  {"c-ip", "X-Forwarded-For"},
+			"ClientIp":  {"c-ip", "X-Forwarded-For"}, // what s-ip takes away decides nothing
 			"RequestId": {"cs-uri-query"},
 			"Canary":    {"cs-uri-query"},
 		},
@@ -76,8 +76,13 @@ func derive(ev *postern.Event) {
 	if query != "" {
 		target += "?" + query
 	}
-	// Behind a load balancer c-ip is its address in every row.
-	client := cmp.Or(parse.Address(value("X-Forwarded-For")), parse.Address(value("c-ip")))
+	// Behind a load balancer c-ip is its address in every row. What the server asks
+	// itself has no client: nobody may take its own address for somebody's.
+	client := parse.Address(value("c-ip"))
+	if client == parse.Address(value("s-ip")) {
+		client = ""
+	}
+	client = cmp.Or(parse.Address(value("X-Forwarded-For")), client)
 	parse.Add(ev,
 		"Url", parse.URL(target),
 		"UrlPath", parse.URL(stem),
