@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,8 @@ type Options struct {
 	// Gate makes a gate for the columns of a header; it is asked again at every
 	// header. Nil parses every row.
 	Gate func(f *Format, columns []string) Gate
-	// Yield is given each parsed row. The event is not reused.
+	// Yield is given each parsed row, which is good until it returns; what it says in
+	// text may be kept.
 	Yield func(*postern.Event)
 	// Scratch is memory that a caller with many files need not make anew for each;
 	// nil makes some.
@@ -61,6 +63,7 @@ type Options struct {
 type Scratch struct {
 	buffer []byte
 	cells  [][]byte
+	event  postern.Event
 }
 
 // BuildSeen is a build of the server and a time at which it wrote.
@@ -915,21 +918,24 @@ func (s *scanner) sawBuild(b postern.Build, at postern.Instant) {
 	s.result.Builds = append(s.result.Builds, BuildSeen{b, at})
 }
 
-// event builds the event of a line. Its values share the memory of one copy of
-// the line: whoever keeps one for long clones it.
+// event builds the event of a line, in the memory of the one before. Its values
+// share the memory of one copy of the line: whoever keeps one for long clones it.
 func (s *scanner) event(line []byte) (ev *postern.Event, ansi bool) {
 	whole, ansi := text(line)
-	ev = &postern.Event{
-		Source: s.format.Name,
-		Raw:    excerpt(whole),
-		Place:  postern.Place{Path: s.path, Line: s.line, Offset: s.offset},
+	ev = &s.opt.Scratch.event
+	*ev = postern.Event{
+		Source:  s.format.Name,
+		Raw:     excerpt(whole),
+		Place:   postern.Place{Path: s.path, Line: s.line, Offset: s.offset},
+		Fields:  ev.Fields[:0],
+		Derived: ev.Derived[:0],
 	}
 	if s.format.Delim == 0 {
-		ev.Fields = []postern.Field{{Name: "Line", Value: whole}}
+		ev.Fields = append(ev.Fields, postern.Field{Name: "Line", Value: whole})
 		ev.Time, _, _ = findTime(whole)
 		return ev, ansi
 	}
-	ev.Fields = make([]postern.Field, 0, min(len(s.columns), maxColumns)+2)
+	ev.Fields = slices.Grow(ev.Fields, min(len(s.columns), maxColumns)+2)
 	for i, rest, more := 0, whole, true; more && i <= maxColumns; i++ {
 		var value string
 		if value, rest, more = cell(rest, s.format.Delim); i == maxColumns && more {

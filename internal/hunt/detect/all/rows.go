@@ -151,9 +151,9 @@ func isWeb(source string) bool { return source == "iis" || source == "httpproxy"
 // Gate gives the gate for the columns of a header.
 func (h *hostRows) Gate(f *parse.Format, columns []string) parse.Gate {
 	if h.own != nil && isWeb(f.Name) {
-		return h.own.gate(f, columns)
+		return h.own.gate(f, columns).Start()
 	}
-	return h.gates.gate(f, columns)
+	return h.gates.gate(f, columns).Start()
 }
 
 // gates makes gates for the clauses of rules and keeps them. Safe for use by

@@ -161,7 +161,8 @@ func (p *Plan) Gate(delim byte, columns []string) *Gate {
 		part.add(rule, delim, columns)
 	}
 	for _, w := range g.walks {
-		w.compile()
+		w.compile(g.stops)
+		g.stops += len(w.stops)
 	}
 	return g
 }
@@ -192,21 +193,35 @@ func positions(names, columns []string) (at []int) {
 	return at
 }
 
-// Gate decides lines with one set of columns. It does not change once made;
-// several goroutines may use it at once.
+// Gate decides lines with one set of columns. It does not change once made.
 type Gate struct {
 	delim byte
 	all   bool
 	walks []*walk
+	stops int // of all walks
+}
+
+// Start gives a gate's work on one log, which is one goroutine's.
+func (g *Gate) Start() *Pass { return &Pass{gate: g} }
+
+// Pass is a gate at work. It remembers what stood in columns of the lines before.
+type Pass struct {
+	gate  *Gate
+	lines int
+	memos []memo // one for each stop; nil until it is worth it
 }
 
 // Pass says whether a rule can be about the line.
-func (g *Gate) Pass(line []byte) bool {
+func (p *Pass) Pass(line []byte) bool {
+	g := p.gate
 	if g.all {
 		return true
 	}
+	if p.lines++; p.lines == memoAfter {
+		p.memos = make([]memo, g.stops)
+	}
 	for _, w := range g.walks {
-		if w.pass(line, g.delim) {
+		if w.pass(line, g.delim, p.memos) {
 			return true
 		}
 	}
@@ -221,14 +236,17 @@ type walk struct {
 	stops   []stop         // in the order of their columns
 	whole   *matcher       // clauses about the whole line; nil if there are none
 	wholeOK decision
+	first   *stop  // decides about all rules by itself; nil if none does
 	alive   uint64 // all rules
 }
 
 // stop is one column that is looked at.
 type stop struct {
 	column  int
+	memo    int // number of its memo
 	match   *matcher
 	decides decision
+	own     decision // by the clauses that are about no other column
 }
 
 // decision says which rules live on after the last column of some clauses.
@@ -250,6 +268,7 @@ func (w *walk) add(rule []Clause, delim byte, columns []string) {
 	w.rules++
 	w.alive |= bit
 	needs := make(map[int]uint64) // column where it is decided (-1: the whole line) → clauses
+	own := make(map[int]uint64)   // those that are about one column
 	for _, c := range rule {
 		var at []int
 		if delim != 0 && len(c.Columns) > 0 {
@@ -270,6 +289,9 @@ func (w *walk) add(rule []Clause, delim byte, columns []string) {
 			w.stopAt(i).match.add(c.Literals, clause)
 			last = i
 		}
+		if len(at) == 1 {
+			own[last] |= clause
+		}
 		if at == nil {
 			if w.whole == nil {
 				w.whole = &matcher{}
@@ -283,9 +305,16 @@ func (w *walk) add(rule []Clause, delim byte, columns []string) {
 		if column >= 0 {
 			d = &w.stopAt(column).decides
 		}
-		d.ending |= clauses
-		d.sets = append(d.sets, set{clauses, bit})
+		d.add(clauses, bit)
 	}
+	for column, clauses := range own {
+		w.stopAt(column).own.add(clauses, bit)
+	}
+}
+
+func (d *decision) add(clauses, rule uint64) {
+	d.ending |= clauses
+	d.sets = append(d.sets, set{clauses, rule})
 }
 
 func (w *walk) stopAt(column int) *stop {
@@ -296,10 +325,15 @@ func (w *walk) stopAt(column int) *stop {
 	return &w.stops[i]
 }
 
-func (w *walk) compile() {
+func (w *walk) compile(memo int) {
 	for i := range w.stops {
-		w.stops[i].match.compile()
-		w.stops[i].decides.compile(w.alive)
+		s := &w.stops[i]
+		s.memo = memo + i
+		s.match.compile()
+		s.decides.compile(w.alive)
+		if s.own.compile(w.alive); s.own.free == 0 && w.first == nil {
+			w.first = s
+		}
 	}
 	if w.whole != nil {
 		w.whole.compile()
@@ -340,7 +374,7 @@ func (d *decision) after(alive, hits uint64) uint64 {
 }
 
 // pass is the hot loop.
-func (w *walk) pass(line []byte, delim byte) bool {
+func (w *walk) pass(line []byte, delim byte, memos []memo) bool {
 	alive, hits := w.alive, uint64(0)
 	if w.whole != nil {
 		hits = w.whole.find(line)
@@ -348,24 +382,76 @@ func (w *walk) pass(line []byte, delim byte) bool {
 			return false
 		}
 	}
+	if s := w.first; s != nil {
+		pos := skip(line, 0, s.column, delim)
+		if s.own.after(alive, s.find(line, pos, next(line, pos, delim), memos)) == 0 {
+			return false
+		}
+	}
 	pos, column := 0, 0
 	for i := range w.stops {
 		s := &w.stops[i]
-		for ; column < s.column && pos <= len(line); column++ {
-			pos = next(line, pos, delim)
-		}
-		if pos <= len(line) {
-			end := next(line, pos, delim)
-			if end-1 > pos {
-				hits |= s.match.find(line[pos : end-1])
-			}
-			pos, column = end, column+1
-		}
+		pos = skip(line, pos, s.column-column, delim)
+		end := next(line, pos, delim)
+		hits |= s.find(line, pos, end, memos)
+		pos, column = end, s.column+1
 		if alive = s.decides.after(alive, hits); alive == 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// find gives the clauses whose literals stand in the column between pos and end-1,
+// none if the line has no such column.
+func (s *stop) find(line []byte, pos, end int, memos []memo) uint64 {
+	if end-1 <= pos {
+		return 0
+	}
+	v := line[pos : end-1]
+	if memos == nil || len(v) < memoLeast || len(v) > memoMost {
+		return s.match.find(v)
+	}
+	return memos[s.memo].find(v, s.match)
+}
+
+// skip gives where the nth column after the one at pos begins, or what next gives
+// where there is none. It counts the delimiters of eight bytes at a time, as long
+// as no column is quoted.
+func skip(line []byte, pos, n int, delim byte) int {
+	const quotes = ones * '"'
+	from, pattern := pos, ones*uint64(delim)
+	begins := uint64(0x80) // marks the bytes with which a column begins: the first
+	for n > 1 && pos+8 <= len(line) {
+		x := binary.LittleEndian.Uint64(line[pos:])
+		y := x ^ pattern
+		found := ^((y&^highs + ^highs) | y) & highs // the top bit of each byte that is delim
+		after := found >> 56
+		begins |= found << 8
+		if delim == ' ' {
+			found &^= begins // several blanks part columns as one does
+		} else if zeros(x^quotes)&begins != 0 { // maybe a quoted column
+			break
+		}
+		c := int(found >> 7 * ones >> 56)
+		if c >= n {
+			for ; n > 1; n-- {
+				found &= found - 1
+			}
+			return pos + bits.TrailingZeros64(found)>>3 + 1
+		}
+		n -= c
+		begins = after
+		pos += 8
+	}
+	// The rest column by column, from the beginning of the last.
+	if pos > from {
+		pos = from + bytes.LastIndexByte(line[from:pos], delim) + 1
+	}
+	for ; n > 0 && pos <= len(line); n-- {
+		pos = next(line, pos, delim)
+	}
+	return pos
 }
 
 // next gives where the column after the one at pos begins; one past the end of
@@ -383,10 +469,8 @@ func next(line []byte, pos int, delim byte) int {
 			}
 		}
 	}
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for pattern := ones * uint64(delim); pos+8 <= len(line); pos += 8 {
-		x := binary.LittleEndian.Uint64(line[pos:]) ^ pattern
-		if zero := (x - ones) &^ x & highs; zero != 0 { // its lowest bit marks the first byte that is delim
+		if zero := zeros(binary.LittleEndian.Uint64(line[pos:]) ^ pattern); zero != 0 {
 			return pos + bits.TrailingZeros64(zero)>>3 + 1
 		}
 	}
@@ -397,6 +481,12 @@ func next(line []byte, pos int, delim byte) int {
 	}
 	return len(line) + 1
 }
+
+const ones, highs uint64 = 0x0101010101010101, 0x8080808080808080
+
+// zeros marks the first byte that is 0 with its top bit; what stands above it may be
+// marked as well and mean nothing.
+func zeros(x uint64) uint64 { return (x - ones) &^ x & highs }
 
 // nextQuoted is next for a column that begins with a quote, where a comma is
 // only one after the quote that is not doubled.

@@ -1,5 +1,7 @@
 package literal
 
+import "encoding/binary"
+
 // matcher finds literals in a short value, without regard to case. Each literal
 // is stood for by two neighbouring pairs of its characters, the rarest ones; one
 // bit for each of the 65,536 pairs says whether it is worth a second look. Of
@@ -81,27 +83,50 @@ func (m *matcher) setAround(c byte) {
 	}
 }
 
+// set books a pair in every case, so that finding need not fold.
 func (m *matcher) set(a, b byte) {
-	pair := uint16(a)<<8 | uint16(b)
-	m.pairs[pair>>6] |= 1 << (pair & 63)
+	for _, x := range [2]byte{a, upper(a)} {
+		for _, y := range [2]byte{b, upper(b)} {
+			pair := uint16(x) | uint16(y)<<8
+			m.pairs[pair>>6] |= 1 << (pair & 63)
+		}
+	}
 }
 
 // find gives the clauses whose literals stand in the value, which is not empty.
 func (m *matcher) find(v []byte) (hits uint64) {
 	i := 0
-	for ; i+1 < len(v); i += 2 {
-		pair := uint16(fold[v[i]])<<8 | uint16(fold[v[i+1]])
-		if m.pairs[pair>>6]&(1<<(pair&63)) != 0 {
-			if hits |= m.look(v, i); hits == m.clauses {
+	for ; i+8 <= len(v); i += 8 { // four pairs, one branch
+		x := binary.LittleEndian.Uint64(v[i:])
+		a, b, c, d := uint16(x), uint16(x>>16), uint16(x>>32), uint16(x>>48)
+		if (m.pairs[a>>6]>>(a&63)|m.pairs[b>>6]>>(b&63)|m.pairs[c>>6]>>(c&63)|m.pairs[d>>6]>>(d&63))&1 != 0 {
+			if hits |= m.pick(v, i, i+8); hits == m.clauses {
 				return hits
 			}
 		}
 	}
+	if hits |= m.pick(v, i, len(v)); hits == m.clauses {
+		return hits
+	}
+	i += (len(v) - i) &^ 1
 	if i < len(v) { // a last character without a neighbour
 		if i > 0 {
 			return hits | m.look(v, i-1)
 		}
 		hits = m.single[fold[v[0]]]
+	}
+	return hits
+}
+
+// pick looks at the pairs between i and end that are worth it.
+func (m *matcher) pick(v []byte, i, end int) (hits uint64) {
+	for ; i+1 < end; i += 2 {
+		pair := binary.LittleEndian.Uint16(v[i:])
+		if m.pairs[pair>>6]&(1<<(pair&63)) != 0 {
+			if hits |= m.look(v, i); hits == m.clauses {
+				break
+			}
+		}
 	}
 	return hits
 }
@@ -174,6 +199,13 @@ var fold = func() (t [256]byte) {
 	}
 	return t
 }()
+
+func upper(c byte) byte {
+	if c >= 'a' && c <= 'z' {
+		return c - 'a' + 'A'
+	}
+	return c
+}
 
 // common orders characters by how often they stand in URLs, agents and names
 // in logs, the most common first; what is not listed is rare.

@@ -53,6 +53,14 @@ type view struct {
 	values []value
 	buf    []byte   // folded values and, before each is done with, names
 	marks  []uint64 // rules to evaluate, for Set
+	known  [2][]named // names and slots of the event before, derived and columns, mostly the same
+}
+
+// named is a name and its slot in a table, -1 if the table does not have it.
+type named struct {
+	table *table
+	name  string
+	slot  int32
 }
 
 type value struct {
@@ -96,9 +104,8 @@ func (v *view) list(fields []postern.Field) {
 // columns only where no derived value is linked.
 func (v *view) chain(from, to, derived int32) {
 	for i := to - 1; i >= from; i-- {
-		v.buf = appendName(v.buf[:0], v.values[i].name)
-		slot, ok := v.table.slots[string(v.buf)]
-		if !ok {
+		slot := v.find(int(i-from), from == derived, v.values[i].name)
+		if slot < 0 {
 			continue
 		}
 		head := v.first[slot]
@@ -110,6 +117,34 @@ func (v *view) chain(from, to, derived int32) {
 	}
 	v.buf = v.buf[:0]
 }
+
+// find gives the slot for the name of the nth value of a list, -1 if there is none.
+func (v *view) find(n int, column bool, name string) int32 {
+	known := &v.known[0]
+	if column {
+		known = &v.known[1]
+	}
+	if n < len(*known) {
+		if k := &(*known)[n]; k.table == v.table && k.name == name {
+			return k.slot
+		}
+	}
+	v.buf = appendName(v.buf[:0], name)
+	slot, ok := v.table.slots[string(v.buf)]
+	if !ok {
+		slot = -1
+	}
+	if n < maxKnown {
+		for n >= len(*known) {
+			*known = append(*known, named{})
+		}
+		(*known)[n] = named{v.table, name, slot}
+	}
+	return slot
+}
+
+// maxKnown is how many names are remembered; the widest known event has 130.
+const maxKnown = 256
 
 // unload lets go of the event's text.
 func (v *view) unload() {

@@ -39,7 +39,7 @@ func Scan(t testing.TB, f *parse.Format, data []byte) ([]postern.Event, *parse.R
 func scan(t testing.TB, f *parse.Format, r io.Reader, gate parse.Gate, scratch *parse.Scratch) ([]postern.Event, *parse.Result) {
 	t.Helper()
 	var events []postern.Event
-	opt := parse.Options{Scratch: scratch, Yield: func(ev *postern.Event) { events = append(events, *ev) }}
+	opt := parse.Options{Scratch: scratch, Yield: func(ev *postern.Event) { events = append(events, Kept(ev)) }}
 	if gate != nil {
 		opt.Gate = func(*parse.Format, []string) parse.Gate { return gate }
 	}
@@ -267,4 +267,11 @@ func Canonical(t testing.TB, name, url string) {
 	if strings.ContainsAny(path, `\ABCDEFGHIJKLMNOPQRSTUVWXYZ`) || strings.Contains(path, "//") || slices.Contains(strings.Split(path, "/"), "..") {
 		t.Fatalf("%s %q is not canonical", name, url)
 	}
+}
+
+// Kept gives an event for longer than the scan's next row.
+func Kept(ev *postern.Event) postern.Event {
+	e := *ev
+	e.Fields, e.Derived = slices.Clone(e.Fields), slices.Clone(e.Derived)
+	return e
 }

@@ -1,0 +1,39 @@
+package literal
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// Bounds of what is remembered of one log.
+const (
+	// memoAfter lines memory is taken for it: a small file does without.
+	memoAfter = 256
+	// memoSlots values of each column, by 64 bytes: what is in use at once stays in
+	// the first cache, and the many logs that are open at once in few MiB.
+	memoSlots = 64
+	// Values of memoLeast to memoMost bytes: shorter ones are found in as fast, and
+	// longer ones seldom come twice.
+	memoLeast, memoMost = 8, 54
+)
+
+// memo remembers what was found in values of a column: paths and mailboxes come
+// again and again, and comparing one costs less than looking for literals in it.
+type memo [memoSlots]remembered
+
+type remembered struct {
+	hits  uint64
+	size  uint8
+	value [memoMost]byte
+}
+
+func (m *memo) find(v []byte, in *matcher) uint64 {
+	// The last eight bytes tell values apart better than the first.
+	x := binary.LittleEndian.Uint64(v[len(v)-8:]) + bits.RotateLeft64(binary.LittleEndian.Uint64(v), 29)
+	r := &m[x*0x9e3779b97f4a7c15>>(64-6)%memoSlots]
+	if int(r.size) != len(v) || string(r.value[:r.size]) != string(v) {
+		r.hits = in.find(v)
+		r.size = uint8(copy(r.value[:], v))
+	}
+	return r.hits
+}
