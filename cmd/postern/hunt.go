@@ -77,6 +77,7 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 	if o.threads < 0 {
 		return usage("cmd.bad-value", "flag", "--threads", "value", o.threads)
 	}
+	defer a.boundMemory()()
 	known, err := a.learn(o.campaigns)
 	if err != nil {
 		return err
@@ -104,7 +105,6 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 		return failed(err, "cmd.write")
 	}
 	opt.Progress = &hunt.Progress{}
-	defer a.boundMemory()()
 	stop := a.showProgress(opt.Progress)
 	err = hunt.Run(ctx, inputs, opt, sink)
 	stop()

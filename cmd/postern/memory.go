@@ -10,9 +10,12 @@ import (
 // makes much garbage and keeps little, and may run on the mail server itself, where
 // memory is short.
 const (
-	memoryFloor = 32 << 20
+	memoryFloor = 28 << 20
 	memorySpare = 4 << 20
 	memoryEvery = 250 * time.Millisecond
+	// garbagePercent lets garbage reach the bound: collecting sooner costs time and
+	// frees nothing that anybody waits for.
+	garbagePercent = 400
 )
 
 // boundMemory keeps garbage from piling up beyond some megabytes, however large
@@ -23,7 +26,7 @@ func (a *app) boundMemory() (stop func()) {
 	if _, set := a.env("GOMEMLIMIT"); set {
 		return func() {}
 	}
-	before := debug.SetMemoryLimit(memoryFloor)
+	before, percent := debug.SetMemoryLimit(memoryFloor), debug.SetGCPercent(garbagePercent)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -34,6 +37,7 @@ func (a *app) boundMemory() (stop func()) {
 			select {
 			case <-done:
 				debug.SetMemoryLimit(before)
+				debug.SetGCPercent(percent)
 				return
 			case <-tick.C:
 				metrics.Read(live)
