@@ -27,18 +27,31 @@ func yara(t testing.TB) string {
 // sections[0].name, and the value as yara prints it.
 type dump map[string]string
 
-// oracle asks yara what it says about a file.
-func oracle(t testing.TB, yara, module, file string) dump {
+// oracle asks yara what a module says about files, with one process for all.
+func oracle(t testing.TB, yara, module string, files []string) []dump {
 	t.Helper()
-	rule := filepath.Join(t.TempDir(), "rule.yar")
+	dir := t.TempDir()
+	rule, list := filepath.Join(dir, "rule.yar"), filepath.Join(dir, "list")
 	if err := os.WriteFile(rule, fmt.Appendf(nil, "import %q rule r { condition: false }", module), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(yara, "-D", rule, file).Output()
-	if err != nil {
-		t.Skipf("yara has no module %s, or does not read %s: %v", module, file, err)
+	if err := os.WriteFile(list, []byte(strings.Join(files, "\n")), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	return parseDump(out)
+	out, err := exec.Command(yara, "-p", "1", "-D", "--scan-list", rule, list).Output()
+	if err != nil {
+		t.Skipf("yara cannot say what its module %s makes of these files: %v", module, err)
+	}
+	var dumps []dump
+	for i, one := range bytes.Split(append([]byte("\n"), out...), []byte("\n"+module+"\n")) {
+		if i > 0 {
+			dumps = append(dumps, parseDump(append([]byte(module+"\n"), one...)))
+		}
+	}
+	if len(dumps) != len(files) {
+		t.Fatalf("yara says something about %d files of %d", len(dumps), len(files))
+	}
+	return dumps
 }
 
 var dumped = regexp.MustCompile(`^(\t*)(\S.*?)(?: = (.*))?$`)

@@ -102,8 +102,14 @@ func (p *Image) signatures(list *[]Signature, message []byte, depth int) {
 	if s.HasDigest {
 		s.FileDigest, s.HasFileDigest = p.fileDigest(algorithm)
 	}
+	// libyara leaves out a signature without its signer, but only if the file is what
+	// was signed: the wrong digest hides the other fault.
+	altered := s.HasFileDigest && s.FileDigest != s.Digest
 	info, ok := signed.signer()
 	if !ok {
+		if altered {
+			*list = append(*list, s)
+		}
 		return
 	}
 	for _, more := range info.unsigned(oidMSCounter) {
@@ -119,8 +125,8 @@ func (p *Image) signatures(list *[]Signature, message []byte, depth int) {
 		}
 	}
 	nested := info.unsigned(oidNested)
-	if s.Signer != nil { // without, the signature does not count, but those nested in it do
-		if value := info.signed(oidMessageDigest); len(value) > 0 {
+	if s.Signer != nil || altered {
+		if value := info.signed(oidMessageDigest); len(value) > 0 && s.Signer != nil {
 			if e, ok := value[0].take(tagOctets); ok {
 				s.SignerDigest, s.SignerAlg, s.HasSigner = hex.EncodeToString(e.content), longName(info.algorithm), true
 				s.ProgramName, s.HasProgram = programName(info.signed(oidOpusInfo))
