@@ -50,12 +50,12 @@ var ErrBudget = errors.New("file costs more steps than allowed")
 // Builder collects the strings of all rules of a run. Not for use by several
 // goroutines at once.
 type Builder struct {
-	strings []*source
-	ids     map[string]ID
+	draft *draft
+	ids   map[string]ID
 }
 
 // NewBuilder gives an empty Builder.
-func NewBuilder() *Builder { return &Builder{ids: make(map[string]ID)} }
+func NewBuilder() *Builder { return &Builder{draft: newDraft(), ids: make(map[string]ID)} }
 
 // Text adds a text string: the bytes between the quotes, unescaped.
 func (b *Builder) Text(value []byte, m Modifiers) (ID, error) { return b.addText(value, m) }
@@ -69,8 +69,17 @@ func (b *Builder) Regexp(src string, noCase, dotAll bool, m Modifiers) (ID, erro
 	return b.addRegexp(src, noCase, dotAll, m)
 }
 
+// OnlyFirst says that nobody asks how often a string matches, or where: one place is
+// found and the rest are not looked for.
+func (b *Builder) OnlyFirst(id ID) {
+	d := b.draft
+	if s := d.strings[id]; len(s.parts) == 0 {
+		d.pieces[s.piece].onlyFirst = true
+	}
+}
+
 // Build gives the Set of all strings so far. The Builder may be thrown away.
-func (b *Builder) Build() *Set { return build(b.strings) }
+func (b *Builder) Build() *Set { return build(b.draft) }
 
 // Wanted is a set of strings, for Scan.
 type Wanted []uint64
@@ -90,6 +99,13 @@ func (w Wanted) Has(id ID) bool { return w[id>>6]>>(id&63)&1 != 0 }
 //
 // The error is nil, ErrBudget, or that of ctx, which is asked now and then.
 func (s *Set) Scan(ctx context.Context, data []byte, wanted Wanted, dst *Matches) error {
+	dst.reset(s)
+	return s.scan(ctx, data, wanted, dst)
+}
+
+// ScanMore looks for more strings in the same data and adds them to dst, which a Scan
+// of s has filled. None of them may have been looked for before.
+func (s *Set) ScanMore(ctx context.Context, data []byte, wanted Wanted, dst *Matches) error {
 	return s.scan(ctx, data, wanted, dst)
 }
 
@@ -102,7 +118,7 @@ func (m *Matches) Cut() []ID { return m.cut }
 
 // Regexp is a regular expression for use alone, as by the operator "matches" and by
 // the functions of modules. Safe for several goroutines.
-type Regexp struct{ prog *program }
+type Regexp struct{ alone *alone }
 
 // CompileRegexp compiles the text between the slashes with the flags behind them.
 func CompileRegexp(src string, noCase, dotAll bool) (*Regexp, error) {

@@ -1,0 +1,362 @@
+package pattern
+
+// An atom is a short run of bytes that every match of a string has to hold. Only
+// where one is found in the data is its string looked at any further.
+
+const (
+	maxAtom   = 4   // bytes
+	maxExpand = 256 // different values of one atom, as some of its bytes may vary
+)
+
+// rates estimates how often each byte occurs among those of web files, logs and
+// programs taken together. Only the order of atoms depends on it.
+func rates() *[256]float64 {
+	var r [256]float64
+	for b := range r {
+		switch c := byte(b); {
+		case c >= 'a' && c <= 'z':
+			r[b] = 0.012
+		case c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+			r[b] = 0.005
+		case c > ' ' && c < 0x7f:
+			r[b] = 0.004
+		default:
+			r[b] = 0.0012
+		}
+	}
+	for _, c := range []byte("etaoinsrlc") {
+		r[c] = 0.03
+	}
+	for _, c := range []byte("<>=\"'/.,;:()-_") {
+		r[c] = 0.009
+	}
+	r[' '], r[0], r['\n'], r['\t'], r['\r'], r[0xff] = 0.08, 0.05, 0.02, 0.02, 0.01, 0.01
+	return &r
+}
+
+// wideRate is how often a zero follows a byte of text.
+const wideRate = 0.02
+
+// window is an atom of an expression: consecutive bytes, each of a set.
+type window struct {
+	sets  []charset
+	first *core // where the expression stands at its first byte; nil in plain text
+}
+
+// choice is a set of atoms of which every match holds at least one.
+type choice struct {
+	windows []window
+	cost    float64 // of the worst of them
+}
+
+// chooser picks the atoms of an expression.
+//
+// From which part of an expression libyara takes its atoms decides the lengths of
+// matches where more than one is possible: from there an expression is followed
+// forwards to the preferred end and backwards to every start. So the part is chosen
+// as libyara does, by its measure of quality. Which of the bytes of a part that has
+// only one way through it are the atom makes no difference to the result, and is
+// chosen by how rare they are.
+type chooser struct {
+	rates *[256]float64
+	wide  bool // atoms have a zero behind each byte
+
+	quality int     // of the best so far
+	some    *choice // the best so far, if it is of alternatives
+	run     *run    // otherwise its run, and where in it
+	at      int
+
+	open  *run // the run that is being read
+	plain int  // where in it the current stretch of written bytes begins
+}
+
+// run is a sequence of bytes with one way through it. It is cut into segments where a
+// loop comes in from behind.
+type run struct {
+	bytes    []*core
+	segments []int // where each begins but the first
+}
+
+func (ch *chooser) alternatives(c *core) (choice, int) {
+	sub := &chooser{rates: ch.rates, wide: ch.wide}
+	sub.walk(c)
+	sub.close()
+	return sub.best(), sub.quality
+}
+
+func (ch *chooser) best() choice {
+	if ch.some != nil {
+		return *ch.some
+	}
+	if ch.run == nil {
+		return choice{}
+	}
+	return ch.narrow(ch.run, ch.at)
+}
+
+// narrow gives the rarest window of the segment of a run that a place is in.
+func (ch *chooser) narrow(r *run, at int) choice {
+	from, to := 0, len(r.bytes)
+	for _, s := range r.segments {
+		if s <= at {
+			from = s
+		} else {
+			to = s
+			break
+		}
+	}
+	sets := make([]charset, len(r.bytes)-from)
+	for i, c := range r.bytes[from:] {
+		sets[i] = c.set
+	}
+	start, n, cost := rarest(ch.rates, sets, to-from, ch.wide)
+	if n == 0 {
+		return choice{}
+	}
+	return choice{windows: []window{{sets: sets[start : start+n], first: r.bytes[from+start]}}, cost: cost}
+}
+
+// expression gives the atoms of an expression, none if every place has to be tried.
+func (ch *chooser) expression(c *core) choice {
+	ch.walk(c)
+	ch.close()
+	if best := ch.best(); len(best.windows) > 0 {
+		return best
+	}
+	// As libyara tries every place, it makes no difference if those are left out
+	// that do not look like the beginning.
+	if lead := ch.lead(c); len(lead.bytes) > 0 {
+		return ch.narrow(lead, 0)
+	}
+	return choice{}
+}
+
+// lead gives the bytes that every match begins with.
+func (ch *chooser) lead(c *core) *run {
+	r := &run{}
+	var walk func(c *core) bool
+	walk = func(c *core) bool {
+		switch c.kind {
+		case coreSet:
+			r.bytes = append(r.bytes, c)
+			return true
+		case coreConcat:
+			for _, k := range c.kids {
+				if !walk(k) {
+					return false
+				}
+			}
+			return true
+		case coreStart, coreEnd, coreWord, coreNotWord:
+			return true
+		}
+		return false
+	}
+	walk(c)
+	return r
+}
+
+func (ch *chooser) walk(c *core) {
+	switch c.kind {
+	case coreSet:
+		if ch.open == nil {
+			ch.open, ch.plain = &run{}, 0
+		}
+		if !c.written {
+			ch.stretch()
+			ch.plain++
+		}
+		ch.open.bytes = append(ch.open.bytes, c)
+	case coreConcat:
+		for _, k := range c.kids {
+			ch.walk(k)
+		}
+		if c.cut {
+			ch.stretch()
+		}
+	case coreStart, coreEnd, coreWord, coreNotWord:
+		ch.stretch() // the bytes on both sides still touch
+	case corePlus:
+		if ch.open != nil {
+			ch.open.segments = append(ch.open.segments, len(ch.open.bytes))
+		}
+		ch.walk(c.kids[0])
+		ch.close()
+	case coreAlt:
+		ch.close()
+		all, worst := choice{}, maxQuality
+		for _, k := range c.kids {
+			sub, quality := ch.alternatives(k)
+			all.windows = append(all.windows, sub.windows...)
+			all.cost = max(all.cost, sub.cost)
+			worst = min(worst, quality)
+			if len(sub.windows) == 0 {
+				return
+			}
+		}
+		if worst > ch.quality {
+			ch.quality, ch.some, ch.run = worst, &all, nil
+		}
+	default:
+		ch.close()
+	}
+}
+
+// stretch ends a sequence of written bytes and considers its best four.
+func (ch *chooser) stretch() {
+	if ch.open == nil {
+		return
+	}
+	bytes := ch.open.bytes[ch.plain:]
+	best, at := 0, 0
+	for i := range bytes {
+		if i > 0 && i+maxAtom > len(bytes) {
+			break
+		}
+		if q := quality(bytes[i:min(i+maxAtom, len(bytes))]); q > best {
+			best, at = q, i
+		}
+	}
+	if best > ch.quality {
+		ch.quality, ch.some, ch.run, ch.at = best, nil, ch.open, ch.plain+at
+	}
+	ch.plain = len(ch.open.bytes)
+}
+
+// close ends a run.
+func (ch *chooser) close() {
+	ch.stretch()
+	ch.open = nil
+}
+
+// maxQuality is above that of any atom.
+const maxQuality = 255
+
+// quality is libyara's measure of an atom, zero if there is nothing to look for.
+func quality(bytes []*core) int {
+	for len(bytes) > 0 && bytes[0].mask == 0 {
+		bytes = bytes[1:]
+	}
+	for len(bytes) > 0 && bytes[len(bytes)-1].mask == 0 {
+		bytes = bytes[:len(bytes)-1]
+	}
+	if len(bytes) == 0 {
+		return 0
+	}
+	known, unknown := 0, 0
+	for _, c := range bytes {
+		switch c.mask {
+		case 0xff:
+			known++
+		case 0:
+			unknown++
+		}
+	}
+	if unknown >= known {
+		bytes = bytes[:1]
+	}
+	q := 0
+	var seen charset
+	for _, c := range bytes {
+		switch c.mask {
+		case 0:
+			q -= 10
+		case 0xff:
+			switch {
+			case c.value == 0, c.value == ' ', c.value == 0xcc, c.value == 0xff:
+				q += 12
+			case lower(c.value) >= 'a' && lower(c.value) <= 'z':
+				q += 18
+			default:
+				q += 20
+			}
+			seen.add(c.value)
+		default:
+			q += 4
+		}
+	}
+	dull := seen.has(0) || seen.has(' ') || seen.has(0x90) || seen.has(0xcc) || seen.has(0xff)
+	if n := seen.count(); n == 1 && dull {
+		q -= 10 * len(bytes)
+	} else {
+		q += 2 * n
+	}
+	return maxQuality - 22*maxAtom + q
+}
+
+// rarest gives the atom of consecutive bytes that is likely to be found least: where,
+// and how many of them. It begins before to.
+func rarest(rates *[256]float64, sets []charset, to int, wide bool) (at, n int, cost float64) {
+	longest := maxAtom
+	if wide {
+		longest /= 2
+	}
+	rate := make([]float64, len(sets))
+	values := make([]int, len(sets))
+	for i := range sets {
+		var folded charset
+		for b := range 256 {
+			if sets[i].has(byte(b)) {
+				folded.add(byte(b) | foldBit)
+			}
+		}
+		values[i] = folded.count()
+		for b := range 256 {
+			if folded.has(byte(b) | foldBit) {
+				rate[i] += rates[b]
+			}
+		}
+	}
+	for i := range to {
+		r, v := 1.0, 1
+		for j := i; j < len(sets) && j < i+longest; j++ {
+			r *= rate[j]
+			if wide {
+				r *= wideRate
+			}
+			if v *= values[j]; v > maxExpand || v == 0 {
+				break
+			}
+			c := max(r, 1e-7) + float64(v)*1e-8
+			if n == 0 || c < cost {
+				at, n, cost = i, j-i+1, c
+			}
+		}
+	}
+	return at, n, cost
+}
+
+// foldBit is set in every byte of an atom and of the data before they are compared,
+// which makes letters of both cases equal at the price of some more candidates.
+const foldBit = 0x20
+
+// keys gives the values of an atom, each folded and packed with the first byte
+// lowest. mask is applied to the bytes before: the key of an xor string.
+func (w *window) keys(wide bool, mask byte) (keys []uint32, length int) {
+	keys = []uint32{0}
+	put := func(set charset) {
+		var folded charset
+		for b := range 256 {
+			if set.has(byte(b)) {
+				folded.add((byte(b) ^ mask) | foldBit)
+			}
+		}
+		var next []uint32
+		for b := range 256 {
+			if folded.has(byte(b)) {
+				for _, k := range keys {
+					next = append(next, k|uint32(b)<<(8*length))
+				}
+			}
+		}
+		keys = next
+		length++
+	}
+	for _, set := range w.sets {
+		put(set)
+		if wide {
+			put(oneByte(0))
+		}
+	}
+	return keys, length
+}

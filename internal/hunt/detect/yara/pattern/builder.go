@@ -1,0 +1,421 @@
+package pattern
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/VirusTotal/gyp/ast"
+)
+
+// Bounds on one string and on all of a run.
+const (
+	maxText     = 1 << 20 // bytes of a text string
+	maxAllInsts = 1 << 23 // instructions of all expressions, 24 bytes each
+	maxAllAtoms = 1 << 23 // values of all atoms, 8 bytes each
+)
+
+// piece is what is searched for: a text, or an expression. Most strings are one
+// piece; one with large jumps is a chain of several.
+type piece struct {
+	texts      [][]byte // of a text string; of base64, all its forms
+	wide       bool     // expression: also, or only, with characters of two bytes
+	ascii      bool
+	noCase     bool
+	fullWord   bool
+	greedy     bool // the match found last at a place counts, not the first
+	shortest   bool // the shortest match from an atom counts, not the preferred one
+	xor        bool
+	min, max   byte // keys of xor
+	onlyFirst  bool // one match is enough
+	expression bool
+	after      int32 // of a later link of a chain: the piece before it, else 0
+	owner      ID
+}
+
+// probe says what to do where an atom is.
+type probe struct {
+	piece int32
+	text  int32 // of a text: which one
+	back  int32 // of a text: bytes of it before the atom
+	wide  bool  // of a text: the variant with characters of two bytes
+	// Of an expression without an atom: set of the bytes that it may begin with, and
+	// whether only at the start of the data.
+	first    int32
+	anchored bool
+
+	next  int32 // of an expression: where to go on forwards
+	prev  int32 // and backwards; 0 if the atom is where it begins
+}
+
+// entry is one value of an atom.
+type entry struct {
+	key   uint32
+	probe int32
+}
+
+// atoms are those of one engine, by their length. Those of length 0 are the probes
+// of expressions that have none.
+type atoms [maxAtom + 1][]entry
+
+// places says where the matches of a string are: with its piece or, if it is cut at
+// its large jumps, to be put together from those of parts.
+type places struct {
+	piece int32
+	parts []chainPart
+}
+
+type chainPart struct {
+	piece    int32
+	min, max int // distance from the end of the part before
+}
+
+// draft is a Set that is being made.
+type draft struct {
+	asm     assembler
+	strings []places
+	pieces  []piece
+	probes  []probe
+	// Strings whose atoms are long and rare enough to be looked for in every file are
+	// cheap; the others are searched for on their own.
+	cheap, costly atoms
+	isCheap       []bool // by string
+	rates         *[256]float64
+	atoms         int
+}
+
+// cheapRate is the expected number of an atom's places per byte up to which its
+// string is cheap.
+const cheapRate = 2e-6
+
+func newDraft() *draft {
+	return &draft{
+		asm:   assembler{setIDs: make(map[charset]int32), code: []inst{{op: opMatch}}, maxStates: 1},
+		rates: rates(),
+	}
+}
+
+// part is a string, or one link of its chain, on its way into the draft.
+type part struct {
+	piece    piece
+	tree     *node // of an expression
+	min, max int
+}
+
+// put compiles a string. If it is refused, the draft is as before.
+func (b *Builder) put(key string, parts []part) (ID, error) {
+	d := b.draft
+	code, probes, atomCount := len(d.asm.code), len(d.probes), d.atoms
+	fail := func(err error) (ID, error) {
+		d.asm.code, d.probes, d.atoms = d.asm.code[:code], d.probes[:probes], atomCount
+		return 0, err
+	}
+	first := int32(len(d.pieces)) // of a chain: the piece of the result
+	result := places{piece: first}
+	var found atoms
+	isCheap := true
+	for i := range parts {
+		p := &parts[i]
+		at := first
+		if len(parts) > 1 {
+			at += int32(i) + 1
+			result.parts = append(result.parts, chainPart{piece: at, min: p.min, max: p.max})
+			if i > 0 {
+				p.piece.after = at - 1
+			}
+		}
+		ok, err := d.compile(p, at, &found)
+		if err != nil {
+			return fail(err)
+		}
+		isCheap = isCheap && ok
+	}
+	for _, list := range found {
+		d.atoms += len(list)
+	}
+	if d.atoms > maxAllAtoms || len(d.asm.code) > maxAllInsts {
+		return fail(refuse("all strings together need more than %d atoms or %d steps", maxAllAtoms, maxAllInsts))
+	}
+	to := &d.costly
+	if isCheap {
+		to = &d.cheap
+	}
+	for n := range found {
+		to[n] = append(to[n], found[n]...)
+	}
+	id := ID(len(d.strings))
+	if len(parts) > 1 {
+		d.pieces = append(d.pieces, piece{})
+	}
+	for _, p := range parts {
+		p.piece.owner = id
+		d.pieces = append(d.pieces, p.piece)
+	}
+	d.strings = append(d.strings, result)
+	d.isCheap = append(d.isCheap, isCheap)
+	b.ids[key] = id
+	return id, nil
+}
+
+// compile adds the probes of a part and gives their atoms.
+func (d *draft) compile(p *part, at int32, found *atoms) (cheap bool, err error) {
+	cheap = true
+	if !p.piece.expression {
+		for i, text := range p.piece.texts {
+			if p.piece.ascii {
+				cheap = d.text(p, at, i, text, false, found) && cheap
+			}
+			if p.piece.wide {
+				cheap = d.text(p, at, i, text, true, found) && cheap
+			}
+		}
+		return cheap, nil
+	}
+	x := expander{}
+	c, err := x.expand(p.tree)
+	if err != nil {
+		return false, err
+	}
+	start, err := d.asm.program(c, false)
+	if err != nil {
+		return false, err
+	}
+	if _, err := d.asm.program(c, true); err != nil {
+		return false, err
+	}
+	for _, wide := range []bool{false, true} {
+		if wide && !p.piece.wide || !wide && !p.piece.ascii {
+			continue
+		}
+		ch := chooser{rates: d.rates, wide: wide}
+		best := ch.expression(c)
+		if len(best.windows) == 0 {
+			first := d.asm.setID(d.asm.firstBytes(start))
+			d.add(probe{piece: at, next: start, first: first, anchored: d.asm.code[start].op == opStart}, []uint32{0}, 0, found)
+			return false, nil
+		}
+		for _, w := range best.windows {
+			keys, length := w.keys(wide, 0)
+			prev := w.first.pc[1]
+			if d.asm.code[prev].op == opMatch {
+				prev = 0
+			}
+			d.add(probe{piece: at, next: w.first.pc[0], prev: prev}, keys, length, found)
+			cheap = cheap && length == maxAtom
+		}
+		cheap = cheap && best.cost <= cheapRate
+	}
+	return cheap, nil
+}
+
+// text adds the probe of one variant of a text.
+func (d *draft) text(p *part, at int32, i int, text []byte, wide bool, found *atoms) (cheap bool) {
+	sets := make([]charset, len(text))
+	for i, b := range text {
+		if sets[i] = oneByte(b); p.piece.noCase {
+			sets[i] = sets[i].bothCases()
+		}
+	}
+	start, n, cost := rarest(d.rates, sets, len(sets), wide)
+	w := window{sets: sets[start : start+n]}
+	pr := probe{piece: at, text: int32(i), back: int32(start), wide: wide}
+	if wide {
+		pr.back *= 2
+	}
+	var keys []uint32
+	length := 0
+	if p.piece.xor {
+		seen := make(map[uint32]bool)
+		for key := int(p.piece.min); key <= int(p.piece.max); key++ {
+			var some []uint32
+			some, length = w.keys(wide, byte(key))
+			for _, k := range some {
+				if !seen[k] {
+					seen[k] = true
+					keys = append(keys, k)
+				}
+			}
+		}
+	} else {
+		keys, length = w.keys(wide, 0)
+	}
+	d.add(pr, keys, length, found)
+	return length == maxAtom && cost <= cheapRate
+}
+
+func (d *draft) add(p probe, keys []uint32, length int, found *atoms) {
+	id := int32(len(d.probes))
+	d.probes = append(d.probes, p)
+	for _, k := range keys {
+		found[length] = append(found[length], entry{key: k, probe: id})
+	}
+}
+
+// firstBytes gives the bytes that a non-empty match of a program may begin with.
+func (a *assembler) firstBytes(pc int32) charset {
+	var set charset
+	seen := map[int32]bool{}
+	stack := []int32{pc}
+	for len(stack) > 0 {
+		pc := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if seen[pc] {
+			continue
+		}
+		seen[pc] = true
+		switch in := a.code[pc]; in.op {
+		case opByte:
+			set.add(in.b)
+		case opSet:
+			set.union(a.sets[in.set])
+		case opRep:
+			set.union(a.sets[in.set])
+			if in.x == 0 {
+				stack = append(stack, pc+1)
+			}
+		case opSplit:
+			stack = append(stack, in.x, in.y)
+		case opJump:
+			stack = append(stack, in.x)
+		case opMatch:
+		default:
+			stack = append(stack, pc+1)
+		}
+	}
+	return set
+}
+
+func (b *Builder) addText(value []byte, m Modifiers) (ID, error) {
+	base64 := m.Base64 || m.Base64Wide
+	switch {
+	case len(value) == 0:
+		return 0, refuse("an empty string")
+	case len(value) > maxText:
+		return 0, refuse("a string of %d bytes, above the bound of %d", len(value), maxText)
+	case m.XOR && m.NoCase:
+		return 0, refuse("the modifiers xor and nocase contradict each other")
+	case base64 && m.NoCase:
+		return 0, refuse("the modifiers base64 and nocase contradict each other")
+	case base64 && m.FullWord:
+		return 0, refuse("the modifiers base64 and fullword contradict each other")
+	case base64 && m.XOR:
+		return 0, refuse("the modifiers base64 and xor contradict each other")
+	case m.XOR && m.XORMin > m.XORMax:
+		return 0, refuse("xor range %d-%d", m.XORMin, m.XORMax)
+	case base64 && m.Alphabet != "" && len(m.Alphabet) != len(standardAlphabet):
+		return 0, refuse("a base64 alphabet of %d bytes instead of %d", len(m.Alphabet), len(standardAlphabet))
+	}
+	if m.Alphabet == "" || !base64 {
+		m.Alphabet = standardAlphabet
+	}
+	if !m.Wide {
+		m.ASCII = true
+	}
+	if !m.XOR {
+		m.XORMin, m.XORMax = 0, 0
+	}
+	key := textKey(value, m)
+	if id, ok := b.ids[key]; ok {
+		return id, nil
+	}
+	p := piece{
+		noCase: m.NoCase, fullWord: m.FullWord,
+		ascii: m.ASCII, wide: m.Wide,
+		xor: m.XOR, min: m.XORMin, max: m.XORMax,
+	}
+	if !base64 {
+		p.texts = [][]byte{append([]byte(nil), value...)}
+		return b.put(key, []part{{piece: p}})
+	}
+	p.ascii, p.wide = true, false
+	var plain [][]byte
+	if m.Wide {
+		plain = append(plain, widen(value))
+	}
+	if m.ASCII {
+		plain = append(plain, value)
+	}
+	for _, v := range plain {
+		forms := base64Forms(v, m.Alphabet)
+		if m.Base64 {
+			p.texts = append(p.texts, forms...)
+		}
+		if m.Base64Wide {
+			for _, f := range forms {
+				p.texts = append(p.texts, widen(f))
+			}
+		}
+	}
+	return b.put(key, []part{{piece: p}})
+}
+
+func textKey(value []byte, m Modifiers) string {
+	var flags uint16
+	for i, f := range []bool{m.ASCII, m.Wide, m.NoCase, m.FullWord, m.XOR, m.Base64, m.Base64Wide} {
+		if f {
+			flags |= 1 << i
+		}
+	}
+	key := binary.BigEndian.AppendUint16([]byte{'t'}, flags)
+	key = append(key, m.XORMin, m.XORMax)
+	key = append(key, m.Alphabet...)
+	return string(append(key, value...))
+}
+
+func (b *Builder) addHex(tokens ast.HexTokens) (ID, error) {
+	tree, alternatives, err := hexTree(tokens)
+	if err != nil {
+		return 0, err
+	}
+	var source strings.Builder
+	source.WriteByte('h')
+	if err := tokens.WriteSource(&source); err != nil {
+		return 0, refuse("hex string: %v", err)
+	}
+	if id, ok := b.ids[source.String()]; ok {
+		return id, nil
+	}
+	return b.put(source.String(), expressions(tree, piece{ascii: true, shortest: !alternatives}))
+}
+
+// expressions cuts a tree into the parts of its chain.
+func expressions(tree *node, p piece) []part {
+	var parts []part
+	for _, l := range splitChain(tree) {
+		p := p
+		if text, ok := literalOf(l.tree); ok {
+			p.texts = [][]byte{text}
+		} else {
+			p.expression = true
+		}
+		parts = append(parts, part{piece: p, tree: l.tree, min: l.min, max: l.max})
+	}
+	return parts
+}
+
+func (b *Builder) addRegexp(src string, noCase, dotAll bool, m Modifiers) (ID, error) {
+	if m.XOR || m.Base64 || m.Base64Wide {
+		return 0, refuse("xor and base64 do not go with regular expressions")
+	}
+	m.NoCase = m.NoCase || noCase
+	if !m.Wide {
+		m.ASCII = true
+	}
+	tree, p, err := parseRegexp(src, m.NoCase, dotAll)
+	if err != nil {
+		return 0, err
+	}
+	if p.greedy && p.lazy {
+		return 0, refuse("greedy and ungreedy quantifiers in one regular expression")
+	}
+	if splits(tree) > maxSplits {
+		return 0, refuse("a regular expression with more than %d branches", maxSplits)
+	}
+	key := textKey([]byte(src), m)
+	key = string(map[bool]byte{false: 'r', true: 's'}[dotAll]) + key[1:]
+	if id, ok := b.ids[key]; ok {
+		return id, nil
+	}
+	return b.put(key, expressions(tree, piece{
+		ascii: m.ASCII, wide: m.Wide, noCase: m.NoCase, fullWord: m.FullWord, greedy: p.greedy,
+	}))
+}

@@ -1,0 +1,314 @@
+package pattern
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/VirusTotal/gyp"
+	"github.com/VirusTotal/gyp/ast"
+)
+
+var rounds = flag.Int("rounds", 2, "rounds of the comparison with yara")
+
+// add gives a string of a parsed rule to a Builder, as a compiler of rules does.
+func add(b *Builder, s ast.String) (ID, error) {
+	switch s := s.(type) {
+	case *ast.TextString:
+		return b.Text([]byte(s.UnescapedValue()), Modifiers{
+			ASCII: s.ASCII, Wide: s.Wide, NoCase: s.Nocase, FullWord: s.Fullword,
+			XOR: s.Xor, XORMin: byte(s.XorMin), XORMax: byte(s.XorMax),
+			Base64: s.Base64, Base64Wide: s.Base64Wide, Alphabet: s.Base64Alphabet,
+		})
+	case *ast.HexString:
+		return b.Hex(s.Tokens)
+	case *ast.RegexpString:
+		return b.Regexp(s.Regexp.Value, s.Regexp.Modifiers&ast.RegexpCaseInsensitive != 0, s.Regexp.Modifiers&ast.RegexpDotAll != 0,
+			Modifiers{ASCII: s.ASCII, Wide: s.Wide, NoCase: s.Nocase, FullWord: s.Fullword})
+	}
+	return 0, fmt.Errorf("a %T", s)
+}
+
+// declared reads one string as it stands in a rule.
+func declared(text string) (ast.String, error) {
+	rules, err := gyp.ParseString("rule r { strings: $a = " + text + " condition: #a >= 0 }")
+	if err != nil {
+		return nil, err
+	}
+	return rules.Rules[0].Strings[0], nil
+}
+
+// generator makes strings of rules and data in which they have a chance.
+type generator struct{ *rand.Rand }
+
+func (g generator) pick(list ...string) string { return list[g.IntN(len(list))] }
+
+func (g generator) modifiers(list ...string) string {
+	s := ""
+	for _, m := range list {
+		if g.IntN(3) == 0 {
+			s += " " + m
+		}
+	}
+	return s
+}
+
+func (g generator) text() string {
+	s := ""
+	for range 1 + g.IntN(7) {
+		s += g.pick("a", "b", "c", "A", "B", "1", "_", " ", `\x00`, `\"`, "ab", "abc")
+	}
+	s = `"` + s + `"`
+	switch g.IntN(5) {
+	case 0:
+		return s + g.pick(" xor", " xor(0-1)", " xor(1-32)", " xor(255)") + g.modifiers("wide", "ascii", "fullword")
+	case 1:
+		return s + g.pick(" base64", " base64wide", " base64 base64wide") + g.modifiers("wide", "ascii")
+	}
+	return s + g.modifiers("wide", "ascii", "fullword", "nocase")
+}
+
+func (g generator) hex() string {
+	var sequence func(depth int) string
+	sequence = func(depth int) string {
+		s := g.hexByte()
+		for range g.IntN(6) {
+			switch {
+			case g.IntN(5) == 0:
+				s += g.pick("[1]", "[2]", "[0-2]", "[1-3]", "[0-7]", "[3-5]")
+			case depth == 0 && g.IntN(9) == 0:
+				s += g.pick("[-]", "[2-]", "[0-300]", "[201]", "[10-220]")
+			case depth < 2 && g.IntN(7) == 0:
+				s += "(" + sequence(depth+1)
+				for range g.IntN(3) {
+					s += "|" + sequence(depth+1)
+				}
+				s += ")"
+			}
+			s += g.hexByte()
+		}
+		return s
+	}
+	return "{ " + sequence(0) + " }"
+}
+
+func (g generator) hexByte() string {
+	return g.pick("61 ", "62 ", "63 ", "41 ", "31 ", "20 ", "6? ", "?1 ", "?? ", "00 ", "61 62 ", "62 63 61 ")
+}
+
+// regexp makes an expression whose quantifiers are all greedy, or all lazy.
+func (g generator) regexp() string {
+	lazy := g.pick("", "", "?")
+	var sequence func(depth int) string
+	sequence = func(depth int) string {
+		s := ""
+		for range 1 + g.IntN(5) {
+			atom := g.pick("a", "b", "c", "ab", "abc", "B", "1", "_", " ", ".", `\w`, `\W`, `\s`, `\S`, `\d`, `\D`,
+				"[ab]", "[^a]", "[a-c1]", `[\w-]`, `\x61`, `\x00`, `\b`, `\B`)
+			if depth < 3 && g.IntN(5) == 0 {
+				atom = "(" + sequence(depth+1)
+				for range g.IntN(3) {
+					atom += "|" + sequence(depth+1)
+				}
+				atom += g.pick("", "", "", "|") + ")"
+			}
+			if len(atom) == 1 || strings.HasSuffix(atom, ")") || strings.HasSuffix(atom, "]") || len(atom) == 2 && atom[0] == '\\' && atom != `\b` && atom != `\B` {
+				atom += g.pick("", "", "", "", "", "*"+lazy, "+"+lazy, "?"+lazy, "{2}"+lazy, "{1,3}"+lazy, "{2,}"+lazy, "{,2}"+lazy, "{3,5}"+lazy)
+			}
+			s += atom
+		}
+		return s
+	}
+	s := sequence(0)
+	if g.IntN(8) == 0 {
+		s = "^" + s
+	}
+	if g.IntN(8) == 0 {
+		s += "$"
+	}
+	return "/" + s + "/" + g.pick("", "", "i", "s", "is") + g.modifiers("wide", "ascii", "fullword", "nocase")
+}
+
+func (g generator) data() []byte {
+	var d []byte
+	for range g.IntN(120) {
+		word := g.pick("a", "b", "c", "A", "B", "C", "1", "_", " ", "\n", "\x00", "ab", "abc", "Abc", "a\x00b\x00", "a\x00b\x00c\x00", "1\x00", " \x00", "`ca", "bcab", "YWJj", "FiY", "hYm", "Y\x00W\x00J\x00j\x00")
+		d = append(d, word...)
+		if g.IntN(60) == 0 {
+			d = append(d, bytes.Repeat([]byte{'.'}, g.IntN(250))...)
+		}
+	}
+	return d
+}
+
+// asked gives the strings that yara takes, and those that it refuses with its words.
+func asked(t *testing.T, dir string, list []string) (taken []string, refused map[string]string) {
+	t.Helper()
+	refused = make(map[string]string)
+	file := filepath.Join(dir, "rules.yar")
+	complaint := regexp.MustCompile(`rules\.yar\((\d+)\):(?: error:)? (.*)`)
+	for len(list) > 0 {
+		var rules strings.Builder
+		for i, s := range list {
+			fmt.Fprintf(&rules, "rule r%d { strings: $a = %s condition: #a >= 0 }\n", i, s)
+		}
+		write(t, file, []byte(rules.String()))
+		out, _ := exec.Command("yara", "-w", file, os.DevNull).CombinedOutput()
+		bad := make(map[int]string)
+		for _, m := range complaint.FindAllStringSubmatch(string(out), -1) {
+			n, _ := strconv.Atoi(m[1])
+			bad[n-1] = m[2]
+		}
+		if len(bad) == 0 {
+			return list, refused
+		}
+		var rest []string
+		for i, s := range list {
+			if why, ok := bad[i]; ok {
+				refused[s] = why
+			} else {
+				rest = append(rest, s)
+			}
+		}
+		list = rest
+	}
+	return nil, refused
+}
+
+func write(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var unscanned = regexp.MustCompile(`error scanning (\S+): .*`)
+
+var printed = regexp.MustCompile(`^0x([0-9a-f]+):(\d+):\$a: `)
+
+// yaras gives what yara finds: string → file → matches as text.
+func yaras(t *testing.T, dir, rules string) map[string]map[string][]string {
+	t.Helper()
+	var complaints bytes.Buffer
+	cmd := exec.Command("yara", "-w", "-s", "-L", "-r", rules, dir)
+	cmd.Stderr = &complaints
+	out, _ := cmd.Output()
+	found := make(map[string]map[string][]string)
+	var rule, file string
+	for line := range strings.Lines(string(out)) {
+		if m := printed.FindStringSubmatch(line); m != nil {
+			at, _ := strconv.ParseInt(m[1], 16, 64)
+			found[rule][file] = append(found[rule][file], fmt.Sprintf("%d+%s", at, m[2]))
+			continue
+		}
+		rule, file, _ = strings.Cut(strings.TrimSpace(line), " ")
+		file = filepath.Base(file)
+		if found[rule] == nil {
+			found[rule] = make(map[string][]string)
+		}
+	}
+	for _, m := range unscanned.FindAllStringSubmatch(complaints.String(), -1) {
+		if found[""] == nil {
+			found[""] = make(map[string][]string)
+		}
+		found[""][filepath.Base(m[1])] = nil
+		t.Logf("yara gave up: %s", m[0])
+	}
+	return found
+}
+
+func places2text(list []Match) []string {
+	var s []string
+	for _, m := range list {
+		s = append(s, fmt.Sprintf("%d+%d", m.Offset, m.Length))
+	}
+	return s
+}
+
+// TestAgainstYara compares with the real yara: which strings load, and where they
+// match for how long.
+func TestAgainstYara(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("yara"); err != nil {
+		t.Skip("the program yara, which is the oracle, is not installed")
+	}
+	for round := range *rounds {
+		g := generator{rand.New(rand.NewPCG(7, uint64(round)))}
+		var list []string
+		for range 120 {
+			list = append(list, g.text(), g.hex(), g.regexp(), g.regexp())
+		}
+		slices.Sort(list)
+		compare(t, slices.Compact(list), 25, g)
+	}
+}
+
+func compare(t *testing.T, list []string, files int, g generator) {
+	t.Helper()
+	dir := t.TempDir()
+	list, refused := asked(t, dir, list)
+	b := NewBuilder()
+	ids := make(map[string]ID)
+	for _, s := range list {
+		parsed, err := declared(s)
+		if err != nil {
+			t.Errorf("%s: parser: %v", s, err)
+			continue
+		}
+		if ids[s], err = add(b, parsed); err != nil {
+			t.Errorf("%s: yara takes it, but we refuse: %v", s, err)
+			delete(ids, s)
+		}
+	}
+	for s, why := range refused {
+		if parsed, err := declared(s); err == nil {
+			if _, err := add(NewBuilder(), parsed); err == nil {
+				t.Errorf("%s: we take it, but yara refuses: %s", s, why)
+			}
+		}
+	}
+	set := b.Build()
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	contents := make(map[string][]byte)
+	for i := range files {
+		name := fmt.Sprintf("f%d", i)
+		contents[name] = g.data()
+		write(t, filepath.Join(data, name), contents[name])
+	}
+	want := yaras(t, data, filepath.Join(dir, "rules.yar"))
+	var m Matches
+	total := 0
+	for name, c := range contents {
+		if _, gaveUp := want[""][name]; gaveUp {
+			continue
+		}
+		if err := set.Scan(context.Background(), c, nil, &m); err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range list {
+			id, ok := ids[s]
+			if !ok {
+				continue
+			}
+			got, want := places2text(m.Of(id)), want[fmt.Sprintf("r%d", i)][name]
+			total += len(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s in %q:\n got %v\nwant %v", s, c, got, want)
+			}
+		}
+	}
+	t.Logf("%d strings, %d refused, %d files, %d matches", len(list), len(refused), files, total)
+}

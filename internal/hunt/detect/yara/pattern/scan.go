@@ -1,0 +1,500 @@
+package pattern
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+)
+
+// Bounds on one Scan.
+const (
+	// maxMatches is how many places of one string are kept, as in libyara, and
+	// maxAllMatches those of all strings together: 64 MiB.
+	maxMatches    = 1_000_000
+	maxAllMatches = 4_000_000
+	// A step is an atom looked up, a few bytes compared, or a thread of an expression
+	// moved by a byte; a processor does some hundred million a second. Files of the
+	// same size differ by rules, and a second for a small file is still bearable.
+	minSteps     = 300_000_000
+	stepsPerByte = 500
+	// stepsPerCheck is how many steps may pass until the context is asked again.
+	stepsPerCheck = 4_000_000
+	// block is how many bytes may.
+	block = 1 << 20
+	// keptCapacity is how many matches of a string a Matches keeps room for.
+	keptCapacity = 4096
+)
+
+// Matches holds what one Scan found. The zero value is ready for use.
+type Matches struct {
+	set     *Set
+	lists   []list  // by piece
+	touched []int32 // pieces whose list is not empty
+	cut     []ID
+	all     int // matches in all lists
+
+	vm      vm
+	wanted  Wanted
+	data    []byte
+	ctx     context.Context
+	err     error
+	steps   int64
+	bound   int64 // of steps
+	check   int64 // steps at which the context is asked
+	lengths []int32
+}
+
+type list struct {
+	matches  []Match
+	unsorted bool
+	cut      bool
+	sortAt   int // length at which doubles are taken out
+}
+
+func (m *Matches) of(id ID) []Match {
+	if m.set == nil {
+		return nil
+	}
+	return m.lists[m.set.strings[id].piece].matches
+}
+
+func (m *Matches) reset(s *Set) {
+	if m.set != s {
+		*m = Matches{set: s, lists: make([]list, len(s.pieces))}
+	}
+	for _, i := range m.touched {
+		l := &m.lists[i]
+		if cap(l.matches) > keptCapacity {
+			l.matches = nil
+		}
+		*l = list{matches: l.matches[:0]}
+	}
+	m.touched, m.cut, m.all = m.touched[:0], m.cut[:0], 0
+	m.steps, m.vm.steps = 0, 0
+	m.vm.prepare(s.code, s.sets, s.maxStates)
+}
+
+func (s *Set) scan(ctx context.Context, data []byte, wanted Wanted, dst *Matches) error {
+	dst.ctx, dst.err, dst.data, dst.wanted = ctx, nil, data, wanted
+	dst.bound = max(minSteps, stepsPerByte*int64(len(data)))
+	dst.check = dst.steps + stepsPerCheck
+	for _, part := range []struct {
+		e   *engine
+		ids Wanted
+	}{{s.cheap, s.cheapIDs}, {s.costly, s.costlyIDs}} {
+		if part.e != nil && dst.err == nil && (wanted == nil || wanted.meets(part.ids)) {
+			dst.run(part.e)
+		}
+	}
+	dst.finish()
+	err := dst.err
+	dst.ctx, dst.err, dst.data, dst.wanted = nil, nil, nil, nil
+	return err
+}
+
+// run takes an engine over the data.
+func (m *Matches) run(e *engine) {
+	only4 := e.tables[1] == nil && e.tables[2] == nil && e.tables[3] == nil && len(e.always) == 0
+	for at := 0; at < len(m.data) && m.err == nil; at += block {
+		if m.err = m.ctx.Err(); m.err != nil {
+			return
+		}
+		end := min(at+block, len(m.data))
+		// Where less than eight bytes are left, none can be loaded at once.
+		fast := max(at, min(end, len(m.data)-8))
+		switch {
+		case len(e.always) > 0:
+			fast = at
+		case only4:
+			fast = m.fast4(e.tables[4], at, fast)
+		default:
+			fast = m.fast(e, at, fast)
+		}
+		for i := fast; i < end && m.err == nil; i++ {
+			m.slow(e, i)
+		}
+	}
+}
+
+// fast4 looks for atoms of four bytes alone from i to before end, and gives how far
+// it came: to the end, or to less than four bytes before it.
+func (m *Matches) fast4(t *table, i, end int) int {
+	filter, shift, data := t.filter, t.shift, m.data
+	for ; i+4 <= end; i += 4 {
+		x := binary.LittleEndian.Uint64(data[i:]) | foldBit*0x0101010101010101
+		h0 := uint32(x) * hashFactor >> shift
+		h1 := uint32(x>>8) * hashFactor >> shift
+		h2 := uint32(x>>16) * hashFactor >> shift
+		h3 := uint32(x>>24) * hashFactor >> shift
+		b0 := filter[h0>>6] >> (h0 & 63)
+		b1 := filter[h1>>6] >> (h1 & 63)
+		b2 := filter[h2>>6] >> (h2 & 63)
+		b3 := filter[h3>>6] >> (h3 & 63)
+		if (b0|b1|b2|b3)&1 == 0 {
+			continue
+		}
+		if b0&1 != 0 {
+			m.lookup(t, uint32(x), i)
+		}
+		if b1&1 != 0 {
+			m.lookup(t, uint32(x>>8), i+1)
+		}
+		if b2&1 != 0 {
+			m.lookup(t, uint32(x>>16), i+2)
+		}
+		if b3&1 != 0 {
+			m.lookup(t, uint32(x>>24), i+3)
+		}
+		if m.err != nil {
+			break
+		}
+	}
+	return i
+}
+
+// fast looks for atoms of any length.
+func (m *Matches) fast(e *engine, i, end int) int {
+	data := m.data
+	var none [1]uint64
+	filter4, shift4 := none[:], uint(32)
+	if t := e.tables[4]; t != nil {
+		filter4, shift4 = t.filter, t.shift
+	}
+	filter3, shift3 := none[:], uint(32)
+	if t := e.tables[3]; t != nil {
+		filter3, shift3 = t.filter, t.shift
+	}
+	pairs := e.pairs
+	if pairs == nil {
+		pairs = new([1 << 16 / 64]uint64)
+	}
+	for ; i < end; i++ {
+		x := binary.LittleEndian.Uint32(data[i:]) | foldBit*0x01010101
+		h4 := x * hashFactor >> shift4
+		h3 := x & 0xffffff * hashFactor >> shift3
+		h2 := x & 0xffff
+		if (filter4[h4>>6]>>(h4&63)|filter3[h3>>6]>>(h3&63)|pairs[h2>>6]>>(h2&63))&1 == 0 {
+			continue
+		}
+		m.slow(e, i)
+		if m.err != nil {
+			break
+		}
+	}
+	return i
+}
+
+// slow tries all atoms at one place.
+func (m *Matches) slow(e *engine, i int) {
+	for _, id := range e.always {
+		p := &m.set.probes[id]
+		if (i == 0 || !p.anchored) && m.set.sets[p.first].has(m.data[i]) {
+			m.probe(p, i)
+		}
+	}
+	var x uint32
+	for n := 1; n <= maxAtom && i+n <= len(m.data); n++ {
+		x |= uint32(m.data[i+n-1]|foldBit) << (8 * (n - 1))
+		if t := e.tables[n]; t != nil {
+			m.lookup(t, x, i)
+		}
+	}
+}
+
+// lookup tries the atoms that equal the folded bytes at a place.
+func (m *Matches) lookup(t *table, key uint32, i int) {
+	bucket := key * hashFactor >> t.shift >> t.coarse
+	for _, e := range t.entries[t.buckets[bucket]:t.buckets[bucket+1]] {
+		if e.key == key {
+			m.probe(&m.set.probes[e.probe], i)
+		}
+	}
+}
+
+// probe looks whether a string is where one of its atoms is.
+func (m *Matches) probe(p *probe, i int) {
+	pc := &m.set.pieces[p.piece]
+	if m.wanted != nil && !m.wanted.Has(pc.owner) {
+		return
+	}
+	l := &m.lists[p.piece]
+	if l.cut || pc.onlyFirst && len(l.matches) > 0 || pc.after != 0 && len(m.lists[pc.after].matches) == 0 || m.err != nil {
+		return
+	}
+	if pc.expression {
+		m.expression(p, pc, i)
+	} else {
+		m.text(p, pc, i)
+	}
+	if m.steps+m.vm.steps > m.check {
+		m.check = m.steps + m.vm.steps + stepsPerCheck
+		if m.steps+m.vm.steps > m.bound {
+			m.err = ErrBudget
+		} else {
+			m.err = m.ctx.Err()
+		}
+	}
+}
+
+func (m *Matches) text(p *probe, pc *piece, i int) {
+	text := pc.texts[p.text]
+	at, n := i-int(p.back), len(text)
+	if p.wide {
+		n *= 2
+	}
+	m.steps++
+	if at < 0 || at+n > len(m.data) {
+		return
+	}
+	data := m.data[at : at+n]
+	var key byte
+	switch {
+	case pc.xor:
+		key = data[0] ^ text[0]
+		if key < pc.min || key > pc.max {
+			return
+		}
+		if !equalXOR(data, text, p.wide, key) {
+			return
+		}
+	case p.wide:
+		if !equalWide(data, text, pc.noCase) {
+			return
+		}
+	case pc.noCase:
+		if !equalFold(data, text) {
+			return
+		}
+	default:
+		if string(data) != string(text) {
+			return
+		}
+	}
+	m.steps += int64(n >> 3)
+	m.record(p.piece, pc, at, n, p.wide, key)
+}
+
+func equalXOR(data, text []byte, wide bool, key byte) bool {
+	if !wide {
+		for i, b := range text {
+			if data[i]^key != b {
+				return false
+			}
+		}
+		return true
+	}
+	for i, b := range text {
+		if data[2*i]^key != b || data[2*i+1] != key {
+			return false
+		}
+	}
+	return true
+}
+
+func equalWide(data, text []byte, noCase bool) bool {
+	for i, b := range text {
+		c := data[2*i]
+		if noCase {
+			b, c = lower(b), lower(c)
+		}
+		if c != b || data[2*i+1] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func equalFold(data, text []byte) bool {
+	for i, b := range text {
+		if c := data[i]; c != b && lower(c) != lower(b) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(b byte) byte {
+	if b >= 'A' && b <= 'Z' {
+		return b + 'a' - 'A'
+	}
+	return b
+}
+
+// expression runs an expression from its atom: forwards for the end of the match,
+// and backwards for all places where one may begin. As in libyara, characters of two
+// bytes are tried only if those of one do not match.
+func (m *Matches) expression(p *probe, pc *piece, i int) {
+	m.steps++
+	n, wide := -1, false
+	if pc.ascii {
+		n = m.vm.forward(p.next, newPlace(m.data, i, false, false), pc.shortest)
+	}
+	if n < 0 && pc.wide {
+		wide = true
+		n = m.vm.forward(p.next, newPlace(m.data, i, false, true), pc.shortest)
+	}
+	if n < 0 || n == 0 && p.prev == 0 {
+		return
+	}
+	if p.prev == 0 {
+		m.record(p.piece, pc, i, n, wide, 0)
+		return
+	}
+	m.lengths = m.vm.backward(p.prev, newPlace(m.data, i, true, wide), m.lengths[:0])
+	for _, back := range m.lengths {
+		m.record(p.piece, pc, i-int(back), int(back)+n, wide, 0)
+	}
+}
+
+// record keeps a match, unless it has to be a full word and is not.
+func (m *Matches) record(id int32, pc *piece, at, n int, wide bool, key byte) {
+	if pc.fullWord && !m.fullWord(at, at+n, wide) {
+		return
+	}
+	l := &m.lists[id]
+	if l.cut {
+		return
+	}
+	match := Match{Offset: at, Length: int32(n), XORKey: key}
+	if last := len(l.matches) - 1; last < 0 {
+		m.touched = append(m.touched, id)
+	} else if before := &l.matches[last]; !l.unsorted && before.Offset == at {
+		if pc.greedy {
+			*before = match
+		}
+		return
+	} else if before.Offset > at {
+		l.unsorted = true
+	}
+	if len(l.matches) >= maxMatches || m.all >= maxAllMatches {
+		m.all -= len(l.matches)
+		l.sort(pc.greedy)
+		m.all += len(l.matches)
+		if len(l.matches) >= maxMatches || m.all >= maxAllMatches {
+			l.cut = true
+			if !slices.Contains(m.cut, pc.owner) {
+				m.cut = append(m.cut, pc.owner)
+			}
+			return
+		}
+	}
+	l.matches = append(l.matches, match)
+	m.all++
+}
+
+// fullWord says whether no letter or digit touches a match.
+func (m *Matches) fullWord(at, end int, wide bool) bool {
+	d := m.data
+	if wide {
+		return !(at >= 2 && d[at-1] == 0 && isAlnum(d[at-2])) &&
+			!(end+1 < len(d) && d[end+1] == 0 && isAlnum(d[end]))
+	}
+	return !(at >= 1 && isAlnum(d[at-1])) && !(end < len(d) && isAlnum(d[end]))
+}
+
+// sort puts matches in order and keeps one of those at the same place: the last
+// found of a greedy expression, else the first.
+func (l *list) sort(greedy bool) {
+	if !l.unsorted {
+		return
+	}
+	slices.SortStableFunc(l.matches, func(a, b Match) int { return a.Offset - b.Offset })
+	kept := l.matches[:0]
+	for _, m := range l.matches {
+		if n := len(kept); n > 0 && kept[n-1].Offset == m.Offset {
+			if greedy {
+				kept[n-1] = m
+			}
+			continue
+		}
+		kept = append(kept, m)
+	}
+	l.matches, l.unsorted = kept, false
+}
+
+// finish sorts what was found and puts chains together.
+func (m *Matches) finish() {
+	for _, id := range m.touched {
+		l := &m.lists[id]
+		before := len(l.matches)
+		l.sort(m.set.pieces[id].greedy)
+		m.all -= before - len(l.matches)
+	}
+	for _, id := range m.set.chains {
+		if s := &m.set.strings[id]; len(m.lists[s.parts[len(s.parts)-1].piece].matches) > 0 {
+			m.chain(s)
+		}
+	}
+}
+
+// chain finds the matches of the first part that are followed by one of the second
+// at the right distance, and so on, and ends each with the earliest last part.
+func (m *Matches) chain(s *places) {
+	result := &m.lists[s.piece]
+	if len(result.matches) > 0 {
+		return // of an earlier call
+	}
+	last := len(s.parts) - 1
+	tails := m.lists[s.parts[last].piece].matches
+	// reach has for each match of a part the first of the tails that it leads to.
+	reach := make([]int32, len(tails))
+	for i := range reach {
+		reach[i] = int32(i)
+	}
+	for k := last; k > 0; k-- {
+		followers := m.lists[s.parts[k].piece].matches
+		tree := newMinTree(reach)
+		heads := m.lists[s.parts[k-1].piece].matches
+		next := make([]int32, len(heads))
+		for i, h := range heads {
+			end := h.Offset + int(h.Length)
+			from, _ := slices.BinarySearchFunc(followers, end+s.parts[k].min, func(m Match, at int) int { return m.Offset - at })
+			to := len(followers)
+			if s.parts[k].max != endless {
+				to, _ = slices.BinarySearchFunc(followers, end+s.parts[k].max+1, func(m Match, at int) int { return m.Offset - at })
+			}
+			next[i] = tree.min(from, to)
+		}
+		reach = next
+	}
+	for i, h := range m.lists[s.parts[0].piece].matches {
+		if t := reach[i]; t != unreached {
+			end := tails[t].Offset + int(tails[t].Length)
+			result.matches = append(result.matches, Match{Offset: h.Offset, Length: int32(end - h.Offset)})
+		}
+	}
+	if len(result.matches) > 0 {
+		m.touched = append(m.touched, s.piece)
+	}
+}
+
+// unreached is more than any index of a tail.
+const unreached = 1<<31 - 1
+
+// minTree answers for the least value of a range in logarithmic time: node i is the
+// least of nodes 2i and 2i+1, and the values are the last half.
+type minTree []int32
+
+func newMinTree(values []int32) minTree {
+	t := make(minTree, 2*len(values))
+	copy(t[len(values):], values)
+	for i := len(values) - 1; i > 0; i-- {
+		t[i] = min(t[2*i], t[2*i+1])
+	}
+	return t
+}
+
+func (t minTree) min(from, to int) int32 {
+	least := int32(unreached)
+	for from, to = from+len(t)/2, to+len(t)/2; from < to; from, to = from/2, to/2 {
+		if from&1 == 1 {
+			least = min(least, t[from])
+			from++
+		}
+		if to&1 == 1 {
+			to--
+			least = min(least, t[to])
+		}
+	}
+	return least
+}
