@@ -91,16 +91,20 @@ func (a *app) eventsOf(ctx context.Context, f source.File, formats []*parse.Form
 	head := make([]byte, 16<<10)
 	n, _ := io.ReadFull(r, head)
 	r.Close()
+	records := parse.RecordsOf(head[:n], parseall.Records())
 	format, _ := parse.Recognise(head[:n], f.Path, formats, nil)
 	scanner := format == nil && msert.Recognise(head[:n])
-	if format == nil && !scanner {
+	if format == nil && !scanner && records == nil {
 		return false, nil
 	}
 	if r, err = f.Open(); err != nil {
 		return true, nil
 	}
 	defer r.Close()
-	if scanner {
+	switch {
+	case records != nil:
+		return true, eventLog(ctx, r, f.Path, out, tell)
+	case scanner:
 		return true, scannerLog(r, f.Path, out, derived, tell)
 	}
 	var failure error
