@@ -119,7 +119,7 @@ func newMint(p *population) (*mint, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mint{p: p, kept: map[int]*tls.Certificate{}, ca: ca, primes: primes{seed: p.o.Seed, made: map[int]*big.Int{}}}
+	m := &mint{p: p, kept: map[int]*tls.Certificate{}, ca: ca, primes: primes{seed: p.o.Seed, made: map[int]func() *big.Int{}}}
 	m.issuer = &x509.Certificate{Subject: pkix.Name{CommonName: "Exercise CA, trusted by nobody", Organization: []string{"Exercise"}}}
 	return m, nil
 }
@@ -256,19 +256,26 @@ func ecdsaKey(d dice) (*ecdsa.PrivateKey, error) {
 type primes struct {
 	seed uint64
 	mu   sync.Mutex
-	made map[int]*big.Int // by size and number
+	made map[int]func() *big.Int // by size and number; each makes its prime once
 }
 
 // primePool is how many primes of a size there are: 32,640 different pairs.
 const primePool = 256
 
 func (ps *primes) prime(bits, n int) *big.Int {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
 	at := bits*primePool + n
-	if p := ps.made[at]; p != nil {
-		return p
+	ps.mu.Lock()
+	p := ps.made[at]
+	if p == nil {
+		p = sync.OnceValue(func() *big.Int { return ps.make(bits, at) })
+		ps.made[at] = p
 	}
+	ps.mu.Unlock()
+	return p()
+}
+
+// make looks for a prime, which takes a tenth of a second for a large one.
+func (ps *primes) make(bits, at int) *big.Int {
 	d := diceOf(ps.seed, uint64(at), 'p')
 	raw := make([]byte, 0, bits/8)
 	for i := uint64(0); len(raw) < bits/8; i++ {
@@ -284,19 +291,17 @@ func (ps *primes) prime(bits, n int) *big.Int {
 			break
 		}
 	}
-	ps.made[at] = p
 	return p
 }
 
 // key gives the RSA key of a host.
 func (ps *primes) key(bits, index int) (*rsa.PrivateKey, error) {
-	pairs := primePool * (primePool - 1) / 2
-	n := index % pairs
-	a := 0
-	for left := primePool - 1; n >= left; left-- {
-		n, a = n-left, a+1
+	// Pairs (0,1), (0,2), (1,2), (0,3) …: a small population takes few primes.
+	low, high := index%(primePool*(primePool-1)/2), 1
+	for ; low >= high; high++ {
+		low -= high
 	}
-	p, q := ps.prime(bits/2, a), ps.prime(bits/2, a+1+n)
+	p, q := ps.prime(bits/2, low), ps.prime(bits/2, high)
 	one := big.NewInt(1)
 	phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
 	k := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: 65537},
