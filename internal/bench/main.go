@@ -1,5 +1,5 @@
-// Command bench measures the hunt against named peers in one run and prints a
-// table for docs/benchmarks.md. It lays out exercise evidence in a folder for
+// Command bench measures the hunt, or with -exposure the scan, against named peers
+// in one run and prints a table for docs/benchmarks.md. It lays out exercise evidence in a folder for
 // temporary files, runs the real binary and the peers alternately, and gives the
 // medians of their CPU times (user and system) and the ratio. Nothing is compared
 // with a figure from another run.
@@ -35,10 +35,18 @@ func main() {
 	flag.StringVar(&b.postern, "postern", "bin/postern", "the binary to measure")
 	flag.StringVar(&b.dir, "dir", "", "folder for evidence (default a temporary one, removed)")
 	flag.IntVar(&b.pairs, "pairs", 5, "alternating pairs for each comparison")
-	flag.BoolVar(&b.large, "large", false, "also measure memory at 8 GB")
+	flag.BoolVar(&b.large, "large", false, "also measure memory at 8 GB, or at a million hosts")
 	flag.IntVar(&b.seeds, "seeds", 10, "seeds of the detection check")
+	x := outside{bench: &b}
+	exposure := flag.Bool("exposure", false, "measure the exposure scan instead of the hunt")
+	flag.IntVar(&x.hosts, "hosts", 5000, "hosts of a fleet of the exposure part")
+	flag.StringVar(&x.zgrab2, "zgrab2", "", "the peer's binary; none leaves it out (default: built from its module)")
 	flag.Parse()
-	if err := b.run(); err != nil {
+	measure := b.hunts
+	if *exposure {
+		measure = x.run
+	}
+	if err := b.run(measure); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -63,7 +71,8 @@ type bench struct {
 	self         string
 }
 
-func (b *bench) run() (err error) {
+// run prepares what every part needs.
+func (b *bench) run(measure func() error) (err error) {
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
@@ -76,6 +85,11 @@ func (b *bench) run() (err error) {
 		}
 		defer os.RemoveAll(b.dir)
 	}
+	return measure()
+}
+
+// hunts measures the hunt.
+func (b *bench) hunts() error {
 	// A busy server writes about half a gigabyte of logs a day.
 	logs, err := b.evidence("gb1", 1e9, 2)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // peer runs one of the programs that the hunt is compared with.
 func peer(name string, args []string) error {
 	if len(args) != 1 {
-		return fmt.Errorf("peer %s: want a folder", name)
+		return fmt.Errorf("peer %s: want one argument", name)
 	}
 	switch name {
 	case "read":
@@ -25,6 +25,11 @@ func peer(name string, args []string) error {
 		return hashAll(args[0])
 	case "csv":
 		return csvAll(args[0])
+	case "client":
+		return visitAll(args[0])
+	case "spin":
+		for { // until it is killed
+		}
 	}
 	return fmt.Errorf("peer %s: there is none", name)
 }

@@ -1,0 +1,457 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern/internal/campaign"
+	"postern/internal/exercise/fleet"
+	"postern/internal/exposure"
+)
+
+// The exposure part plays fleets on loopback in this process and runs the real
+// binary and its peers against them as processes of their own, so that only theirs
+// is the CPU time and the memory that is counted.
+
+const (
+	marchDay   = 14   // of the fleet: 16 March 2021
+	presentDay = 2091 // 22 November 2026
+	// hostileHosts are visited at once; the default of workers has room for them.
+	hostileHosts = 600
+	// exposureBound ends everything if something hangs; all rows take some ten minutes,
+	// and a million hosts that long again.
+	exposureBound = time.Hour
+)
+
+// outside measures the exposure scan.
+type outside struct {
+	*bench
+	hosts    int
+	zgrab2   string
+	releases []fleet.Release
+}
+
+// run prints every row.
+func (o *outside) run() error {
+	ctx, cancel := context.WithTimeout(context.Background(), exposureBound)
+	defer cancel()
+	p, err := campaign.BuiltInProduct("exchange")
+	if err != nil {
+		return err
+	}
+	const cve = "CVE-2021-26855"
+	for _, r := range p.Releases {
+		state, _ := p.Assess(cve, r.Build)
+		o.releases = append(o.releases, fleet.Release{Build: r.Build, Edition: r.Edition, Line: r.Line, Update: r.Update,
+			Released: r.Released, Available: r.Available, State: state})
+	}
+	for _, step := range []func(context.Context) error{o.speed, o.identified, o.hostile, o.busy, o.memory} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stage is a fleet that runs, and the files of its exercise.
+type stage struct {
+	*fleet.Fleet
+	dir, targets, scope string
+}
+
+// play starts a fleet. Plain ones get their targets as URLs.
+func (o *outside) play(ctx context.Context, name string, opt fleet.Options) (*stage, error) {
+	opt.Seed, opt.Releases, opt.CVE = 1, o.releases, "CVE-2021-26855"
+	f, err := fleet.Start(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{Fleet: f, dir: filepath.Join(o.dir, name)}
+	s.targets, s.scope = filepath.Join(s.dir, "targets"), filepath.Join(s.dir, "scope.yaml")
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	var list, scope bytes.Buffer
+	for t := range f.Targets() {
+		if opt.Plain {
+			list.WriteString("http://")
+		}
+		list.WriteString(t.String() + "\n")
+	}
+	err = errors.Join(f.WriteScope(&scope), os.WriteFile(s.scope, scope.Bytes(), 0o644), os.WriteFile(s.targets, list.Bytes(), 0o644))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return s, nil
+}
+
+func (s *stage) records() string { return filepath.Join(s.dir, "records.jsonl") }
+
+// scan is the command that is measured.
+func (o *outside) scan(ctx context.Context, s *stage, more ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, o.postern, append([]string{"exposure", "scan", "--lab", "--targets", s.targets, "--scope", s.scope, "-o", s.records()}, more...)...)
+}
+
+// read gives the records of the last scan, of the targets that were in its scope.
+func (s *stage) read() (list []exposure.Observation, err error) {
+	f, err := os.Open(s.records())
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for r, err := range exposure.Read(f, s.records()) {
+		if err != nil {
+			return nil, err
+		}
+		if r.Outcome != exposure.OutOfScope {
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+// identified counts requests, and holds what was found against the truth, in the
+// mix that stands for a country: as it was in March 2021 and some years on.
+func (o *outside) identified(ctx context.Context) error {
+	for _, day := range []int{marchDay, 365, 700, 1400, presentDay} {
+		s, err := o.play(ctx, "country"+strconv.Itoa(day), fleet.Options{Hosts: o.hosts, Day: day, Mix: fleet.Country})
+		if err != nil {
+			return err
+		}
+		// Once without counting: these hosts make their keys when they are first asked.
+		_, err = run(o.scan(ctx, s))
+		for _, manifest := range []bool{true, false} {
+			if err != nil {
+				break
+			}
+			if _, err = run(o.scan(ctx, s, "--manifest="+strconv.FormatBool(manifest))); err == nil {
+				err = o.judge(s, day, manifest)
+			}
+		}
+		seen := s.Seen()
+		fmt.Printf("  contacts with a non-target: %d, anything outside the closed set: %d (goal 0, 0)\n", seen.Bystanders, seen.Unexpected)
+		if err = errors.Join(err, s.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge prints what one scan of a country comes to.
+func (o *outside) judge(s *stage, day int, manifest bool) error {
+	list, err := s.read()
+	if err != nil {
+		return err
+	}
+	record := map[string]*exposure.Observation{}
+	for i := range list {
+		record[list[i].Address] = &list[i]
+	}
+	var live, found, knowable, exact, wrong, lookAlikes int
+	var requests, others mean
+	shut, one := mean{}, 0
+	for x := range s.Truth() {
+		home := x.Homes[0]
+		if last := x.Homes[len(x.Homes)-1]; day >= last.Day {
+			home = last
+		}
+		r := record[home.Address.String()]
+		if x.Kind == fleet.Bystander || x.Kind == fleet.Attacker || r == nil || x.Gone != nil && day >= x.Gone.Day || slices.Contains(x.Missing, day) {
+			continue
+		}
+		switch {
+		case !x.Exchange:
+			if r.Outcome == exposure.Exchange {
+				lookAlikes++
+			}
+			if r.Requests > 0 {
+				if others.add(r.Requests); r.Requests == 1 {
+					one++
+				}
+			}
+			continue
+		case len(x.Outcomes) == 1 && x.Outcomes[0] == "exchange":
+			if live++; r.Outcome == exposure.Exchange {
+				found++
+			}
+		}
+		if r.Outcome != exposure.Exchange {
+			shut.add(r.Requests)
+			continue
+		}
+		requests.add(r.Requests)
+		if x.Kind == fleet.Balanced {
+			continue // which member answered is chance
+		}
+		now := x.Members[0].Builds[0]
+		for _, b := range x.Members[0].Builds {
+			if b.Day <= day {
+				now = b
+			}
+		}
+		if now.Knowable == fleet.ExactBuild && manifest {
+			if knowable++; r.Build.Exact == now.Build {
+				exact++
+			}
+		}
+		if !r.Build.IsZero() && (r.Build.Low.Compare(now.Build) > 0 || r.Build.High.Compare(now.Build) < 0) {
+			wrong++
+		}
+	}
+	fmt.Printf("country of %d hosts on %s, --manifest=%v: requests per Exchange host %.2f (goal ≤ 1.30, %s), shut away %.2f; other hosts: %d of %d take 1, the rest %.2f\n",
+		o.hosts, fleet.Date(day).Format(time.DateOnly), manifest, requests.value(), reached(requests.value() <= 1.3), shut.value(), one, others.n, (others.sum-float64(one))/float64(max(others.n-one, 1)))
+	fmt.Printf("  live Exchange identified: %d of %d; builds that can be known: %d of %d exact; intervals without the true build: %d; others taken for Exchange: %d\n",
+		found, live, exact, knowable, wrong, lookAlikes)
+	return nil
+}
+
+// mean is an average as it grows.
+type mean struct {
+	n   int
+	sum float64
+}
+
+func (m *mean) add(n int) { m.n, m.sum = m.n+1, m.sum+float64(n) }
+
+func (m *mean) value() float64 { return m.sum / float64(max(m.n, 1)) }
+
+func reached(yes bool) string {
+	if yes {
+		return "reached"
+	}
+	return "NOT reached"
+}
+
+// speed compares CPU time a host, over TLS and plain, on the clean mix.
+func (o *outside) speed(ctx context.Context) error {
+	for _, plain := range []bool{false, true} {
+		name, goal := "TLS", 1.5
+		if plain {
+			name, goal = "plain HTTP", 2.5
+		}
+		s, err := o.play(ctx, "clean-"+name[:3], fleet.Options{Hosts: o.hosts, Day: marchDay, Mix: fleet.Clean, Plain: plain})
+		if err != nil {
+			return err
+		}
+		err = o.compare(ctx, s, name, plain, goal)
+		if err = errors.Join(err, s.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *outside) compare(ctx context.Context, s *stage, name string, plain bool, goal float64) error {
+	if _, err := run(o.scan(ctx, s)); err != nil {
+		return err
+	}
+	list, err := s.read()
+	if err != nil {
+		return err
+	}
+	plan := filepath.Join(s.dir, "plan")
+	pages, err := writePlan(plan, list, plain)
+	if err != nil {
+		return err
+	}
+	n := float64(len(list))
+	fmt.Printf("clean mix, %s, %d hosts, %d pages\n", name, len(list), pages)
+	ours := func() (usage, error) { return run(o.scan(ctx, s)) }
+	a, t, err := o.alternate(ours, func() (usage, error) { return run(exec.CommandContext(ctx, o.self, "peer", "client", plan)) })
+	if err != nil {
+		return err
+	}
+	row("  CPU µs a host, "+name+": scan / minimal client by hand", median(a)/n*1e6, median(t)/n*1e6, goal)
+	if plain || o.zgrab2 == "none" {
+		return nil
+	}
+	zgrab2, err := o.findZgrab2(ctx)
+	if err != nil {
+		return err
+	}
+	lists, err := writeZgrab2(s.dir, list)
+	if err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		what  string
+		lists []zgrabList
+	}{{"the same pages", lists}, {"one page of each host", lists[:1]}} {
+		a, t, err := o.alternate(ours, func() (usage, error) { return runZgrab2(ctx, zgrab2, s, c.lists) })
+		if err != nil {
+			return err
+		}
+		x, y := n/median(a), n/median(t)
+		verdict := "for comparison"
+		if len(c.lists) == len(lists) {
+			verdict = "goal ≥ 3.00, " + reached(x/y >= 3)
+		}
+		fmt.Printf("  hosts a CPU second, %s: scan %.0f / zgrab2 with %s %.0f = %.2f (%s)\n", name, x, c.what, y, x/y, verdict)
+	}
+	return nil
+}
+
+// alternate runs two things in turn and gives the CPU time of each. The first pair
+// is not counted.
+func (o *outside) alternate(ours, theirs func() (usage, error)) (a, t []float64, err error) {
+	for i := range o.pairs + 1 {
+		x, err := ours()
+		if err != nil {
+			return nil, nil, err
+		}
+		y, err := theirs()
+		if err != nil {
+			return nil, nil, err
+		}
+		if i > 0 {
+			a, t = append(a, x.cpu), append(t, y.cpu)
+		}
+	}
+	return a, t, nil
+}
+
+// hostile visits hosts that attack whoever looks, all at once, at default settings.
+func (o *outside) hostile(ctx context.Context) error {
+	s, err := o.play(ctx, "hostile", fleet.Options{Hosts: hostileHosts, Mix: fleet.Hostile})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	const deadline = 10.0 // the default of --timeout, in seconds
+	u, err := run(o.scan(ctx, s))
+	if err != nil {
+		return err
+	}
+	longest, lines := 0, 0
+	f, err := os.Open(s.records())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for l := range exposure.Lines(f, s.records()) {
+		longest, lines = max(longest, len(l.Bytes)), lines+1
+	}
+	fmt.Printf("%d hostile hosts at once: %.1f s (goal ≤ 1.5 × %.0f s, %s), peak RSS %.1f MiB (goal ≤ 100 MB, %s), longest record %d bytes (goal ≤ 4,096, %s), %d records\n",
+		hostileHosts, u.wall, deadline, reached(u.wall <= 1.5*deadline), u.rss, reached(u.rss <= 95.3), longest, reached(longest <= 4096), lines)
+	return nil
+}
+
+// busy scans live hosts while every core has other work.
+func (o *outside) busy(ctx context.Context) error {
+	s, err := o.play(ctx, "busy", fleet.Options{Hosts: o.hosts, Day: marchDay, Mix: fleet.Clean})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var spinning []*exec.Cmd
+	for range runtime.NumCPU() {
+		c := exec.CommandContext(ctx, o.self, "peer", "spin", "1")
+		if err := c.Start(); err != nil {
+			return err
+		}
+		spinning = append(spinning, c)
+	}
+	u, err := run(o.scan(ctx, s))
+	for _, c := range spinning {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	}
+	if err != nil {
+		return err
+	}
+	list, err := s.read()
+	if err != nil {
+		return err
+	}
+	record := map[string]exposure.Outcome{}
+	for i := range list {
+		record[list[i].Address] = list[i].Outcome
+	}
+	live, lost := 0, 0
+	for x := range s.Truth() {
+		if x.Kind == fleet.Bystander {
+			continue
+		}
+		if live++; !slices.Contains(x.Outcomes, string(record[x.Homes[0].Address.String()])) {
+			lost++
+		}
+	}
+	fmt.Printf("%d live hosts at default settings while %d other programs keep %d cores busy: %d lost (goal 0, %s), %.1f s\n",
+		live, len(spinning), runtime.NumCPU(), lost, reached(lost == 0), u.wall)
+	return nil
+}
+
+// memory scans many hosts with --state on.
+func (o *outside) memory(ctx context.Context) error {
+	sizes := []struct {
+		hosts, goal int // MB
+	}{{20_000, 64}, {1_000_000, 100}}
+	if !o.large {
+		sizes = sizes[:1]
+	}
+	for _, size := range sizes {
+		s, err := o.play(ctx, "memory", fleet.Options{Hosts: size.hosts, Day: marchDay, Mix: fleet.Clean})
+		if err != nil {
+			return err
+		}
+		state := filepath.Join(s.dir, "state")
+		c := o.scan(ctx, s, "--state", state)
+		c.Args[slices.Index(c.Args, s.records())] = os.DevNull
+		u, err := run(c)
+		lines := 0
+		if err == nil {
+			lines, err = countLines(filepath.Join(state, "results.jsonl"))
+		}
+		if err = errors.Join(err, s.Close(), os.RemoveAll(s.dir)); err != nil {
+			return err
+		}
+		fmt.Printf("peak RSS at %d targets over TLS, --state on: %.1f MiB (goal ≤ %d MB, %s), %d records, %.0f s\n",
+			size.hosts, u.rss, size.goal, reached(u.rss*1.048576 <= float64(size.goal)), lines, u.wall)
+	}
+	return nil
+}
+
+func countLines(name string) (n int, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, 1<<20)
+	for {
+		line, err := r.ReadSlice('\n')
+		if bytes.HasSuffix(line, []byte("\n")) {
+			n++
+		}
+		switch {
+		case err == io.EOF:
+			return n, nil
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return n, err
+		}
+	}
+}
+
+// pathsOf gives what a host was asked for, in order: every answer leaves a line of
+// evidence.
+func pathsOf(r *exposure.Observation) (paths []string) {
+	for _, e := range r.Evidence {
+		_, path, _ := strings.Cut(e.Request, " ")
+		if len(paths) == 0 || paths[len(paths)-1] != path {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
