@@ -60,6 +60,7 @@ type choice struct {
 type chooser struct {
 	rates *[256]float64
 	wide  bool // atoms have a zero behind each byte
+	both  bool // characters of one byte are searched for as well as those of two
 
 	quality int     // of the best so far
 	some    *choice // the best so far, if it is of alternatives
@@ -78,7 +79,7 @@ type run struct {
 }
 
 func (ch *chooser) alternatives(c *core) (choice, int) {
-	sub := &chooser{rates: ch.rates, wide: ch.wide}
+	sub := &chooser{rates: ch.rates, wide: ch.wide, both: ch.both}
 	sub.walk(c)
 	sub.close()
 	return sub.best(), sub.quality
@@ -105,15 +106,26 @@ func (ch *chooser) narrow(r *run, at int) choice {
 			break
 		}
 	}
+	if ch.both && !r.oneWidth(at) {
+		from, to = at, at+1
+	}
 	sets := make([]charset, len(r.bytes)-from)
 	for i, c := range r.bytes[from:] {
 		sets[i] = c.set
 	}
-	start, n, cost := rarest(ch.rates, sets, to-from, ch.wide)
+	start, n, cost := rarest(ch.rates, sets, func(i int) bool {
+		return from+i < to && (!ch.both || from+i == at || r.oneWidth(from+i))
+	}, ch.wide)
 	if n == 0 {
 		return choice{}
 	}
 	return choice{windows: []window{{sets: sets[start : start+n], first: r.bytes[from+start]}}, cost: cost}
+}
+
+// oneWidth says whether at a place of a run characters of one byte cannot be taken
+// for those of two. Where they can be, it depends on the place which are tried.
+func (r *run) oneWidth(at int) bool {
+	return at+1 < len(r.bytes) && !r.bytes[at].set.has(0) && !r.bytes[at+1].set.has(0)
 }
 
 // expression gives the atoms of an expression, none if every place has to be tried.
@@ -215,6 +227,9 @@ func (ch *chooser) stretch() {
 		}
 		if q := quality(bytes[i:min(i+maxAtom, len(bytes))]); q > best {
 			best, at = q, i
+			for bytes[at].mask == 0 {
+				at++
+			}
 		}
 	}
 	if best > ch.quality {
@@ -285,8 +300,8 @@ func quality(bytes []*core) int {
 }
 
 // rarest gives the atom of consecutive bytes that is likely to be found least: where,
-// and how many of them. It begins before to.
-func rarest(rates *[256]float64, sets []charset, to int, wide bool) (at, n int, cost float64) {
+// and how many of them. may says where it may begin.
+func rarest(rates *[256]float64, sets []charset, may func(int) bool, wide bool) (at, n int, cost float64) {
 	longest := maxAtom
 	if wide {
 		longest /= 2
@@ -307,7 +322,10 @@ func rarest(rates *[256]float64, sets []charset, to int, wide bool) (at, n int, 
 			}
 		}
 	}
-	for i := range to {
+	for i := range sets {
+		if !may(i) {
+			continue
+		}
 		r, v := 1.0, 1
 		for j := i; j < len(sets) && j < i+longest; j++ {
 			r *= rate[j]

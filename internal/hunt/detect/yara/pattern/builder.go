@@ -43,8 +43,8 @@ type probe struct {
 	first    int32
 	anchored bool
 
-	next  int32 // of an expression: where to go on forwards
-	prev  int32 // and backwards; 0 if the atom is where it begins
+	next int32 // of an expression: where to go on forwards
+	prev int32 // and backwards; 0 if the atom is where it begins
 }
 
 // entry is one value of an atom.
@@ -186,7 +186,7 @@ func (d *draft) compile(p *part, at int32, found *atoms) (cheap bool, err error)
 		if wide && !p.piece.wide || !wide && !p.piece.ascii {
 			continue
 		}
-		ch := chooser{rates: d.rates, wide: wide}
+		ch := chooser{rates: d.rates, wide: wide, both: p.piece.ascii && p.piece.wide}
 		best := ch.expression(c)
 		if len(best.windows) == 0 {
 			first := d.asm.setID(d.asm.firstBytes(start))
@@ -215,7 +215,7 @@ func (d *draft) text(p *part, at int32, i int, text []byte, wide bool, found *at
 			sets[i] = sets[i].bothCases()
 		}
 	}
-	start, n, cost := rarest(d.rates, sets, len(sets), wide)
+	start, n, cost := rarest(d.rates, sets, func(int) bool { return true }, wide)
 	w := window{sets: sets[start : start+n]}
 	pr := probe{piece: at, text: int32(i), back: int32(start), wide: wide}
 	if wide {

