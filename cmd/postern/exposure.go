@@ -73,7 +73,8 @@ type judgement struct {
 	product  *campaign.Product
 	book     *fingerprint.Book
 	assessor *assess.Assessor
-	cves     []string
+	cves     []string // sorted
+	first    string   // the one that the first campaign is about
 }
 
 // judge loads the tables and chooses the CVEs.
@@ -102,7 +103,11 @@ func (a *app) judge(o *exposureOptions) (*judgement, error) {
 		return nil, failed(err, "cmd.pack")
 	}
 	j.assessor = assess.New(releases, j.product)
-	j.cves, err = o.chooseCVEs(known, j.product)
+	if j.cves, err = o.chooseCVEs(known, j.product); len(j.cves) > 0 {
+		j.first = j.cves[0]
+	}
+	slices.Sort(j.cves)
+	j.cves = slices.Compact(j.cves)
 	return j, err
 }
 
@@ -129,8 +134,7 @@ func (o *exposureOptions) chooseCVEs(known *knowledge, p *campaign.Product) ([]s
 			list = append(list, id)
 		}
 	}
-	slices.Sort(list)
-	return slices.Compact(list), nil
+	return list, nil
 }
 
 // finish decides the CVEs of a record, puts it into words and makes it a line.

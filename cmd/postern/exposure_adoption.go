@@ -74,7 +74,7 @@ func (a *app) exposureAdoption(ctx context.Context, o adoptionOptions, names []s
 	case len(j.cves) > 1 && o.cve != "":
 		return usage("cmd.exposure.one-cve", "value", o.cve)
 	}
-	cve := j.cves[0]
+	cve := j.first
 	others := adoption.BuiltIn(cve)
 	if o.published != "" {
 		if others, err = a.readPublished(o.published, cve); err != nil {

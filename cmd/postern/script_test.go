@@ -34,6 +34,10 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Values[fleetKey{}] = new(*playing)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":      code,
 			"verdict":   verdict,
@@ -45,6 +49,10 @@ func TestScripts(t *testing.T) {
 			"names":     names,
 			"remember":  remember,
 			"unchanged": unchanged,
+			"fleet":     playFleet,
+			"killed":    killed,
+			"records":   records,
+			"curve":     curve,
 		},
 	})
 }

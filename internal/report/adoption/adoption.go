@@ -218,14 +218,18 @@ func (w words) say(key string, pairs ...any) string { return w.l.Say(postern.Say
 // unit follows a number, with a space that does not break.
 const unit = "\u00a0%"
 
+// leastShare is half of the last digit of JSON: below, a share is a trace of the
+// iteration.
+const leastShare = 5e-7
+
 // percent gives a share with one digit, and never rounds something to nothing or a
 // part to the whole.
 func (w words) percent(x float64) string {
 	n := strconv.FormatFloat(100*x, 'f', 1, 64)
 	switch {
-	case n == "0.0" && x > 0:
+	case n == "0.0" && x > leastShare:
 		n = "<0.1"
-	case n == "100.0" && x < 1:
+	case n == "100.0" && x < 1-leastShare:
 		n = ">99.9"
 	}
 	return strings.Replace(n, ".", w.say("picture.decimal"), 1) + unit
