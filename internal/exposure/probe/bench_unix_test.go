@@ -6,9 +6,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -40,7 +42,7 @@ const serveVariable = "POSTERN_PROBE_BENCH_SERVER"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(serveVariable) != "" {
-		benchServer(os.Getenv(serveVariable) == "plain")
+		benchServer(os.Getenv(serveVariable))
 		return
 	}
 	os.Exit(m.Run())
@@ -63,14 +65,22 @@ func benchPages() map[string]string {
 
 var benchOrder = []string{"/autodiscover/autodiscover.xml", "/owa/auth/logon.aspx", "/ecp/Current/exporttool/microsoft.exchange.ediscovery.exporttool.application"}
 
-func benchServer(plain bool) {
+func benchServer(kind string) {
+	plain := kind == "plain"
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	var key crypto.Signer
+	key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if bits, ok := strings.CutPrefix(kind, "rsa-"); ok {
+		n, _ := strconv.Atoi(bits)
+		if key, err = rsa.GenerateKey(rand.Reader, n); err != nil {
+			panic(err)
+		}
+	}
 	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "EX01"}, DNSNames: []string{"EX01", "EX01.alpha.local"}, NotAfter: time.Now().Add(time.Hour)}
-	der, _ := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
+	der, _ := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"http/1.1"}}
 	fmt.Println(l.Addr())
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); os.Exit(0) }()
@@ -105,9 +115,9 @@ func benchServer(plain bool) {
 }
 
 // startServer runs the server in a process of its own.
-func startServer(b *testing.B, kind string) exposure.Place {
+func startServer(b testing.TB, kind string, env ...string) exposure.Place {
 	cmd := exec.Command(os.Args[0], "-test.run", "NONE")
-	cmd.Env = append(os.Environ(), serveVariable+"="+kind)
+	cmd.Env = append(append(os.Environ(), serveVariable+"="+kind), env...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -190,6 +200,20 @@ func minimal(at exposure.Place) error {
 		return fmt.Errorf("no version")
 	}
 	return nil
+}
+
+// TestShortKeys: the library refuses RSA keys below 1024 bits, and we do not switch
+// that off for the whole program. Such a host was not measured, which the record says,
+// with the certificate that it showed.
+func TestShortKeys(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]exposure.Outcome{"rsa-512": exposure.TLSError, "rsa-1024": exposure.NotExchange} {
+		at := startServer(t, kind, "GODEBUG=rsa1024min=0")
+		o, _, _ := look(t, &host{place: at}, nil, benchOrder[0])
+		if o.Outcome != want || o.Outcome == exposure.TLSError && (o.Why.Key != "exposure.probe.short-key" || o.Identity.CertificateSHA256 == "" || o.Requests != 0) {
+			t.Errorf("%s: %s %v, certificate %q, %d requests", kind, o.Outcome, o.Why, o.Identity.CertificateSHA256, o.Requests)
+		}
+	}
 }
 
 func cpu() time.Duration {

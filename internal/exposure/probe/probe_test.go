@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -391,6 +392,40 @@ func TestShare(t *testing.T) {
 	o, r, _ := look(t, h, func(o *Options, p *exposure.Place) { p.Plain = true; o.Ledger = &ledger{left: 2} }, "/", "/owa/", "/owa/auth/logon.aspx")
 	if len(h.asked) != 2 || len(r.answers) != 2 || o.Requests != 2 || o.Outcome != exposure.Aborted || o.Why.Key != "exposure.stop.budget" {
 		t.Errorf("%d requests of a share of 2: %s %v", len(h.asked), o.Outcome, o.Why)
+	}
+}
+
+// brokenLedger cannot write down any more.
+type brokenLedger struct{ freeLedger }
+
+func (brokenLedger) Spend(netip.Addr) (bool, error) {
+	return false, errors.New("no space left on device")
+}
+
+// TestNothingIsSentUncounted: when the ledger cannot be written, no request leaves and
+// whoever runs the scan is told.
+func TestNothingIsSentUncounted(t *testing.T) {
+	t.Parallel()
+	h := serve(t, func(h *host, c net.Conn, _ int) { h.answers(c, ok("1")) })
+	told := 0
+	o, r, again := look(t, h, func(o *Options, p *exposure.Place) {
+		p.Plain, o.Ledger, o.Fail = true, brokenLedger{}, func(error) { told++ }
+	}, "/")
+	if len(h.asked) != 0 || len(r.answers) != 0 || told != 1 || o.Outcome != exposure.Aborted || o.Why.Key != "exposure.stop.shortage" || again == 0 {
+		t.Errorf("%d requests, told %d times, %s %v, again after %v", len(h.asked), told, o.Outcome, o.Why, again)
+	}
+}
+
+// TestHello: the modern handshake offers what browsers do, with two curves.
+func TestHello(t *testing.T) {
+	t.Parallel()
+	var got *tls.ClientHelloInfo
+	config := &tls.Config{Certificates: []tls.Certificate{certificates()["ecdsa"]}, GetConfigForClient: func(i *tls.ClientHelloInfo) (*tls.Config, error) { got = i; return nil, nil }}
+	h := serve(t, func(h *host, c net.Conn, _ int) { h.answers(tls.Server(c, config), ok("x")) })
+	look(t, h, nil, "/")
+	if got == nil || !slices.Equal(got.SupportedCurves, []tls.CurveID{tls.X25519, tls.CurveP256}) || got.ServerName != "mail.alpha.example" ||
+		!slices.Equal(got.SupportedProtos, []string{"http/1.1"}) || slices.Min(got.SupportedVersions) != tls.VersionTLS12 {
+		t.Errorf("offered %+v", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -21,6 +22,20 @@ func TestSetDoesNotGrow(t *testing.T) {
 	}
 	if len(paths()) != 9 || method != "GET" || MaxRequests != 6 || maxRedirects != 2 || len(queryPath) != 20 {
 		t.Error("the set and what its sheet says are no longer the same")
+	}
+}
+
+// TestPageCarriesTheHash: the page that says what is sent names the very set.
+func TestPageCarriesTheHash(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/ethics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"sha256:" + sealed, "requests " + Hash()[:16]} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("docs/ethics.md does not say %q", want)
+		}
 	}
 }
 

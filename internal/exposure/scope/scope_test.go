@@ -168,6 +168,47 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// TestRebinding: a name server that says something else the second time is asked once,
+// and the address that was checked is the one that is connected to.
+func TestRebinding(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	at := netip.MustParseAddrPort(l.Addr().String())
+	w := wall(t, Options{Lab: true, Scope: parse(t, strings.Replace(sound, "127.0.0.0/8", "127.0.0.1", 1))}, nil)
+	asked := 0
+	w.lookup = func(context.Context, string) ([]netip.Addr, error) {
+		if asked++; asked == 1 {
+			return []netip.Addr{at.Addr()}, nil
+		}
+		return []netip.Addr{netip.MustParseAddr("127.9.9.9")}, nil
+	}
+	places, stop := w.Places(context.Background(), &exposure.Target{Name: "mail.beta.example", Port: at.Port()})
+	if stop != nil || len(places) != 1 {
+		t.Fatalf("%v %v", places, stop)
+	}
+	for range 2 {
+		c, err := w.Dial(context.Background(), places[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := netip.MustParseAddrPort(c.RemoteAddr().String()); got != at {
+			t.Errorf("connected to %v, want %v", got, at)
+		}
+		c.Close()
+	}
+	if asked != 1 {
+		t.Errorf("the name server was asked %d times", asked)
+	}
+	// And were the second answer believed, it would still be refused.
+	if places, stop := w.Places(context.Background(), &exposure.Target{Name: "mail.beta.example", Port: at.Port()}); stop == nil || stop.Outcome != exposure.OutOfScope {
+		t.Errorf("led out of the scope: %v %v", places, stop)
+	}
+}
+
 func TestSpecialAddressesNeedTheLab(t *testing.T) {
 	t.Parallel()
 	s := parse(t, strings.Replace(sound, "198.41.0.0/24", "0.0.0.0/0, \"::/0\"", 1))

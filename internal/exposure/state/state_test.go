@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -258,6 +260,64 @@ func TestSharedFolder(t *testing.T) {
 		t.Errorf("%d more requests after a restart", n)
 	}
 	_ = three.Close()
+}
+
+// TestSharedFolderAtOnce: machines that ask the same hosts at the same moment never
+// send more than the share between them. They may send less: two that write at once
+// both see the other's entry and both step back.
+func TestSharedFolderAtOnce(t *testing.T) {
+	t.Parallel()
+	const hosts, machines = 20, 4
+	dir := t.TempDir()
+	c := &clock{time.Now()}
+	var work sync.WaitGroup
+	var sent [hosts]atomic.Int32
+	for range machines {
+		l := ledger(t, dir, c)
+		t.Cleanup(func() { _ = l.Close() })
+		work.Go(func() {
+			for range 6 {
+				for i := range hosts {
+					ok, err := l.Spend(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if ok {
+						sent[i].Add(1)
+					}
+				}
+			}
+		})
+	}
+	work.Wait()
+	for i := range sent {
+		if n := sent[i].Load(); n > 6 {
+			t.Errorf("host %d got %d requests", i, n)
+		}
+	}
+}
+
+// TestLedgerOnFullDisk: what cannot be written down is not sent.
+func TestLedgerOnFullDisk(t *testing.T) {
+	t.Parallel()
+	l := ledger(t, t.TempDir(), &clock{time.Now()})
+	a := netip.MustParseAddr("192.0.2.1")
+	spend(t, l, a, 1)
+	whole := l.own
+	readOnly, err := os.Open(whole.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.own = readOnly
+	if ok, err := l.Spend(a); ok || err == nil {
+		t.Errorf("a request that is not in the ledger: allowed %v, %v", ok, err)
+	}
+	l.own = whole
+	if n := spend(t, l, a, 6); n != 5 {
+		t.Errorf("%d more requests once there is room, want 5", n)
+	}
+	_ = errors.Join(readOnly.Close(), l.Close())
 }
 
 func TestHoldIsRemembered(t *testing.T) {
