@@ -40,19 +40,46 @@ type group struct {
 // source, and indexes it there. Aliases say for an event source which event field
 // a rule's field is called there; other fields have their own names.
 func NewSet(rules []*Rule, sourceOf func(LogSource) []string, aliases map[string]map[string]string) *Set {
+	return NewSetAt(rules, func(r *Rule) []Placement {
+		var places []Placement
+		for _, source := range sourceOf(r.LogSource) {
+			places = append(places, Placement{Source: source})
+		}
+		return places
+	}, aliases)
+}
+
+// Placement is one source of events in which a rule looks. Aliases, if there are
+// any, say what the fields of this rule are called there, in place of those of the source.
+type Placement struct {
+	Source  string
+	Aliases map[string]string
+}
+
+// placed is a rule at a source.
+type placed struct {
+	rule    int
+	aliases map[string]string
+}
+
+// NewSetAt is NewSet for rules that are placed one by one. Of several placements
+// of a rule at the same source the first counts.
+func NewSetAt(rules []*Rule, place func(*Rule) []Placement, aliases map[string]map[string]string) *Set {
 	s := &Set{groups: make(map[string]*group), aliases: aliases}
-	placed := make(map[string][]int) // source → rules
+	at := make(map[string][]placed) // source → rules
 	for i, r := range rules {
-		sources := slices.Compact(slices.Sorted(slices.Values(sourceOf(r.LogSource))))
-		if len(sources) == 0 {
+		places := place(r)
+		if len(places) == 0 {
 			s.unknown = append(s.unknown, r)
 		}
-		for _, source := range sources {
-			placed[source] = append(placed[source], i)
+		for _, p := range places {
+			if here := at[p.Source]; len(here) == 0 || here[len(here)-1].rule != i {
+				at[p.Source] = append(here, placed{i, p.Aliases})
+			}
 		}
 	}
 	names := []string{everywhere}
-	for source := range placed {
+	for source := range at {
 		names = append(names, source)
 	}
 	for source := range aliases { // events of it need a group with its names
@@ -62,16 +89,17 @@ func NewSet(rules []*Rule, sourceOf func(LogSource) []string, aliases map[string
 		if s.groups[source] != nil {
 			continue
 		}
-		var here []int
-		for _, at := range outward(source) {
-			here = append(here, placed[at]...)
+		var here []placed
+		for _, around := range outward(source) {
+			here = append(here, at[around]...)
 		}
-		slices.Sort(here)
-		var seen []*Rule
-		for _, i := range slices.Compact(here) {
-			seen = append(seen, rules[i])
+		slices.SortStableFunc(here, func(a, b placed) int { return a.rule - b.rule })
+		here = slices.CompactFunc(here, func(a, b placed) bool { return a.rule == b.rule })
+		seen := make([]*Rule, len(here))
+		for i, p := range here {
+			seen[i] = rules[p.rule]
 		}
-		s.groups[source] = newGroup(seen, aliasesOf(source, aliases))
+		s.groups[source] = newGroup(seen, here, aliasesOf(source, aliases))
 	}
 	return s
 }
@@ -87,23 +115,32 @@ func outward(source string) []string {
 }
 
 func aliasesOf(source string, aliases map[string]map[string]string) map[string]string {
-	compared := make(map[string]string)
 	for _, at := range outward(source) {
 		if len(aliases[at]) > 0 {
-			for field, event := range aliases[at] {
-				compared[string(appendName(nil, field))] = event
-			}
-			break
+			return compared(aliases[at])
 		}
 	}
-	return compared
+	return nil
 }
 
-func newGroup(rules []*Rule, aliases map[string]string) *group {
+// compared gives aliases under the form in which names of fields are compared.
+func compared(aliases map[string]string) map[string]string {
+	all := make(map[string]string, len(aliases))
+	for field, event := range aliases {
+		all[string(appendName(nil, field))] = event
+	}
+	return all
+}
+
+func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 	g := &group{rules: rules, table: newTable(), always: make([]uint64, (len(rules)+63)/64)}
 	clauses := make([][]clause, len(rules))
 	shared := make(map[atom]int) // rules that could be found by an atom
 	for i, r := range rules {
+		aliases := common
+		if at[i].aliases != nil {
+			aliases = compared(at[i].aliases)
+		}
 		bind := make([]int32, len(r.own.names))
 		for f, name := range r.own.names {
 			if event, ok := aliases[string(appendName(nil, name))]; ok {
@@ -176,16 +213,16 @@ func (s *Set) group(source string) *group {
 		if g := s.groups[source]; g != nil {
 			return g
 		}
-		if source == everywhere {
-			return nil
+		i := strings.LastIndexByte(source, '/')
+		if i <= 0 {
+			return s.groups[everywhere]
 		}
-		if i := strings.LastIndexByte(source, '/'); i > 0 {
-			source = source[:i]
-		} else {
-			source = everywhere
-		}
+		source = source[:i]
 	}
 }
+
+// Has says whether any rule sees the events of a source.
+func (s *Set) Has(source string) bool { return len(s.group(source).rules) > 0 }
 
 // Rules gives the rules that see the events of a source, in the order in which
 // they were given.
@@ -204,8 +241,11 @@ func (s *Set) Field(source, field string) string {
 func (s *Set) Unplaced() []*Rule { return s.unknown }
 
 // Eval appends the matches of an event to out, in the order of the rules.
-func (s *Set) Eval(ev *postern.Event, out []Match) []Match {
-	g := s.group(ev.Source)
+func (s *Set) Eval(ev *postern.Event, out []Match) []Match { return s.EvalAt(ev.Source, ev, out) }
+
+// EvalAt is Eval for an event of a source that it does not name itself.
+func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
+	g := s.group(source)
 	if len(g.rules) == 0 {
 		return out
 	}
