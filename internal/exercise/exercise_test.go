@@ -54,7 +54,7 @@ func TestStories(t *testing.T) {
 				tree.checkInert(h)
 				checkLevel(t, h)
 				checkLeaves(t, h)
-				checkCoverage(t, truth)
+				checkCoverage(t, h)
 				checkVariation(t, h, variation)
 				read, err := ReadTruth(filepath.Join(dir, truthFile))
 				if err != nil || fmt.Sprint(read.Hosts[0].Planted) != fmt.Sprint(h.Planted) {
@@ -294,6 +294,7 @@ var levels = map[string][]postern.Level{
 	"full-chain-with-tidy-up": {postern.Implanted}, "oab-write": {postern.Implanted}, "third-party-checks": {postern.Implanted},
 	"behind-load-balancer": {postern.Implanted}, "other-drive": {postern.Implanted}, "patched-afterwards": {postern.Implanted},
 	"shell-used": {postern.Used}, "post-exploitation": {postern.PostExploitation},
+	"proxyshell-probe": {postern.Probed}, "proxyshell": {postern.Used}, "owassrf": {postern.PostExploitation}, "proxytoken": {postern.Privileged},
 }
 
 func checkLevel(t *testing.T, h HostTruth) {
@@ -308,13 +309,19 @@ func checkLevel(t *testing.T, h HostTruth) {
 	}
 }
 
-func checkCoverage(t *testing.T, truth Truth) {
-	for _, c := range truth.Hosts[0].Coverage {
-		if c.From.Before(truth.From) || !c.To.Before(truth.To) || c.Records == 0 {
+func checkCoverage(t *testing.T, h HostTruth) {
+	if days := eras[h.Story]; !h.From.Equal(shortFrom.AddDate(0, 0, days)) || !h.To.Equal(shortTo.AddDate(0, 0, days)) {
+		t.Errorf("logs from %s to %s, want %d days after the range that was asked for", h.From, h.To, days)
+	}
+	for _, c := range h.Coverage {
+		if c.From.Before(h.From) || !c.To.Before(h.To) || c.Records == 0 {
 			t.Errorf("coverage outside the range: %+v", c)
 		}
 	}
 }
+
+// eras are the days by which the stories of later campaigns come after the others.
+var eras = map[string]int{"proxyshell-probe": 168, "proxyshell": 168, "owassrf": 651, "proxytoken": 191}
 
 // leaves are kinds that a story must leave, beside its level.
 var leaves = map[string][]string{
@@ -329,6 +336,10 @@ var leaves = map[string][]string{
 	"patched-in-time":         {"ssrf-refused"},
 	"mail-theft":              {"ssrf-ews", "ews-as-other"},
 	"mitigated":               {"ssrf-probe"},
+	"proxyshell-probe":        {"confused-probe", "iis-front-confused-probe"},
+	"proxyshell":              {"confused-mapi", "confused-mail", "confused-powershell", "iis-back-confused-powershell", "rps-token", "rps-export", "shell-export", "compiled-page", "iis-front-shell-use"},
+	"owassrf":                 {"owa-probe", "owa-powershell", "iis-front-owa-powershell", "rps-client", "staging-archive"},
+	"proxytoken":              {"token-settings", "token-rule", "ecp-inbox-rule", "token-refused"},
 }
 
 func checkLeaves(t *testing.T, h HostTruth) {

@@ -54,10 +54,11 @@ type host struct {
 	fields     layout // of IIS logs
 
 	restarts  []restart
-	patched   int64 // 0: not
-	mitigated int64 // 0: not
-	gone      int64 // logs before this time have been removed
-	cutLast   bool  // logs were copied while they were written
+	patched   int64  // 0: not
+	mitigated int64  // 0: not
+	rewrite   string // web.config of the site, "" is that of the story of the mitigation or a plain one
+	gone      int64  // logs before this time have been removed
+	cutLast   bool   // logs were copied while they were written
 	acts      []act
 	files     []plannedFile
 	// hiddenFolder is where one more virtual directory points to, thirdParty where
@@ -152,18 +153,23 @@ func newHost(o *Options, i int, root *os.Root) *host {
 		rng: newChance(o.Seed, "traffic", name), plan: newChance(o.Seed, "plan", name),
 		odd: map[string]map[int64]bool{}, resaved: map[string]bool{}, folders: map[string]*os.Root{}, covers: map[string]*cover{},
 	}
+	h.from += h.story.era.shift().Milliseconds()
+	h.to += h.story.era.shift().Milliseconds()
 	h.identity(i)
 	if h.story.setUp != nil {
 		h.story.setUp(h)
 	}
 	h.openStreams()
 	h.truth = HostTruth{
-		Host: name, Folder: name, Story: h.story.name, Install: h.install, Zone: h.zone,
+		Host: name, Folder: name, Story: h.story.name, Install: h.install, Zone: h.zone, From: instant(h.from), To: instant(h.to),
 		Actors: []Actor{}, Planted: []Row{}, Files: []PlantedFile{}, NearMisses: []NearMiss{}, Coverage: []Coverage{}, Damage: []Damage{},
 	}
 	h.restart(h.moment(0.08+0.1*h.plan.float()), 7*minute, false)
 	h.story.tell(h)
 	h.nearMisses()
+	if h.story.era != nil {
+		h.siblingNearMisses()
+	}
 	h.stock()
 	slices.SortStableFunc(h.acts, func(a, b act) int { return cmp.Compare(a.at, b.at) })
 	for _, s := range h.streams {
@@ -296,14 +302,15 @@ func (h *host) conclude() {
 
 // covered says whether the logs that matter cover the window.
 func (h *host) covered() bool {
+	window := h.story.era.windowOf(h.o)
 	for _, source := range []string{"httpproxy", "iis"} {
 		c := h.covers[source]
 		for i, seen := range c.hours {
 			at := instant(h.from + int64(i)*hour)
-			if !seen && !at.Before(h.o.Window.From) && at.Before(h.o.Window.To) {
+			if !seen && !at.Before(window.From) && at.Before(window.To) {
 				return false
 			}
 		}
 	}
-	return !h.o.From.After(h.o.Window.From) && !h.o.To.Before(h.o.Window.To)
+	return !instant(h.from).After(window.From) && !instant(h.to).Before(window.To)
 }

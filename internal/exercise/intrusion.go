@@ -21,10 +21,10 @@ const (
 	ruleReset   = "proxylogon/ddi-reset"
 	ruleCommand = "proxylogon/ecp-set-url"
 	ruleOab     = "proxylogon/oab-write"
-	ruleEws     = "proxylogon/ews-as-server"
+	ruleEws     = "exchange/ews-as-server"
 	rulePage    = "proxylogon/scan-page"
 	ruleCarrier = "proxylogon/carrier-post"
-	ruleShell   = "proxylogon/shell-request"
+	ruleShell   = "exchange/shell-request"
 	ruleHidden  = "config/known-folder"
 )
 

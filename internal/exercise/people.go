@@ -124,6 +124,10 @@ func (h *host) identity(i int) {
 	h.org = organisation{netbios: strings.ToUpper(word), mail: strings.ToLower(word) + ".example"}
 	h.org.domain = c.one("ad.", "corp.", "intern.") + h.org.mail
 
+	builds := builds
+	if h.story.era != nil {
+		builds = h.story.era.builds
+	}
 	b := builds[(c.n(len(builds))+i)%len(builds)]
 	h.before, h.after, h.fixed = newVersion(b.before), newVersion(b.before), b.after
 	h.windows = 100

@@ -39,7 +39,9 @@ func (h *host) stock() {
 		add(frontEnd+"owa/auth/"+h.path3+file, "/* "+file[strings.LastIndexByte(file, '/')+1:]+" */\r\n")
 	}
 	add("C/inetpub/wwwroot/iisstart.htm", "<!DOCTYPE html>\r\n<html><head><title>IIS Windows Server</title></head><body><img src=\"iisstart.png\" alt=\"IIS\" /></body></html>\r\n")
-	if h.mitigated != 0 {
+	if h.rewrite != "" {
+		add("C/inetpub/wwwroot/web.config", h.rewrite)
+	} else if h.mitigated != 0 {
 		h.files = append(h.files, plannedFile{path: "C/inetpub/wwwroot/web.config", content: []byte(mitigatedWebConfig), at: h.mitigated})
 	} else {
 		add("C/inetpub/wwwroot/web.config", plainWebConfig)

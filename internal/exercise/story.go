@@ -29,30 +29,37 @@ type story struct {
 	setUp func(*host)
 	// tell plans everything that happens.
 	tell func(*host)
+	// era is when it happens; nil is March 2021.
+	era *era
 }
 
 var stories = []story{
-	{"clean", postern.Say("exercise.story.clean"), nil, tellClean},
-	{"probe-only", postern.Say("exercise.story.probe-only"), nil, tellProbes},
-	{"failed-chain", postern.Say("exercise.story.failed-chain"), nil, tellFailedChain},
-	{"mitigated", postern.Say("exercise.story.mitigated"), nil, tellMitigated},
-	{"patched-in-time", postern.Say("exercise.story.patched-in-time"), nil, tellPatchedInTime},
-	{"mail-theft", postern.Say("exercise.story.mail-theft"), nil, tellMailTheft},
-	{"full-chain-with-tidy-up", postern.Say("exercise.story.full-chain-with-tidy-up"), nil, tellFullChain},
-	{"oab-write", postern.Say("exercise.story.oab-write"), nil, tellOabWrite},
-	{"third-party-checks", postern.Say("exercise.story.third-party-checks"), nil, tellThirdPartyChecks},
-	{"behind-load-balancer", postern.Say("exercise.story.behind-load-balancer"), setUpBalancer, tellFullChain},
-	{"other-drive", postern.Say("exercise.story.other-drive"), setUpOtherDrive, tellFullChain},
-	{"patched-afterwards", postern.Say("exercise.story.patched-afterwards"), nil, tellPatchedAfterwards},
-	{"shell-used", postern.Say("exercise.story.shell-used"), nil, tellShellUsed},
-	{"post-exploitation", postern.Say("exercise.story.post-exploitation"), nil, tellPostExploitation},
-	{"logs-rotated-away", postern.Say("exercise.story.logs-rotated-away"), nil, tellRotatedAway},
+	{"clean", postern.Say("exercise.story.clean"), nil, tellClean, nil},
+	{"probe-only", postern.Say("exercise.story.probe-only"), nil, tellProbes, nil},
+	{"failed-chain", postern.Say("exercise.story.failed-chain"), nil, tellFailedChain, nil},
+	{"mitigated", postern.Say("exercise.story.mitigated"), nil, tellMitigated, nil},
+	{"patched-in-time", postern.Say("exercise.story.patched-in-time"), nil, tellPatchedInTime, nil},
+	{"mail-theft", postern.Say("exercise.story.mail-theft"), nil, tellMailTheft, nil},
+	{"full-chain-with-tidy-up", postern.Say("exercise.story.full-chain-with-tidy-up"), nil, tellFullChain, nil},
+	{"oab-write", postern.Say("exercise.story.oab-write"), nil, tellOabWrite, nil},
+	{"third-party-checks", postern.Say("exercise.story.third-party-checks"), nil, tellThirdPartyChecks, nil},
+	{"behind-load-balancer", postern.Say("exercise.story.behind-load-balancer"), setUpBalancer, tellFullChain, nil},
+	{"other-drive", postern.Say("exercise.story.other-drive"), setUpOtherDrive, tellFullChain, nil},
+	{"patched-afterwards", postern.Say("exercise.story.patched-afterwards"), nil, tellPatchedAfterwards, nil},
+	{"shell-used", postern.Say("exercise.story.shell-used"), nil, tellShellUsed, nil},
+	{"post-exploitation", postern.Say("exercise.story.post-exploitation"), nil, tellPostExploitation, nil},
+	{"logs-rotated-away", postern.Say("exercise.story.logs-rotated-away"), nil, tellRotatedAway, nil},
+	{"proxyshell-probe", postern.Say("exercise.story.proxyshell-probe"), nil, tellConfusedProbes, eraShell},
+	{"proxyshell", postern.Say("exercise.story.proxyshell"), nil, tellConfusedChain, eraShell},
+	{"owassrf", postern.Say("exercise.story.owassrf"), nil, tellThroughOwa, eraNotShell},
+	{"proxytoken", postern.Say("exercise.story.proxytoken"), nil, tellInboxRule, eraToken},
 }
 
 // mix is what hosts get when nobody asks for stories: the first few are the most different.
 var mix = []string{
 	"shell-used", "clean", "full-chain-with-tidy-up", "probe-only", "logs-rotated-away", "patched-afterwards", "third-party-checks", "failed-chain",
 	"mail-theft", "behind-load-balancer", "post-exploitation", "mitigated", "oab-write", "other-drive", "patched-in-time",
+	"proxyshell", "owassrf", "proxytoken", "proxyshell-probe",
 }
 
 // findStory gives the story of a name, nil if there is none.

@@ -30,6 +30,8 @@ type HostTruth struct {
 	Host       string     `json:"host"`
 	Folder     string     `json:"folder"`
 	Story      string     `json:"story"`
+	From       time.Time  `json:"from"` // of the logs; stories of later campaigns have their own time
+	To         time.Time  `json:"to"`
 	Expect     Expect     `json:"expect"`
 	Build      string     `json:"build"`       // when the logs begin
 	BuildAfter string     `json:"build_after"` // when they end
