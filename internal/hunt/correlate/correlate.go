@@ -86,13 +86,23 @@ func Host(in Input) postern.Host {
 	labelOwn(findings, in.Own)
 	labelSweeps(findings)
 
+	claims := make([]postern.Level, len(in.Campaigns))
+	for i, c := range in.Campaigns {
+		claims[i] = claimed(c.Name, findings)
+	}
+	counting := counting(in, claims)
 	var shut postern.Instant // since when the flaws of all campaigns are
+	first := true
 	for i, c := range in.Campaigns {
 		at, fact := patched(in, c)
 		capAfterPatch(findings, c.Name, at)
-		if i == 0 || at.IsZero() || !shut.IsZero() && at.After(shut) {
+		if !counting[i] {
+			continue
+		}
+		if first || at.IsZero() || !shut.IsZero() && at.After(shut) {
 			shut = at
 		}
+		first = false
 		if host.Patched.State == "" || worseFact(fact, host.Patched) {
 			host.Patched = fact
 		}
@@ -114,14 +124,23 @@ func Host(in Input) postern.Host {
 	stories := stories(findings, in.Balancers)
 	host.Incidents = incidents(findings, stories, in.Balancers)
 	owners := owners(in.Campaigns, findings, stories)
-	claims := make([]postern.Level, len(in.Campaigns))
+	var candidates []postern.CampaignVerdict
+	var reach []postern.Level
 	for i, c := range in.Campaigns {
-		v, coverage := verdict(in, i, findings, owners)
-		host.Campaigns = append(host.Campaigns, postern.CampaignVerdict{Name: c.Name, Verdict: v, Coverage: coverage})
 		claims[i] = claimed(c.Name, findings)
+		v, coverage := verdict(in, i, findings, owners)
+		counts := counting[i] || v.Level > postern.NotSeen
+		if !counts {
+			v, coverage = tooEarly(in, c, coverage)
+		}
+		judged := postern.CampaignVerdict{Name: c.Name, Verdict: v, Coverage: coverage}
+		host.Campaigns = append(host.Campaigns, judged)
+		if counts {
+			candidates, reach = append(candidates, judged), append(reach, claims[i])
+		}
 	}
-	host.Verdict = worst(host.Campaigns, claims)
-	host.Coverage = coverageOfHost(in, host.Campaigns, claims)
+	host.Verdict = worst(candidates, reach)
+	host.Coverage = coverageOfHost(in, candidates, reach)
 	return host
 }
 

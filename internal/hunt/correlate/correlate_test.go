@@ -253,6 +253,9 @@ func TestWhoseBackDoor(t *testing.T) {
 		{"no time to be trusted", []postern.Finding{undated}, 4, 4},
 		{"a story of the newer", []postern.Finding{claim("newer", 2, day(7)), unclaimed(day(7) + 5)}, 0, 5},
 		{"a story of the older, late", []postern.Finding{claim("flaw", 3, day(7)), unclaimed(day(7) + 5)}, 5, 0},
+		{"no story, and the newer was used otherwise", []postern.Finding{undated, claim("newer", 2, day(7))}, 0, 4},
+		{"no story, and the older was used otherwise", []postern.Finding{unclaimed(day(8)), claim("flaw", 2, day(6))}, 5, 0},
+		{"before the newer was known, which was used later", []postern.Finding{unclaimed(day(1)), claim("newer", 2, day(7))}, 5, 2},
 		{"a story in which the newer was only tried", []postern.Finding{claim("newer", 1, day(7)), unclaimed(day(7) + 5)}, 5, 5},
 	} {
 		in := covered(c.findings...)
@@ -264,14 +267,20 @@ func TestWhoseBackDoor(t *testing.T) {
 		if h.Verdict.Level != max(c.older, c.newer) {
 			t.Errorf("%s: the host's verdict is %v", c.name, h.Verdict.Level)
 		}
-		in = covered(c.findings...)
+		in = covered(clone(c.findings)...)
 		in.Campaigns = []postern.Campaign{newer}
-		if got, want := Host(in).Verdict.Level, max(c.older, c.newer); got != want && c.findings[0].Campaign != "flaw" {
+		if got, want := Host(in).Verdict.Level, max(c.older, c.newer); got != want {
 			t.Errorf("%s: hunted for the newer alone, level %v, want %v: nothing may be lost", c.name, got, want)
 		}
 	}
+	// Weak evidence that no pack claims does not outdo what a pack is sure of.
+	weak := file("perflogs/lsass.dmp", postern.PostExploitation, postern.Low, 1)
+	weak.Tags = append(weak.Tags, "file-time")
+	in := covered(weak, claim("newer", 3, day(7)))
+	in.Campaigns = []postern.Campaign{older, newer}
+	check(t, Host(in).Verdict, postern.Privileged, postern.High, true)
 	// Of two verdicts alike the host has that of the pack that found more itself.
-	in := covered(unclaimed(day(7)), claim("newer", 1, day(9)))
+	in = covered(unclaimed(day(7)), claim("newer", 1, day(9)))
 	in.Campaigns = []postern.Campaign{older, newer}
 	in.Campaigns[1].Title = postern.Say("newer-title")
 	if got := Host(in).Verdict.Summary.Args["campaign@"]; got != "newer-title" {

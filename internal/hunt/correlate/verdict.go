@@ -11,9 +11,10 @@ import (
 
 // owners says of each finding in which campaigns it counts. What a pack claims counts
 // in its own. A finding that no pack claims, such as the use of a back door, counts in
-// the campaigns whose flaw was used in the same story; where no story tells, in those
-// that were known by its time; and where that says nothing either, in all of them: a
-// back door is one whoever's it is, and none may fall between two campaigns.
+// the campaigns whose flaw was used in the same story. Where no story tells, it is those
+// that were known by its time, and of these the ones whose flaw was used on the host at
+// all, if there are any; where nothing tells, all of them: a back door is one whoever's
+// it is, and none may fall between two campaigns.
 func owners(campaigns []postern.Campaign, findings []postern.Finding, stories [][]int) [][]bool {
 	index := make(map[string]int)
 	own := make([][]bool, len(campaigns))
@@ -44,7 +45,7 @@ func owners(campaigns []postern.Campaign, findings []postern.Finding, stories []
 			}
 		}
 	}
-	known := newKnown(campaigns)
+	known := newKnown(campaigns, findings)
 	for i := range findings {
 		if owners[i] == nil {
 			owners[i] = known.by(&findings[i])
@@ -60,31 +61,43 @@ type known struct {
 	all   []bool
 }
 
-func newKnown(campaigns []postern.Campaign) known {
+func newKnown(campaigns []postern.Campaign, findings []postern.Finding) known {
 	k := known{all: make([]bool, len(campaigns))}
-	first := func(c *postern.Campaign) postern.Instant {
-		if !c.FirstKnownUse.IsZero() {
-			return c.FirstKnownUse
-		}
-		return c.Window.From
+	used := make([]bool, len(campaigns))
+	for i := range campaigns {
+		used[i] = claimed(campaigns[i].Name, findings) >= postern.Exploited
 	}
 	for i := range campaigns {
 		k.all[i] = true
-		k.since = append(k.since, first(&campaigns[i]))
+		k.since = append(k.since, began(&campaigns[i]))
 	}
 	slices.SortFunc(k.since, postern.Instant.Compare)
 	for _, t := range k.since {
 		set := make([]bool, len(campaigns))
 		for i := range campaigns {
-			set[i] = !first(&campaigns[i]).After(t)
+			set[i] = !began(&campaigns[i]).After(t)
 		}
-		k.sets = append(k.sets, set)
+		k.sets = append(k.sets, only(set, used))
 	}
+	k.all = only(k.all, used)
 	return k
 }
 
-// by gives the campaigns that a finding can belong to by its time: all of them if it
-// has none, or one before the first.
+// only gives the campaigns of a set that were used, the set itself if none was.
+func only(set, used []bool) []bool {
+	both, some := make([]bool, len(set)), false
+	for i := range set {
+		both[i] = set[i] && used[i]
+		some = some || both[i]
+	}
+	if some {
+		return both
+	}
+	return set
+}
+
+// by gives the campaigns that a finding can belong to by its time: all that it could
+// be if it has none, or one before the first.
 func (k known) by(f *postern.Finding) []bool {
 	set := k.all
 	if trusted(f) {
