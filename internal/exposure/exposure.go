@@ -203,16 +203,4 @@ func (o *Observation) Say(l postern.Localizer) {
 }
 
 // MarshalJSON writes the contract: empty lists as [] and {}, never null.
-func (o Observation) MarshalJSON() ([]byte, error) {
-	type plain Observation // without this method
-	if o.Assessed == nil {
-		o.Assessed = map[string]postern.Assessment{}
-	}
-	if o.Flags == nil {
-		o.Flags = []Flag{}
-	}
-	if o.Evidence == nil {
-		o.Evidence = []Evidence{}
-	}
-	return json.Marshal(plain(o))
-}
+func (o Observation) MarshalJSON() ([]byte, error) { return json.Marshal(o.plain()) }

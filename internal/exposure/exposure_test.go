@@ -51,6 +51,31 @@ func TestContract(t *testing.T) {
 	}
 }
 
+// TestLineIsBounded: what a host says cannot make a record long, and what we say about
+// it takes away none of its evidence.
+func TestLineIsBounded(t *testing.T) {
+	t.Parallel()
+	o := Observation{Schema: Schema, Outcome: Exchange, Assessed: map[string]postern.Assessment{}}
+	for i := range 150 {
+		o.Assessed[fmt.Sprintf("CVE-2021-%05d", i)] = postern.UnfixedOrMitigated
+	}
+	for range 8 {
+		o.Evidence = append(o.Evidence, Evidence{Request: "GET /owa/auth/logon.aspx", Status: 200, What: "page logon"})
+	}
+	o.Members = []Member{{Assessed: o.Assessed}, {Assessed: o.Assessed}}
+	line, err := AppendLine(nil, &o)
+	if err != nil || len(o.Evidence) != 8 || len(line) < 12<<10 {
+		t.Errorf("with many CVEs: %d lines of evidence in %d bytes, %v", len(o.Evidence), len(line), err)
+	}
+	o.Assessed, o.Members = nil, nil
+	for range 12 {
+		o.Evidence = append(o.Evidence, Evidence{Request: "GET " + strings.Repeat("a", 64), What: "header Server " + strings.Repeat("b", 64), SHA256: strings.Repeat("c", 64)})
+	}
+	if line, err = AppendLine(nil, &o); err != nil || len(line) > maxSaid+1 || len(o.Evidence) < 8 {
+		t.Errorf("with much evidence: %d lines of it in %d bytes, %v", len(o.Evidence), len(line), err)
+	}
+}
+
 func TestHostKeys(t *testing.T) {
 	t.Parallel()
 	own := &Certificate{KeySHA256: "k", CommonName: "mail.alpha.example", Names: []string{"mail.alpha.example", "autodiscover.alpha.example"}}
