@@ -59,6 +59,12 @@ type View struct {
 	Marked bool
 }
 
+// Apart says whether no source has anything to do with the campaign, as where the
+// evidence ends before it began: a sentence says it all.
+func (v *View) Apart() bool {
+	return len(v.Lanes) > 0 && !slices.ContainsFunc(v.Lanes, func(l Lane) bool { return l.Status != postern.NotApplicable })
+}
+
 // Lane is the coverage of one source, drawn over the window.
 type Lane struct {
 	Coverage

@@ -224,7 +224,15 @@ func (t *text) coverage(d *report.Digest) {
 // view draws one campaign's coverage.
 func (t *text) view(v *report.View, titled bool) {
 	if titled && v.Title != "" {
-		t.wrap("  ", "  ", t.say(v.Title, maxSentence)+": "+t.say(v.Verdict.Title, maxSentence), bold)
+		heading := t.say(v.Title, maxSentence)
+		if !v.Apart() {
+			heading += ": " + t.say(v.Verdict.Title, maxSentence)
+		}
+		t.wrap("  ", "  ", heading, bold)
+	}
+	if v.Apart() {
+		t.wrap("  ", "  ", t.say(v.Verdict.Summary, maxSentence), none)
+		return
 	}
 	const share, indent = 5, 2
 	name, rows := 9, 6
