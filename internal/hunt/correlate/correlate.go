@@ -106,7 +106,9 @@ func Host(in Input) postern.Host {
 		if host.Patched.State == "" || worseFact(fact, host.Patched) {
 			host.Patched = fact
 		}
-		if m, ok := in.Mitigated[c.Name]; ok && (host.Mitigated.State == "" || worseFact(m, host.Mitigated)) {
+		// Beside other campaigns one that is patched needs no mitigation.
+		needed := fact.State != postern.Yes || len(in.Campaigns) == 1
+		if m, ok := in.Mitigated[c.Name]; ok && needed && (host.Mitigated.State == "" || worseFact(m, host.Mitigated)) {
 			host.Mitigated = m
 		}
 	}
@@ -116,7 +118,11 @@ func Host(in Input) postern.Host {
 		host.Patched = postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.patched.unknown")}
 	}
 	if host.Mitigated.State == "" {
-		host.Mitigated = postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.mitigated.unknown")}
+		why := postern.Say("correlate.mitigated.unknown")
+		if in.Sources["config"] != nil {
+			why = postern.Say("correlate.mitigated.none")
+		}
+		host.Mitigated = postern.Fact{State: postern.Unknown, Why: why}
 	}
 
 	slices.SortStableFunc(findings, byTime)

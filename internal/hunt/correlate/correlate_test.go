@@ -357,6 +357,47 @@ func TestTwoInputsOfOnePath(t *testing.T) {
 	}
 }
 
+// A request that two logs saw, by rules of their own, is one step; so is what two
+// sequences say of it.
+func TestDeedOfTwoLogs(t *testing.T) {
+	t.Parallel()
+	seen := func(rule, log string) postern.Finding {
+		f := found(rule, 2, 1, "ssrf", with(postern.ClientIP, intruder, postern.URL, "/autodiscover/autodiscover.json?x", postern.RequestID, requests))
+		f.Evidence[0].Path = log
+		return f
+	}
+	twice := func(rule, log string) postern.Finding {
+		f := found(rule, 3, 1, "ssrf", with(postern.ClientIP, intruder, postern.URL, "/autodiscover/autodiscover.json"))
+		f.Evidence = []postern.Evidence{{Path: log, Line: 2}, {Path: "panel.log", Line: 7}}
+		return f
+	}
+	h := Host(covered(seen("front", "proxy.log"), seen("front-iis", "u_ex.log"), twice("both", "proxy.log"), twice("both-iis", "u_ex.log")))
+	if len(h.Incidents) != 1 || len(h.Incidents[0].Findings) != 4 {
+		t.Fatalf("incidents %+v", h.Incidents)
+	}
+	if story := h.Incidents[0].Story; len(story) != 3 || story[1].Args["count"] != "1" {
+		t.Errorf("story %+v, want who and two steps", story)
+	}
+}
+
+func TestMitigatedOfSeveral(t *testing.T) {
+	t.Parallel()
+	facts := product{"15.1.1.2": postern.Fixed}
+	second := flaw()
+	second.Name, second.CVEs = "second", []string{"CVE-2"}
+	in := covered()
+	in.Mitigated = map[string]postern.Fact{"flaw": {State: postern.No, Why: postern.Say("no-rule")}}
+	in.Product, in.Builds = onlyFirst{facts}, []BuildSeen{{postern.Build{15, 1, 1, 2}, at(0)}}
+	in.Sources["config"] = &SourceSeen{Files: 1, Whole: true}
+	if got := Host(in).Mitigated; got.State != postern.No {
+		t.Errorf("one campaign: %+v, want what the configuration says", got)
+	}
+	in.Campaigns = append(in.Campaigns, second)
+	if got := Host(in).Mitigated; got.State != postern.Unknown || got.Why.Key != "correlate.mitigated.none" {
+		t.Errorf("the first is patched, the second is open: %+v", got)
+	}
+}
+
 // One row that the rules of two packs hit is one step of one story.
 func TestRowOfTwoPacks(t *testing.T) {
 	t.Parallel()

@@ -283,6 +283,7 @@ func story(findings []postern.Finding, members []int, balancers map[string]bool)
 	at := make(map[string]int)
 	counted := make(map[string]bool)
 	tellers := tellers(findings, members)
+	told := make(map[string]string) // deed → the step that tells of it
 	for _, i := range members {
 		f := &findings[i]
 		if a := actor(f, balancers); a != "" {
@@ -292,6 +293,12 @@ func story(findings []postern.Finding, members []int, balancers map[string]bool)
 			continue
 		}
 		name := strings.Join([]string{titleOf(f), strconv.Itoa(int(f.Level)), what(f)}, "\x00")
+		if deed := deed(f); deed != "" {
+			if by, ok := told[deed]; ok && by != name {
+				continue
+			}
+			told[deed] = name
+		}
 		n, known := at[name]
 		if !known {
 			n = len(steps)
@@ -360,6 +367,20 @@ func tellers(findings []postern.Finding, members []int) map[string]string {
 		several[at] = best[at].Campaign
 	}
 	return several
+}
+
+// deed tells the findings of one deed that several logs saw, by rules with words of
+// their own: those about one request, or sequences that end at the same moment, with
+// the same level and about the same page. It is "" where nothing tells.
+func deed(f *postern.Finding) string {
+	about := strconv.Itoa(int(f.Level)) + "\x00" + what(f)
+	switch {
+	case requestID(f) != "":
+		return requestID(f) + "\x00" + about
+	case len(f.Evidence) > 1 && !f.Time.IsZero():
+		return f.Time.Format(time.RFC3339) + "\x00" + f.Campaign + "\x00" + about
+	}
+	return ""
 }
 
 // titleOf names a finding as a person reads it: rules of two logs about the same
