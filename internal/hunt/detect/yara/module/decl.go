@@ -121,6 +121,15 @@ func structures[T, U any](name string, list func(T) []U, fields ...*Decl) *Decl 
 	}}
 }
 
+// entries is structures for a list that is read from the file one by one.
+func entries[T, U any](name string, count func(T) int, at func(of T, i int) U, fields ...*Decl) *Decl {
+	elem := &Decl{Name: name, Type: Struct, Fields: fields}
+	return &Decl{Name: name, Type: Array, Elem: elem, get: func(of any) Value {
+		t := of.(T)
+		return Value{kind: Array, list: &array{count(t), func(i int) Value { return structOf(elem, at(t, i)) }}}
+	}}
+}
+
 // texts declares an array of strings.
 func texts[T any](name string, list func(T) []string) *Decl {
 	return &Decl{Name: name, Type: Array, Elem: &Decl{Name: name, Type: String}, get: func(of any) Value {

@@ -27,7 +27,7 @@ type Module struct {
 
 // modules is the explicit list of what can be imported.
 func modules() []*Module {
-	return []*Module{consoleModule, dotnetModule, hashModule, mathModule, peModule, stringModule, timeModule}
+	return []*Module{consoleModule, dotnetModule, elfModule, hashModule, mathModule, peModule, stringModule, timeModule}
 }
 
 // Lookup gives the module of that name.

@@ -340,7 +340,12 @@ func (s *signature) typ(depth int) Text {
 }
 
 // whole is a name made of parts, unless there are too many of them.
-func whole(name string) Text { return Text{name, len(name) <= maxTypeName} }
+func whole(name string) Text {
+	if len(name) > maxTypeName {
+		return Text{}
+	}
+	return Text{name, true}
+}
 
 func nth(names []string, i uint32) Text {
 	if int64(i) >= int64(len(names)) {

@@ -186,7 +186,10 @@ func (r *reader) text(index uint32) Text {
 	}
 	b := r.data[at:]
 	s, _, ended := strings.Cut(string(b[:min(len(b), maxText+1)]), "\x00")
-	return Text{s, ended}
+	if !ended {
+		return Text{}
+	}
+	return Text{s, true}
 }
 
 // blob reads an entry of the heaps #Blob and #US: its length in 1, 2 or 4 bytes, and
