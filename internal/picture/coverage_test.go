@@ -165,14 +165,14 @@ func cover(t *testing.T, c country, since bool) {
 		return remembered[d]
 	}
 	in, of := map[float64]int{}, map[float64]int{}
-	whole, width := 0, 0.0
+	whole, width, doubts := 0, 0.0, 0
 	for run := range *coverageRuns {
 		r, err := c.run(uint64(run), 300)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (r.Doubt == NoDoubt) != (c.oneSided == 0) {
-			t.Errorf("run %d: doubt %q", run, r.Doubt)
+		if r.Doubt != NoDoubt {
+			doubts++
 		}
 		points := r.Points
 		if since {
@@ -199,6 +199,10 @@ func cover(t *testing.T, c country, since bool) {
 		if all {
 			whole++
 		}
+	}
+	// A tenth at random is rarely too much; what is one-sided must always be seen.
+	if c.oneSided > 0 && doubts < *coverageRuns || c.oneSided == 0 && doubts > *coverageRuns/20 {
+		t.Errorf("a doubt in %d of %d runs", doubts, *coverageRuns)
 	}
 	hits, total, worst, worstAt := 0, 0, 1.0, 0.0
 	for d, n := range of {
