@@ -24,17 +24,19 @@ import (
 
 // huntOptions are the flags of "postern hunt".
 type huntOptions struct {
-	campaigns    []string
-	format       string
-	output       string
-	host         string
-	patchedAt    string
-	ownScanners  string
-	passwordFile string
-	hash         string
-	tempDir      string
-	color        string
-	threads      int
+	campaigns     []string
+	format        string
+	output        string
+	host          string
+	patchedAt     string
+	ownScanners   string
+	passwordFile  string
+	hash          string
+	tempDir       string
+	indicators    []string
+	indicatorsTLP string
+	color         string
+	threads       int
 }
 
 func (a *app) huntCommand() *cobra.Command {
@@ -57,6 +59,8 @@ func (a *app) huntCommand() *cobra.Command {
 	f.StringVar(&o.passwordFile, "password-file", "", t("cmd.flag.password-file"))
 	f.StringVar(&o.hash, "hash", "found", t("cmd.flag.hash"))
 	f.StringVar(&o.tempDir, "temp-dir", "", t("cmd.flag.temp-dir"))
+	f.StringArrayVar(&o.indicators, "indicators", nil, t("cmd.flag.indicators"))
+	f.StringVar(&o.indicatorsTLP, "indicators-tlp", "amber+strict", t("cmd.flag.indicators-tlp"))
 	f.StringVar(&o.color, "color", "auto", t("cmd.flag.color"))
 	f.IntVar(&o.threads, "threads", 0, t("cmd.flag.threads"))
 	return c
@@ -82,10 +86,16 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 	if err != nil {
 		return err
 	}
+	now := time.Now()
+	signs, left, err := a.indicators(o, known, now)
+	if err != nil {
+		return err
+	}
 	opt, err := known.options()
 	if err != nil {
 		return err
 	}
+	known.compare(&opt, signs, o.hash == "all", now)
 	a.words = known.words
 	if err := o.fill(&opt); err != nil {
 		return err
@@ -101,8 +111,13 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 	for i, in := range inputs {
 		names[i] = in.Name
 	}
-	if err := sink.feed.Start(version(), time.Now(), names, opt.Campaigns); err != nil {
+	if err := sink.feed.Start(version(), now, names, opt.Campaigns); err != nil {
 		return failed(err, "cmd.write")
+	}
+	for _, p := range left {
+		if err := sink.Problem(p); err != nil {
+			return failed(err, "cmd.write")
+		}
 	}
 	opt.Progress = &hunt.Progress{}
 	stop := a.showProgress(opt.Progress)

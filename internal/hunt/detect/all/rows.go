@@ -13,6 +13,7 @@ import (
 	"postern"
 	"postern/internal/hunt"
 	"postern/internal/hunt/detect"
+	"postern/internal/hunt/detect/indicator"
 	"postern/internal/hunt/detect/literal"
 	"postern/internal/hunt/detect/page"
 	"postern/internal/hunt/detect/sigma"
@@ -27,6 +28,7 @@ type Rows struct {
 	gates     *gates
 	formats   map[string]*parse.Format
 	sequences []sequence
+	signs     *signs // nil without indicators
 }
 
 type sequence struct {
@@ -120,13 +122,20 @@ func computes(f *parse.Format) bool {
 }
 
 // Host gives what judges one host.
-func (r *Rows) Host() hunt.HostRules { return &hostRows{Rows: r, pages: page.New()} }
+func (r *Rows) Host() hunt.HostRules {
+	h := &hostRows{Rows: r, pages: page.New()}
+	if r.signs != nil {
+		h.seen = r.signs.set.NewHost(r.signs.now)
+	}
+	return h
+}
 
 // hostRows is Rows with the pages that one host's evidence has named.
 type hostRows struct {
 	*Rows
 	pages *page.Detector
 	own   *gates // of the logs in which the pages are looked for; nil without pages
+	seen  *indicator.Host
 }
 
 // Learn takes pages from findings. The logs of requests then need gates of their own.
@@ -222,6 +231,7 @@ func (h *hostRows) Look(ev *postern.Event) []postern.Finding {
 			findings = append(findings, f)
 		}
 	}
+	compare(h.seen, ev, findings)
 	return findings
 }
 
@@ -258,9 +268,13 @@ func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
 	return f
 }
 
-// Sequences runs the correlations over findings in the order of their times.
+// Sequences runs the correlations over findings in the order of their times, and adds
+// what indicators the rows held.
 func (h *hostRows) Sequences(findings []postern.Finding) []postern.Finding {
 	var all []postern.Finding
+	if h.seen != nil {
+		all = h.seen.Findings()
+	}
 	for i := range h.sequences {
 		s := &h.sequences[i]
 		tracker := sigma.NewTracker(s.parsed)
