@@ -178,6 +178,7 @@ func (k *knowledge) options() (hunt.Options, error) {
 	return hunt.Options{
 		Campaigns: k.campaigns(),
 		Formats:   k.formats,
+		Records:   parseall.Records(),
 		Rules:     rules,
 		Files:     files,
 		Hosts:     hosts,

@@ -24,23 +24,25 @@ type logFile struct {
 
 // kin are logs of one server, folder and kind.
 type kin struct {
-	format *parse.Format
-	server string // as the first row says it
-	first  string // first line of the file that was looked at
+	format  *parse.Format
+	records *parse.Records // if it is a log of records; it has no format then
+	server  string         // as the first row says it
+	first   string         // first line of the file that was looked at
 }
 
 // group is one part of the evidence that stands for one host until the logs'
 // own words say otherwise.
 type group struct {
-	input    int
-	prefix   string
-	known    bool // see [place]
-	logs     []*logFile
-	servers  map[string]int
-	findings []postern.Finding // of single files
-	parts    map[string][]part // of each HostDetector
-	kept     []source.File     // those with findings, or all but logs if all are to be hashed
-	web      int64             // files in folders that the web server serves
+	input     int
+	prefix    string
+	known     bool // see [place]
+	logs      []*logFile
+	servers   map[string]int
+	computers map[string]int    // names that only event logs have, which keep one that the server had before
+	findings  []postern.Finding // of single files
+	parts     map[string][]part // of each HostDetector
+	kept      []source.File     // those with findings, or all but logs if all are to be hashed
+	web       int64             // files in folders that the web server serves
 }
 
 // part is what a HostDetector read of a file.
@@ -66,7 +68,7 @@ func (gs *groups) at(input int, prefix string, known bool) *group {
 	k := groupKey{input, strings.ToLower(prefix)}
 	g := gs.byKey[k]
 	if g == nil {
-		g = &group{input: input, prefix: prefix, servers: make(map[string]int), parts: make(map[string][]part)}
+		g = &group{input: input, prefix: prefix, servers: make(map[string]int), computers: make(map[string]int), parts: make(map[string][]part)}
 		gs.byKey[k] = g
 		gs.order = append(gs.order, g)
 	}
@@ -96,7 +98,7 @@ func servers(found []*group, inputs []string, only string) []*server {
 	hosts := make(hosts)
 	var nameless []*group
 	for _, g := range found {
-		switch names := slices.Sorted(maps.Keys(g.servers)); {
+		switch names := g.names(); {
 		case only != "":
 			hosts.at(only).take(g)
 		case len(names) == 1:
@@ -122,6 +124,20 @@ func servers(found []*group, inputs []string, only string) []*server {
 	return hosts.sorted()
 }
 
+// names gives the servers whose logs are in a group. An event log only says what
+// its server was called when its first record was written: beside other logs it is
+// that of their server, and in a folder of Windows all are of one, whose name most have.
+func (g *group) names() []string {
+	if len(g.servers) > 0 || len(g.computers) == 0 {
+		return slices.Sorted(maps.Keys(g.servers))
+	}
+	names := slices.Sorted(maps.Keys(g.computers))
+	if g.known {
+		names = []string{slices.MaxFunc(names, func(a, b string) int { return cmp.Compare(g.computers[a], g.computers[b]) })}
+	}
+	return names
+}
+
 // hosts are servers by their names in lower case.
 type hosts map[string]*server
 
@@ -142,11 +158,18 @@ func (hs hosts) sorted() []*server {
 // a folder above it is named after. What is left belongs to nobody known.
 func (hs hosts) share(g *group, names []string, rest string) {
 	folders := make(map[string]string) // folder → the one server in it, "" if there are several
+	said := func(l *logFile) string {
+		name := strings.ToUpper(l.server)
+		if _, known := slices.BinarySearch(names, name); !known && l.records != nil {
+			return "" // what its server was called before
+		}
+		return name
+	}
 	for _, l := range g.logs {
-		if l.server == "" {
+		dir, name := path.Dir(l.file.Path), said(l)
+		if name == "" {
 			continue
 		}
-		dir, name := path.Dir(l.file.Path), strings.ToUpper(l.server)
 		if known, twice := folders[dir]; twice && known != name {
 			name = ""
 		}
@@ -155,7 +178,7 @@ func (hs hosts) share(g *group, names []string, rest string) {
 	left := len(g.findings) > 0 || len(g.parts) > 0 || g.web > 0
 	var unclaimed []*logFile
 	for _, l := range g.logs {
-		name := cmp.Or(strings.ToUpper(l.server), folders[path.Dir(l.file.Path)], namedIn(l.file.Path, names))
+		name := cmp.Or(said(l), folders[path.Dir(l.file.Path)], namedIn(l.file.Path, names), strings.ToUpper(l.server))
 		if name == "" {
 			unclaimed = append(unclaimed, l)
 			continue

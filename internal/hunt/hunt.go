@@ -44,23 +44,30 @@ type Rules interface {
 	Host() HostRules
 }
 
-// HostRules judge the rows of one host. Gate and Look are used by several
-// goroutines; Learn is called while nobody else is.
+// HostRules judge the rows and records of one host. Gate, Look, Channel and
+// LookAtRecord are used by several goroutines; Learn is called while nobody else is.
 type HostRules interface {
 	// Gate gives the gate for the columns of a header; see [parse.Options].
 	Gate(f *parse.Format, columns []string) parse.Gate
 	Look(ev *postern.Event) []postern.Finding
+	// Channel says what is asked of the records of a channel; see [parse.RecordOptions].
+	Channel(name string) *parse.Channel
+	// LookAtRecord judges one of them.
+	LookAtRecord(ev *postern.Event) []postern.Finding
 	// Learn is told what was found before the web server's logs are read: requests
 	// to a page that is known from elsewhere are evidence too.
 	Learn(findings []postern.Finding)
 	// Sequences gives the findings that rest on the order of others.
 	Sequences(findings []postern.Finding) []postern.Finding
+	// Once gives the findings with those made one that two logs have of the same act.
+	Once(findings []postern.Finding) []postern.Finding
 }
 
 // Options is everything that a hunt is told beside the evidence.
 type Options struct {
 	Campaigns []postern.Campaign
 	Formats   []*parse.Format
+	Records   []*parse.Records
 	Rules     Rules
 	Files     []detect.FileDetector
 	Hosts     []detect.HostDetector
@@ -126,7 +133,7 @@ func Run(ctx context.Context, inputs []Input, opt Options, sink Sink) error {
 		}
 		mitigated := h.judge(s, c)
 		c.add(rules.Sequences(c.findings())...)
-		host := correlate.Host(h.correlation(s, c, mitigated))
+		host := correlate.Host(h.correlation(s, c, rules.Once(c.findings()), mitigated))
 		h.hash(ctx, &host, s)
 		if err := ctx.Err(); err != nil {
 			return err

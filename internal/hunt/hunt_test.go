@@ -69,6 +69,12 @@ func (w words) Learn(findings []postern.Finding) {
 
 func (words) Sequences([]postern.Finding) []postern.Finding { return nil }
 
+func (words) Once(findings []postern.Finding) []postern.Finding { return findings }
+
+func (words) Channel(name string) *parse.Channel { return &parse.Channel{Source: name} }
+
+func (w words) LookAtRecord(ev *postern.Event) []postern.Finding { return w.Look(ev) }
+
 // pages is a detector of files that finds the word "dropped" in pages and logs.
 type pages struct{}
 

@@ -3,6 +3,7 @@ package hunt
 import (
 	"cmp"
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -212,7 +213,7 @@ func inOrder(logs []*logFile) (early, late []*logFile) {
 }
 
 func requests(l *logFile) int {
-	if l.format.Name == "iis" || l.format.Name == "httpproxy" {
+	if l.records == nil && (l.format.Name == "iis" || l.format.Name == "httpproxy") {
 		return 1
 	}
 	return 0
@@ -265,6 +266,10 @@ func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *coll
 		return
 	}
 	defer r.Close()
+	if l.records != nil {
+		h.scanRecords(ctx, l, r, rules, c)
+		return
+	}
 	opt := parse.Options{
 		Gate:    rules.Gate,
 		Yield:   func(ev *postern.Event) { c.add(rules.Look(ev)...) },
@@ -284,6 +289,26 @@ func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *coll
 		return
 	}
 	h.note(int(l.input), l.file.Path, result.Problems, err)
+	if err != nil || h.lostAt(int(l.input), l.file.Path) {
+		c.lose()
+	}
+}
+
+// scanRecords reads a log of records, which tells of one source or several.
+func (h *hunt) scanRecords(ctx context.Context, l *logFile, r io.Reader, rules HostRules, c *collector) {
+	results, err := l.records.Scan(ctx, &countingReader{r: r, n: &h.opt.Progress.Bytes}, l.file.Path, parse.RecordOptions{
+		Channel: rules.Channel,
+		Yield:   func(ev *postern.Event) { c.add(rules.LookAtRecord(ev)...) },
+	})
+	for _, result := range results {
+		c.seen(result)
+		h.opt.Progress.Records.Add(result.Records)
+		h.note(int(l.input), l.file.Path, result.Problems, nil)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	h.note(int(l.input), l.file.Path, nil, err)
 	if err != nil || h.lostAt(int(l.input), l.file.Path) {
 		c.lose()
 	}
@@ -334,11 +359,11 @@ func (h *hunt) judge(s *server, c *collector) map[string]postern.Fact {
 	return mitigated
 }
 
-func (h *hunt) correlation(s *server, c *collector, mitigated map[string]postern.Fact) correlate.Input {
+func (h *hunt) correlation(s *server, c *collector, findings []postern.Finding, mitigated map[string]postern.Fact) correlate.Input {
 	return correlate.Input{
 		Host:       s.name,
 		Campaigns:  h.opt.Campaigns,
-		Findings:   c.findings(),
+		Findings:   findings,
 		Sources:    c.sources,
 		Builds:     c.builds,
 		Product:    h.opt.Product,

@@ -138,7 +138,7 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 	}
 	if isLog {
 		h.addLog(input, prefix, known, &l)
-		if namedLog(f.Path) {
+		if l.records != nil || namedLog(f.Path) {
 			return
 		}
 	}
@@ -211,6 +211,10 @@ func (h *hunt) recognise(f source.File, head []byte) (l logFile, whole []byte, i
 	}
 	if int64(n) == f.Size && n < len(head) {
 		whole = head[:n]
+	}
+	if records := parse.RecordsOf(head[:n], h.opt.Records); records != nil {
+		more, _ := io.ReadFull(r, head[n:cap(head)]) // its first record lies behind two headers
+		return logFile{file: f, kin: &kin{records: records, server: records.Server(head[:n+more])}}, whole, true
 	}
 	if !parse.Plausible(head[:n], f.Path) {
 		return l, whole, false
@@ -316,7 +320,11 @@ func (h *hunt) addLog(input int, prefix string, known bool, l *logFile) {
 	defer h.groups.Unlock()
 	g := h.groups.at(input, prefix, known)
 	g.logs = append(g.logs, l)
-	if l.server != "" {
+	switch {
+	case l.server == "":
+	case l.records != nil:
+		g.computers[strings.ToUpper(l.server)]++
+	default:
 		g.servers[strings.ToUpper(l.server)]++
 	}
 }
@@ -359,7 +367,9 @@ func (h *hunt) lostAt(input int, path string) bool {
 
 // lossless says of a problem that everything that there is was looked at for all
 // that: a log is always cut somewhere, and a row in another charset was read.
-func lossless(p postern.Problem) bool { return source.Lossless(p) || parse.Lossless(p) }
+func lossless(p postern.Problem) bool {
+	return source.Lossless(p) || parse.Lossless(p) || parse.LosslessRecords(p)
+}
 
 // note books the problems of one file and the error that ended reading it.
 func (h *hunt) note(input int, path string, problems []postern.Problem, err error) {

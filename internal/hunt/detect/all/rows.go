@@ -16,6 +16,7 @@ import (
 	"postern/internal/hunt/detect/indicator"
 	"postern/internal/hunt/detect/literal"
 	"postern/internal/hunt/detect/page"
+	"postern/internal/hunt/detect/proctree"
 	"postern/internal/hunt/detect/sigma"
 	"postern/internal/hunt/parse"
 )
@@ -27,6 +28,7 @@ type Rows struct {
 	clauses   map[string][][]literal.Clause // of each source
 	gates     *gates
 	formats   map[string]*parse.Format
+	records   *records
 	sequences []sequence
 	signs     *signs // nil without indicators
 }
@@ -45,6 +47,10 @@ func NewRows(rules []detect.RowRule, sequences []detect.Sequence, formats []*par
 		clauses: make(map[string][][]literal.Clause),
 		formats: make(map[string]*parse.Format),
 	}
+	var err error
+	if r.records, err = newRecords(); err != nil {
+		return nil, err
+	}
 	var compiled []*sigma.Rule
 	for i := range rules {
 		c, err := sigma.Compile(rules[i].Sigma, conditions(rules[i].Downgrade))
@@ -59,9 +65,7 @@ func NewRows(rules []detect.RowRule, sequences []detect.Sequence, formats []*par
 		r.formats[f.Name] = f
 		aliases[f.Name] = f.Aliases
 	}
-	r.set = sigma.NewSet(compiled, func(l sigma.LogSource) []string {
-		return sourceOf(l.Category, l.Product, l.Service)
-	}, aliases)
+	r.set = sigma.NewSetAt(compiled, r.records.place(sourceOf), aliases)
 	for _, f := range formats {
 		for _, c := range r.set.Rules(f.Name) {
 			r.clauses[f.Name] = append(r.clauses[f.Name], clauses(f, c.Needs()))
@@ -123,7 +127,7 @@ func computes(f *parse.Format) bool {
 
 // Host gives what judges one host.
 func (r *Rows) Host() hunt.HostRules {
-	h := &hostRows{Rows: r, pages: page.New()}
+	h := &hostRows{Rows: r, pages: page.New(), trees: r.records.trees.NewHost()}
 	if r.signs != nil {
 		h.seen = r.signs.set.NewHost(r.signs.now)
 	}
@@ -134,6 +138,7 @@ func (r *Rows) Host() hunt.HostRules {
 type hostRows struct {
 	*Rows
 	pages *page.Detector
+	trees *proctree.Host
 	own   *gates // of the logs in which the pages are looked for; nil without pages
 	seen  *indicator.Host
 }
@@ -160,9 +165,9 @@ func isWeb(source string) bool { return source == "iis" || source == "httpproxy"
 // Gate gives the gate for the columns of a header.
 func (h *hostRows) Gate(f *parse.Format, columns []string) parse.Gate {
 	if h.own != nil && isWeb(f.Name) {
-		return h.own.gate(f, columns).Start()
+		return h.signs.gate(h.own.gate(f, columns), f, columns)
 	}
-	return h.gates.gate(f, columns).Start()
+	return h.signs.gate(h.gates.gate(f, columns), f, columns)
 }
 
 // gates makes gates for the clauses of rules and keeps them. Safe for use by
@@ -261,7 +266,7 @@ func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
 		}
 	}
 	for entity, field := range doc.Entities {
-		if v := strings.TrimSpace(ev.Get(field)); v != "-" {
+		if v := strings.TrimSpace(ev.Get(m.Name(field))); v != "-" {
 			f.Set(entity, strings.Clone(v[:min(len(v), maxEntity)]))
 		}
 	}
@@ -269,12 +274,13 @@ func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
 }
 
 // Sequences runs the correlations over findings in the order of their times, and adds
-// what indicators the rows held.
+// what indicators the rows held, and the trees of processes.
 func (h *hostRows) Sequences(findings []postern.Finding) []postern.Finding {
 	var all []postern.Finding
 	if h.seen != nil {
 		all = h.seen.Findings()
 	}
+	all = append(all, h.trees.Findings()...)
 	for i := range h.sequences {
 		s := &h.sequences[i]
 		tracker := sigma.NewTracker(s.parsed)

@@ -28,7 +28,8 @@ const everywhere = "*"
 // group is the rules that see the events of one source.
 type group struct {
 	rules    []*Rule
-	binds    [][]int32 // by rule: from its field indexes to slots
+	binds    [][]int32           // by rule: from its field indexes to slots
+	aliases  []map[string]string // by rule
 	table    *table
 	always   []uint64 // bits of the rules that no literal announces
 	slots    []int32  // those with an index
@@ -148,7 +149,7 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 			}
 			bind[f] = g.table.add(name)
 		}
-		g.binds = append(g.binds, bind)
+		g.binds, g.aliases = append(g.binds, bind), append(g.aliases, aliases)
 		for _, c := range r.clauses(r.root, false) {
 			bound := make(clause, len(c))
 			for j, a := range c {
@@ -261,7 +262,7 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 			r := g.rules[i]
 			v.bind = g.binds[i]
 			if r.root.eval(r, v) {
-				out = append(out, Match{Rule: r, Fields: r.decided(v), ev: ev, table: g.table, bind: g.binds[i]})
+				out = append(out, Match{Rule: r, Fields: r.decided(v), ev: ev, table: g.table, bind: g.binds[i], aliases: g.aliases[i]})
 			}
 		}
 	}

@@ -81,9 +81,18 @@ type Match struct {
 	// absence is not among them.
 	Fields []string
 
-	ev    *postern.Event
-	table *table
-	bind  []int32
+	ev      *postern.Event
+	table   *table
+	bind    []int32
+	aliases map[string]string
+}
+
+// Name gives what a field, as the rule calls it, is called in the event.
+func (m *Match) Name(field string) string {
+	if name, ok := m.aliases[string(appendName(nil, field))]; ok {
+		return name
+	}
+	return field
 }
 
 // Match says whether the event matches the rule, and in m, which may be nil,

@@ -310,7 +310,8 @@ func (f *file) book(ch *channel, t time.Time) {
 	}
 }
 
-// yield hands a record on as an event.
+// yield hands a record on as an event: what the system says of it comes first, as
+// data may have a value of the same name.
 func (f *file) yield(rec *Record, ch *channel) {
 	if f.opt.Yield == nil {
 		return
@@ -318,6 +319,9 @@ func (f *file) yield(rec *Record, ch *channel) {
 	ev := &f.event
 	*ev = postern.Event{Source: ch.Source, Time: rec.Time, Host: rec.Computer, Fields: ev.Fields[:0], Derived: ev.Derived[:0], Place: rec.place(f.path)}
 	ev.Place.Offset += f.offset
+	for _, field := range rec.System {
+		ev.Fields = append(ev.Fields, postern.Field{Name: field.Name, Value: field.Value})
+	}
 	unnamed := 0
 	for _, field := range rec.Data {
 		name := field.Name
@@ -330,9 +334,6 @@ func (f *file) yield(rec *Record, ch *channel) {
 		if !field.Null {
 			ev.Fields = append(ev.Fields, postern.Field{Name: name, Value: field.Value})
 		}
-	}
-	for _, field := range rec.System {
-		ev.Fields = append(ev.Fields, postern.Field{Name: field.Name, Value: field.Value})
 	}
 	f.opt.Yield(ev)
 }

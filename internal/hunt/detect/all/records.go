@@ -1,0 +1,233 @@
+package all
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"postern"
+	"postern/internal/hunt/detect/proctree"
+	"postern/internal/hunt/detect/sigma"
+	"postern/internal/hunt/parse"
+)
+
+// records is what is asked of the records of event logs, for all hosts.
+type records struct {
+	windows *sigma.Windows
+	trees   *proctree.Detector
+
+	mu    sync.Mutex
+	kinds map[kindKey]kind
+}
+
+type kindKey struct {
+	channel string
+	id      uint32
+}
+
+// kind is what is asked of the records of a channel with an id.
+type kind struct {
+	gate   parse.Gate
+	wanted bool
+}
+
+// maxKinds bounds the kinds remembered; all of Windows has some thousands that a
+// rule asks for, and a made-up log could have more.
+const maxKinds = 16 << 10
+
+func newRecords() (*records, error) {
+	windows, err := sigma.ReadWindows()
+	if err != nil {
+		return nil, err
+	}
+	trees, err := proctree.New()
+	if err != nil {
+		return nil, err
+	}
+	return &records{windows: windows, trees: trees, kinds: make(map[kindKey]kind)}, nil
+}
+
+// place says where a rule looks: in the logs that a product says its source means,
+// and in the channels of Windows.
+func (r *records) place(sourceOf func(category, product, service string) []string) func(*sigma.Rule) []sigma.Placement {
+	return func(rule *sigma.Rule) []sigma.Placement {
+		places := r.windows.Places(rule)
+		l := rule.LogSource
+		for _, source := range sourceOf(l.Category, l.Product, l.Service) {
+			places = append(places, sigma.Placement{Source: source})
+		}
+		return places
+	}
+}
+
+// Channel says what is asked of the records of a channel.
+func (h *hostRows) Channel(name string) *parse.Channel {
+	known := h.records.windows.Channel(name)
+	return &parse.Channel{Source: known.Source, Values: known.Values, Wants: func(id uint32) (parse.Gate, bool) {
+		k := h.kind(name, id)
+		if proctree.Wants(name, id) || k.wanted && h.signs != nil {
+			return nil, true
+		}
+		return k.gate, k.wanted
+	}}
+}
+
+// kind gives what the rules ask of the records of a channel with an id.
+func (r *Rows) kind(channel string, id uint32) kind {
+	key := kindKey{channel, id}
+	r.records.mu.Lock()
+	defer r.records.mu.Unlock()
+	k, known := r.records.kinds[key]
+	if !known {
+		rules := r.set.Rules(string(sigma.AppendPath(nil, channel, strconv.FormatUint(uint64(id), 10))))
+		k = kind{gate: recordGate(rules), wanted: len(rules) > 0}
+		if len(r.records.kinds) < maxKinds {
+			r.records.kinds[key] = k
+		}
+	}
+	return k
+}
+
+// recordGate makes a gate of literals without one of which no rule can match; nil
+// if there is a rule of which nothing can be said. Only text can be seen by a gate.
+func recordGate(rules []*sigma.Rule) parse.Gate {
+	var literals []string
+	for _, r := range rules {
+		var best []string
+		for _, n := range r.Needs() {
+			if about(n.Field) && (best == nil || shortest(n.Literals) > shortest(best)) && !slices.ContainsFunc(n.Literals, func(l string) bool { return !parse.OnlyText(l) }) {
+				best = n.Literals
+			}
+		}
+		if best == nil {
+			return nil
+		}
+		literals = append(literals, best...)
+	}
+	if len(literals) == 0 {
+		return nil
+	}
+	return sigma.NewLiterals(literals)
+}
+
+// about says whether a field tells records of a kind apart.
+func about(field string) bool {
+	return !slices.ContainsFunc([]string{"Channel", "Provider_Name", "Computer"}, func(same string) bool { return strings.EqualFold(field, same) })
+}
+
+func shortest(texts []string) int {
+	n := len(texts[0])
+	for _, t := range texts {
+		n = min(n, len(t))
+	}
+	return n
+}
+
+// LookAtRecord evaluates the rules for a record.
+func (h *hostRows) LookAtRecord(ev *postern.Event) []postern.Finding {
+	channel, id := ev.Get("Channel"), ev.Get("EventID")
+	if n, err := strconv.ParseUint(id, 10, 32); err == nil && proctree.Wants(channel, uint32(n)) {
+		h.trees.See(ev)
+	}
+	var findings []postern.Finding
+	path := string(sigma.AppendPath(nil, channel, id))
+	for _, m := range h.set.EvalAt(path, ev, nil) {
+		if ev.Raw == "" {
+			ev.Raw = excerpt(ev, &m)
+		}
+		f := h.finding(ev, &m)
+		if proctree.Wants(channel, 1) || proctree.Wants(channel, 4688) {
+			f.Set(execution, started(ev, &m))
+		}
+		findings = append(findings, f)
+	}
+	compare(h.seen, ev, findings)
+	return findings
+}
+
+// maxExcerpt is kept of a record for reports.
+const maxExcerpt = 4 << 10
+
+// excerpt gives a record as text: the values that decided first, and then its data.
+func excerpt(ev *postern.Event, m *sigma.Match) string {
+	var b strings.Builder
+	put := func(f postern.Field) {
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(f.Name)
+		b.WriteString("=")
+		b.WriteString(f.Value)
+	}
+	for _, f := range ev.Fields {
+		if slices.Contains(m.Fields, f.Name) {
+			put(f)
+		}
+	}
+	for _, f := range ev.Fields {
+		if b.Len() > maxExcerpt {
+			break
+		}
+		if !slices.Contains(m.Fields, f.Name) && f.Value != "" {
+			put(f)
+		}
+	}
+	s := b.String()
+	return strings.ToValidUTF8(s[:min(len(s), maxExcerpt)], "")
+}
+
+// execution is the entity by which the start of a process is known again in another
+// channel: its number and its image.
+const execution = "execution"
+
+// started gives the execution that an event is about, "" if it is about none.
+func started(ev *postern.Event, m *sigma.Match) string {
+	if ev.Get("EventID") != "1" && ev.Get("EventID") != "4688" {
+		return ""
+	}
+	pid, image := ev.Get("ProcessId"), ev.Get("Image")
+	if full, ok := ev.Lookup("NewProcessName"); ok {
+		pid, image = ev.Get("NewProcessId"), full
+	}
+	n, err := strconv.ParseUint(pid, 0, 64)
+	if err != nil || image == "" {
+		return ""
+	}
+	return strconv.FormatUint(n, 10) + " " + strings.ToLower(image)
+}
+
+// sameExecution is how far the times of two channels about one start may be apart.
+const sameExecution = 2 * time.Second
+
+// Once makes one finding of those that a rule made of the start of one process in
+// two channels. The findings are in the order of their times.
+func (h *hostRows) Once(findings []postern.Finding) []postern.Finding {
+	type key struct{ rule, execution string }
+	last := make(map[key]int) // in kept
+	kept := findings[:0:0]
+	for _, f := range findings {
+		what := f.Entities[execution]
+		if what == "" {
+			kept = append(kept, f)
+			continue
+		}
+		k := key{f.Rule, what}
+		i, before := last[k]
+		if before && f.Time.Sub(kept[i].Time) <= sameExecution && !sameLog(kept[i].Evidence, f.Evidence) {
+			kept[i].Evidence = append(slices.Clone(kept[i].Evidence), f.Evidence...)
+			continue
+		}
+		last[k] = len(kept)
+		kept = append(kept, f)
+	}
+	return kept
+}
+
+// sameLog says whether two findings rest on the same log.
+func sameLog(a, b []postern.Evidence) bool {
+	return slices.ContainsFunc(a, func(e postern.Evidence) bool {
+		return slices.ContainsFunc(b, func(o postern.Evidence) bool { return e.Path == o.Path })
+	})
+}
