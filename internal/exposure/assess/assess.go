@@ -32,6 +32,7 @@ type Decision struct {
 	Assessment postern.Assessment
 	Reason     postern.Text
 	Advice     postern.Text // zero if nothing is to be done
+	group      string       // the same for decisions with the same two sentences
 }
 
 // question is what a decision depends on.
@@ -71,6 +72,7 @@ func (a *Assessor) Decide(cve, edition string, r exposure.Range) Decision {
 		return d
 	}
 	d = a.decide(q)
+	d.group = d.sentences()
 	a.mu.Lock()
 	if len(a.known) < maxRemembered {
 		a.known[q] = d
@@ -234,12 +236,10 @@ func (a *Assessor) Apply(o *exposure.Observation, cves []string) {
 	for _, cve := range cves {
 		d := a.weakest(o, cve)
 		o.Assessed[cve] = d.Assessment
-		// A key of its own for each pair of sentences; Text is not comparable.
-		k := key(d.Reason) + "\x00" + key(d.Advice)
-		i, ok := at[k]
+		i, ok := at[d.group]
 		if !ok {
 			i = len(o.Explain)
-			at[k] = i
+			at[d.group] = i
 			o.Explain = append(o.Explain, exposure.Explanation{Why: d.Reason, Do: d.Advice})
 		}
 		o.Explain[i].CVEs = append(o.Explain[i].CVEs, cve)
@@ -270,9 +270,13 @@ func (a *Assessor) weakest(o *exposure.Observation, cve string) Decision {
 func mitigated(o *exposure.Observation, d Decision) Decision {
 	if d.CVE == policyCVE && o.Has(exposure.OWAContentPolicy) && (d.Assessment == postern.Unfixed || d.Assessment == postern.NoFixForLine) {
 		d.Assessment, d.Reason = postern.UnfixedOrMitigated, postern.Say("exposure.assess.policy-seen")
+		d.group = d.sentences()
 	}
 	return d
 }
+
+// sentences gives each pair of sentences a key of its own; Text is not comparable.
+func (d *Decision) sentences() string { return key(d.Reason) + "\x00" + key(d.Advice) }
 
 func key(t postern.Text) string {
 	k := t.Key

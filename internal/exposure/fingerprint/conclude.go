@@ -21,6 +21,15 @@ type Reading struct {
 	known   time.Time
 	wasHid  bool // a stored record already said hidden
 	scan    scanner
+	// said is what the answers so far come to; nil when one was added since. What to ask
+	// next and what to record at the end are mostly the same conclusion.
+	said *conclusion
+}
+
+// conclusion is what answers come to.
+type conclusion struct {
+	exposure.Observation
+	view view
 }
 
 // Start begins a visit that has no answer yet. The answers that v already has
@@ -38,7 +47,10 @@ func (b *Book) Start(v *exposure.Visit) *Reading {
 }
 
 // Add reads one more answer. The body may be used again by the caller afterwards.
-func (r *Reading) Add(a *exposure.Answer) { r.scan.add(a, r.name, r.address) }
+func (r *Reading) Add(a *exposure.Answer) {
+	r.said = nil
+	r.scan.add(a, r.name, r.address)
+}
 
 // Identify concludes from a whole visit.
 func (b *Book) Identify(v *exposure.Visit) exposure.Observation {
@@ -235,30 +247,40 @@ type member struct {
 // Conclude fills in what the answers say: outcome, product, line, build, identity,
 // flags, members, evidence and the reason.
 func (r *Reading) Conclude(o *exposure.Observation) {
-	v := r.look()
+	c := &r.conclude().Observation
+	o.Schema, o.TLS = exposure.Schema, r.tls
+	o.Outcome, o.Why, o.Product, o.Line, o.Build = c.Outcome, c.Why, c.Product, c.Line, c.Build
+	o.Identity, o.Flags, o.Members, o.Evidence = c.Identity, c.Flags, c.Members, c.Evidence
+	r.said = nil // the caller may change the lists
+}
+
+// conclude draws the conclusion, once for the same answers.
+func (r *Reading) conclude() *conclusion {
+	if r.said != nil {
+		return r.said
+	}
+	r.said = &conclusion{view: r.look()}
+	v, o := &r.said.view, &r.said.Observation
 	if v.rewritten {
 		v.frontends = nil
 	}
-	members, notes := r.members(v)
-	o.Schema = exposure.Schema
-	o.TLS = r.tls
-	o.Product, o.Line, o.Build, o.Members = "", "", exposure.Range{}, nil
-	o.Flags = nil
+	members, notes := r.members(*v)
 	flag := func(on bool, f exposure.Flag) {
 		if on && !slices.Contains(o.Flags, f) {
 			o.Flags = append(o.Flags, f)
 		}
 	}
-	r.identify(o, v)
-	r.judge(o, v, members, flag)
+	r.identify(o, *v)
+	r.judge(o, *v, members, flag)
 	if o.Outcome == exposure.Exchange || o.Outcome == exposure.Imitation {
-		r.fill(o, v, members, flag)
+		r.fill(o, *v, members, flag)
 	}
 	if len(o.Members) > 1 {
 		// What a whole service has in common is the name of none of its members.
 		o.Identity.Also = o.Identity.Also[:max(len(o.Identity.Also)-1, 0)]
 	}
 	o.Evidence = r.evidence(notes)
+	return r.said
 }
 
 // identify fills in who the host is.

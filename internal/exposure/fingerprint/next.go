@@ -46,13 +46,12 @@ func (r *Reading) Next(ask Ask) (string, bool) {
 	if len(r.scan.asked) == 0 {
 		return PathLogon, true
 	}
-	var o exposure.Observation
-	r.Conclude(&o)
-	v := r.look()
+	c := r.conclude()
+	o, v := &c.Observation, &c.view
 	if v.toItself && o.Outcome == exposure.Hidden && r.times(PathLogon) == 1 {
 		return PathLogon, true
 	}
-	for _, p := range r.wanted(&o, v, ask) {
+	for _, p := range r.wanted(o, v, ask) {
 		if r.times(p) == 0 {
 			return p, true
 		}
@@ -62,7 +61,7 @@ func (r *Reading) Next(ask Ask) (string, bool) {
 
 // wanted gives the paths that may still tell something, the most telling first,
 // whether they were asked for or not.
-func (r *Reading) wanted(o *exposure.Observation, v view, ask Ask) []string {
+func (r *Reading) wanted(o *exposure.Observation, v *view, ask Ask) []string {
 	switch o.Outcome {
 	case exposure.Cloud, exposure.Imitation:
 		return nil
