@@ -125,7 +125,7 @@ func (b *bench) evidence(name string, size int64, days int) (string, error) {
 }
 
 func (b *bench) hunt(dir, threads, hash string) *exec.Cmd {
-	return exec.Command(b.postern, "hunt", "--threads", threads, "--hash", hash, "--format", "json", dir)
+	return exec.Command(b.postern, "hunt", "--campaign", "proxylogon", "--threads", threads, "--hash", hash, "--format", "json", dir)
 }
 
 func (b *bench) speed(dir string) error {
