@@ -8,45 +8,37 @@ const (
 	maxExpand = 256 // different values of one atom, as some of its bytes may vary
 )
 
-// rates estimates how often each byte occurs among those of web files, logs and
-// programs taken together. Only the order of atoms depends on it.
-func rates() *[256]float64 {
-	var r [256]float64
-	for b := range r {
-		switch c := byte(b); {
-		case c >= 'a' && c <= 'z':
-			r[b] = 0.012
-		case c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-			r[b] = 0.005
-		case c > ' ' && c < 0x7f:
-			r[b] = 0.004
-		default:
-			r[b] = 0.0012
-		}
-	}
-	for _, c := range []byte("etaoinsrlc") {
-		r[c] = 0.03
-	}
-	for _, c := range []byte("<>=\"'/.,;:()-_") {
-		r[c] = 0.009
-	}
-	r[' '], r[0], r['\n'], r['\t'], r['\r'], r[0xff] = 0.08, 0.05, 0.02, 0.02, 0.01, 0.01
-	return &r
-}
-
-// wideRate is how often a zero follows a byte of text.
-const wideRate = 0.02
-
 // window is an atom of an expression: consecutive bytes, each of a set.
 type window struct {
 	sets  []charset
-	first *core // where the expression stands at its first byte; nil in plain text
+	first *core // where the expression stands; nil in plain text
+	back  int   // bytes of it before the atom
 }
 
 // choice is a set of atoms of which every match holds at least one.
 type choice struct {
 	windows []window
-	cost    float64 // of the worst of them
+	cost    float64 // the expected rate of the worst of them
+}
+
+// A pass looks for atoms at every stride-th byte of the data, so one of a stride of
+// four costs a quarter. A string that is found so has an atom for each remainder that
+// its place may have, and needs seven bytes for that. Strings that have no atom of
+// four rare bytes are in the pass of stride 0, which looks for everything else.
+func strides() []int { return []int{4, 2, 1, 0} }
+
+const passes = 4
+
+func passOf(stride int) int {
+	switch stride {
+	case 4:
+		return 0
+	case 2:
+		return 1
+	case 1:
+		return 2
+	}
+	return 3
 }
 
 // chooser picks the atoms of an expression.
@@ -58,9 +50,11 @@ type choice struct {
 // only one way through it are the atom makes no difference to the result, and is
 // chosen by how rare they are.
 type chooser struct {
-	rates *[256]float64
+	rates *rates
 	wide  bool // atoms have a zero behind each byte
 	both  bool // characters of one byte are searched for as well as those of two
+
+	stride int
 
 	quality int     // of the best so far
 	some    *choice // the best so far, if it is of alternatives
@@ -79,7 +73,7 @@ type run struct {
 }
 
 func (ch *chooser) alternatives(c *core) (choice, int) {
-	sub := &chooser{rates: ch.rates, wide: ch.wide, both: ch.both}
+	sub := &chooser{rates: ch.rates, wide: ch.wide, both: ch.both, stride: ch.stride}
 	sub.walk(c)
 	sub.close()
 	return sub.best(), sub.quality
@@ -109,17 +103,26 @@ func (ch *chooser) narrow(r *run, at int) choice {
 	if ch.both && !r.oneWidth(at) {
 		from, to = at, at+1
 	}
-	sets := make([]charset, len(r.bytes)-from)
-	for i, c := range r.bytes[from:] {
-		sets[i] = c.set
+	width := 1
+	if ch.wide {
+		width = 2
+	}
+	var sets []charset
+	for _, c := range r.bytes[from:] {
+		if sets = append(sets, c.set); ch.wide {
+			sets = append(sets, oneByte(0))
+		}
 	}
 	start, n, cost := rarest(ch.rates, sets, func(i int) bool {
-		return from+i < to && (!ch.both || from+i == at || r.oneWidth(from+i))
-	}, ch.wide)
-	if n == 0 {
-		return choice{}
+		i = from + i/width
+		return i < to && (!ch.both || i == at || r.oneWidth(i))
+	}, ch.stride)
+	var best choice
+	for i := start; i < start+max(ch.stride, 1) && n > 0; i++ {
+		best.windows = append(best.windows, window{sets: sets[i : i+n], first: r.bytes[from+i/width], back: i % width})
 	}
-	return choice{windows: []window{{sets: sets[start : start+n], first: r.bytes[from+start]}}, cost: cost}
+	best.cost = cost
+	return best
 }
 
 // oneWidth says whether at a place of a run characters of one byte cannot be taken
@@ -299,45 +302,55 @@ func quality(bytes []*core) int {
 	return maxQuality - 22*maxAtom + q
 }
 
-// rarest gives the atom of consecutive bytes that is likely to be found least: where,
-// and how many of them. may says where it may begin.
-func rarest(rates *[256]float64, sets []charset, may func(int) bool, wide bool) (at, n int, cost float64) {
-	longest := maxAtom
-	if wide {
-		longest /= 2
-	}
-	rate := make([]float64, len(sets))
+// rarest gives the atoms of consecutive bytes that are likely to be found least, one
+// for each of stride places one after the other: the first place, and how long they
+// are. may says where one may begin. Atoms of stride 0 are one of any length.
+func rarest(rates *rates, sets []charset, may func(int) bool, stride int) (at, n int, cost float64) {
+	lists := make([][]uint8, len(sets))
 	values := make([]int, len(sets))
 	for i := range sets {
+		if b, ok := sets[i].single(); ok {
+			lists[i], values[i] = []uint8{uint8(classOf(b))}, 1
+			continue
+		}
 		var folded charset
+		var seen [classes]bool
 		for b := range 256 {
-			if sets[i].has(byte(b)) {
-				folded.add(byte(b) | foldBit)
+			if !sets[i].has(byte(b)) {
+				continue
+			}
+			folded.add(byte(b) | foldBit)
+			if c := classOf(byte(b)); !seen[c] {
+				seen[c] = true
+				lists[i] = append(lists[i], uint8(c))
 			}
 		}
 		values[i] = folded.count()
-		for b := range 256 {
-			if folded.has(byte(b) | foldBit) {
-				rate[i] += rates[b]
-			}
-		}
 	}
-	for i := range sets {
-		if !may(i) {
-			continue
-		}
-		r, v := 1.0, 1
-		for j := i; j < len(sets) && j < i+longest; j++ {
-			r *= rate[j]
-			if wide {
-				r *= wideRate
+	least := maxAtom
+	if stride == 0 {
+		least = 1
+	}
+	for i := 0; i+least <= len(sets); i++ {
+		for length := least; length <= maxAtom; length++ {
+			c := 0.0
+			for j := i; j < i+max(stride, 1); j++ {
+				if j+length > len(sets) || !may(j) {
+					c = -1
+					break
+				}
+				v := 1
+				for k := j; k < j+length && v <= maxExpand; k++ {
+					v *= values[k]
+				}
+				if v > maxExpand || v == 0 {
+					c = -1
+					break
+				}
+				c += max(rates.of(lists[j:j+length]), 1e-7) + float64(v)*1e-8
 			}
-			if v *= values[j]; v > maxExpand || v == 0 {
-				break
-			}
-			c := max(r, 1e-7) + float64(v)*1e-8
-			if n == 0 || c < cost {
-				at, n, cost = i, j-i+1, c
+			if c /= float64(max(stride, 1)); c > 0 && (n == 0 || c < cost) {
+				at, n, cost = i, length, c
 			}
 		}
 	}
@@ -350,9 +363,15 @@ const foldBit = 0x20
 
 // keys gives the values of an atom, each folded and packed with the first byte
 // lowest. mask is applied to the bytes before: the key of an xor string.
-func (w *window) keys(wide bool, mask byte) (keys []uint32, length int) {
-	keys = []uint32{0}
-	put := func(set charset) {
+func (w *window) keys(mask byte) []uint32 {
+	keys := []uint32{0}
+	for i, set := range w.sets {
+		if b, ok := set.single(); ok {
+			for j := range keys {
+				keys[j] |= uint32((b^mask)|foldBit) << (8 * i)
+			}
+			continue
+		}
 		var folded charset
 		for b := range 256 {
 			if set.has(byte(b)) {
@@ -363,18 +382,11 @@ func (w *window) keys(wide bool, mask byte) (keys []uint32, length int) {
 		for b := range 256 {
 			if folded.has(byte(b)) {
 				for _, k := range keys {
-					next = append(next, k|uint32(b)<<(8*length))
+					next = append(next, k|uint32(b)<<(8*i))
 				}
 			}
 		}
 		keys = next
-		length++
 	}
-	for _, set := range w.sets {
-		put(set)
-		if wide {
-			put(oneByte(0))
-		}
-	}
-	return keys, length
+	return keys
 }

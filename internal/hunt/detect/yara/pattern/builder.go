@@ -2,6 +2,7 @@ package pattern
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"github.com/VirusTotal/gyp/ast"
@@ -36,7 +37,7 @@ type piece struct {
 type probe struct {
 	piece int32
 	text  int32 // of a text: which one
-	back  int32 // of a text: bytes of it before the atom
+	back  int32 // bytes of the text before the atom; of an expression, of its character
 	wide  bool  // of a text: the variant with characters of two bytes
 	// Of an expression without an atom: set of the bytes that it may begin with, and
 	// whether only at the start of the data.
@@ -53,8 +54,8 @@ type entry struct {
 	probe int32
 }
 
-// atoms are those of one engine, by their length. Those of length 0 are the probes
-// of expressions that have none.
+// atoms are those of one pass, by their length. Those of length 0 are the probes of
+// expressions that have none.
 type atoms [maxAtom + 1][]entry
 
 // places says where the matches of a string are: with its piece or, if it is cut at
@@ -75,22 +76,20 @@ type draft struct {
 	strings []places
 	pieces  []piece
 	probes  []probe
-	// Strings whose atoms are long and rare enough to be looked for in every file are
-	// cheap; the others are searched for on their own.
-	cheap, costly atoms
-	isCheap       []bool // by string
-	rates         *[256]float64
-	atoms         int
+	passes  [passes]atoms
+	passOf  []uint8 // by string
+	rates   *rates
+	atoms   int
 }
 
-// cheapRate is the expected number of an atom's places per byte up to which its
-// string is cheap.
+// cheapRate is the expected number of an atom's places per byte up to which it is
+// good enough for a pass with a stride.
 const cheapRate = 2e-6
 
 func newDraft() *draft {
 	return &draft{
 		asm:   assembler{setIDs: make(map[charset]int32), code: []inst{{op: opMatch}}, maxStates: 1},
-		rates: rates(),
+		rates: newRates(),
 	}
 }
 
@@ -98,7 +97,11 @@ func newDraft() *draft {
 type part struct {
 	piece    piece
 	tree     *node // of an expression
-	min, max int
+	min, max int   // of a later link of a chain
+
+	at    int32 // index of the piece
+	core  *core
+	start int32 // of the forward program
 }
 
 // put compiles a string. If it is refused, the draft is as before.
@@ -111,23 +114,35 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 	}
 	first := int32(len(d.pieces)) // of a chain: the piece of the result
 	result := places{piece: first}
-	var found atoms
-	isCheap := true
 	for i := range parts {
 		p := &parts[i]
-		at := first
+		p.at = first
 		if len(parts) > 1 {
-			at += int32(i) + 1
-			result.parts = append(result.parts, chainPart{piece: at, min: p.min, max: p.max})
+			p.at += int32(i) + 1
+			result.parts = append(result.parts, chainPart{piece: p.at, min: p.min, max: p.max})
 			if i > 0 {
-				p.piece.after = at - 1
+				p.piece.after = p.at - 1
 			}
 		}
-		ok, err := d.compile(p, at, &found)
-		if err != nil {
+		if err := d.compile(p); err != nil {
 			return fail(err)
 		}
-		isCheap = isCheap && ok
+	}
+	// All parts of a chain are in one pass, so that they are found in their order.
+	var found atoms
+	pass := 0
+	for _, stride := range strides() {
+		found, pass = atoms{}, passOf(stride)
+		ok := true
+		for i := range parts {
+			if ok = d.place(&parts[i], stride, &found); !ok {
+				break
+			}
+		}
+		if ok {
+			break
+		}
+		d.probes = d.probes[:probes]
 	}
 	for _, list := range found {
 		d.atoms += len(list)
@@ -135,12 +150,8 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 	if d.atoms > maxAllAtoms || len(d.asm.code) > maxAllInsts {
 		return fail(refuse("all strings together need more than %d atoms or %d steps", maxAllAtoms, maxAllInsts))
 	}
-	to := &d.costly
-	if isCheap {
-		to = &d.cheap
-	}
 	for n := range found {
-		to[n] = append(to[n], found[n]...)
+		d.passes[pass][n] = append(d.passes[pass][n], found[n]...)
 	}
 	id := ID(len(d.strings))
 	if len(parts) > 1 {
@@ -151,95 +162,101 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 		d.pieces = append(d.pieces, p.piece)
 	}
 	d.strings = append(d.strings, result)
-	d.isCheap = append(d.isCheap, isCheap)
+	d.passOf = append(d.passOf, uint8(pass))
 	b.ids[key] = id
 	return id, nil
 }
 
-// compile adds the probes of a part and gives their atoms.
-func (d *draft) compile(p *part, at int32, found *atoms) (cheap bool, err error) {
-	cheap = true
+// compile writes the programs of a part.
+func (d *draft) compile(p *part) (err error) {
 	if !p.piece.expression {
-		for i, text := range p.piece.texts {
-			if p.piece.ascii {
-				cheap = d.text(p, at, i, text, false, found) && cheap
-			}
-			if p.piece.wide {
-				cheap = d.text(p, at, i, text, true, found) && cheap
-			}
-		}
-		return cheap, nil
+		return nil
 	}
 	x := expander{}
-	c, err := x.expand(p.tree)
-	if err != nil {
-		return false, err
+	if p.core, err = x.expand(p.tree); err != nil {
+		return err
 	}
-	start, err := d.asm.program(c, false)
-	if err != nil {
-		return false, err
+	if p.start, err = d.asm.program(p.core, false); err != nil {
+		return err
 	}
-	if _, err := d.asm.program(c, true); err != nil {
-		return false, err
-	}
+	_, err = d.asm.program(p.core, true)
+	return err
+}
+
+// place chooses the atoms of a part for a pass and adds its probes; ok is false if
+// they are not good enough for it. Every part is for the last.
+func (d *draft) place(p *part, stride int, found *atoms) (ok bool) {
 	for _, wide := range []bool{false, true} {
 		if wide && !p.piece.wide || !wide && !p.piece.ascii {
 			continue
 		}
-		ch := chooser{rates: d.rates, wide: wide, both: p.piece.ascii && p.piece.wide}
-		best := ch.expression(c)
-		if len(best.windows) == 0 {
-			first := d.asm.setID(d.asm.firstBytes(start))
-			d.add(probe{piece: at, next: start, first: first, anchored: d.asm.code[start].op == opStart}, []uint32{0}, 0, found)
-			return false, nil
+		if p.piece.expression {
+			ok = d.placeExpression(p, wide, stride, found)
+		} else {
+			ok = d.placeTexts(p, wide, stride, found)
 		}
-		for _, w := range best.windows {
-			keys, length := w.keys(wide, 0)
-			prev := w.first.pc[1]
-			if d.asm.code[prev].op == opMatch {
-				prev = 0
-			}
-			d.add(probe{piece: at, next: w.first.pc[0], prev: prev}, keys, length, found)
-			cheap = cheap && length == maxAtom
+		if !ok {
+			return false
 		}
-		cheap = cheap && best.cost <= cheapRate
 	}
-	return cheap, nil
+	return true
 }
 
-// text adds the probe of one variant of a text.
-func (d *draft) text(p *part, at int32, i int, text []byte, wide bool, found *atoms) (cheap bool) {
-	sets := make([]charset, len(text))
-	for i, b := range text {
-		if sets[i] = oneByte(b); p.piece.noCase {
-			sets[i] = sets[i].bothCases()
+func (d *draft) placeExpression(p *part, wide bool, stride int, found *atoms) bool {
+	ch := chooser{rates: d.rates, wide: wide, both: p.piece.ascii && p.piece.wide, stride: stride}
+	best := ch.expression(p.core)
+	if stride > 0 && (len(best.windows) == 0 || best.cost > cheapRate) {
+		return false
+	}
+	if len(best.windows) == 0 {
+		first := d.asm.setID(d.asm.firstBytes(p.start))
+		d.add(probe{piece: p.at, next: p.start, first: first, anchored: d.asm.code[p.start].op == opStart}, []uint32{0}, 0, found)
+		return true
+	}
+	for _, w := range best.windows {
+		prev := w.first.pc[1]
+		if d.asm.code[prev].op == opMatch {
+			prev = 0
 		}
+		d.add(probe{piece: p.at, back: int32(w.back), next: w.first.pc[0], prev: prev}, w.keys(0), len(w.sets), found)
 	}
-	start, n, cost := rarest(d.rates, sets, func(int) bool { return true }, wide)
-	w := window{sets: sets[start : start+n]}
-	pr := probe{piece: at, text: int32(i), back: int32(start), wide: wide}
-	if wide {
-		pr.back *= 2
-	}
-	var keys []uint32
-	length := 0
-	if p.piece.xor {
-		seen := make(map[uint32]bool)
-		for key := int(p.piece.min); key <= int(p.piece.max); key++ {
-			var some []uint32
-			some, length = w.keys(wide, byte(key))
-			for _, k := range some {
-				if !seen[k] {
-					seen[k] = true
-					keys = append(keys, k)
-				}
+	return true
+}
+
+func (d *draft) placeTexts(p *part, wide bool, stride int, found *atoms) bool {
+	for i, text := range p.piece.texts {
+		if wide {
+			text = widen(text)
+		}
+		sets := make([]charset, len(text))
+		for j, b := range text {
+			if sets[j] = oneByte(b); p.piece.noCase {
+				sets[j] = sets[j].bothCases()
 			}
 		}
-	} else {
-		keys, length = w.keys(wide, 0)
+		start, n, cost := rarest(d.rates, sets, func(int) bool { return true }, stride)
+		if stride > 0 && (n == 0 || cost > cheapRate) {
+			return false
+		}
+		for at := start; at < start+max(stride, 1); at++ {
+			w := window{sets: sets[at : at+n]}
+			d.add(probe{piece: p.at, text: int32(i), back: int32(at), wide: wide}, p.piece.keys(&w), n, found)
+		}
 	}
-	d.add(pr, keys, length, found)
-	return length == maxAtom && cost <= cheapRate
+	return true
+}
+
+// keys gives the values of an atom under every key of an xor string.
+func (p *piece) keys(w *window) []uint32 {
+	keys := w.keys(p.min)
+	if p.min == p.max {
+		return keys
+	}
+	for mask := int(p.min) + 1; mask <= int(p.max); mask++ {
+		keys = append(keys, w.keys(byte(mask))...)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 func (d *draft) add(p probe, keys []uint32, length int, found *atoms) {

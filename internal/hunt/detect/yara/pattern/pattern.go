@@ -99,13 +99,16 @@ func (w Wanted) Has(id ID) bool { return w[id>>6]>>(id&63)&1 != 0 }
 //
 // The error is nil, ErrBudget, or that of ctx, which is asked now and then.
 func (s *Set) Scan(ctx context.Context, data []byte, wanted Wanted, dst *Matches) error {
-	dst.reset(s)
+	dst.reset(s.all)
 	return s.scan(ctx, data, wanted, dst)
 }
 
 // ScanMore looks for more strings in the same data and adds them to dst, which a Scan
-// of s has filled. None of them may have been looked for before.
+// of s or of one of its parts has filled. None of them may have been looked for before.
 func (s *Set) ScanMore(ctx context.Context, data []byte, wanted Wanted, dst *Matches) error {
+	if dst.set != s.all {
+		dst.reset(s.all)
+	}
 	return s.scan(ctx, data, wanted, dst)
 }
 

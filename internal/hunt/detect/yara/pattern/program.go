@@ -1,5 +1,7 @@
 package pattern
 
+import "math/bits"
+
 // Bounds on compiled expressions. A repetition of a group is written out, so nested
 // ones multiply; what does not fit is refused. The largest of public rules needs a
 // hundredth of it.
@@ -337,13 +339,14 @@ func (a *assembler) branch(at, x, y int32, lazy bool) {
 	a.code[at].x, a.code[at].y = x, y
 }
 
+// single gives the byte of a set of one.
 func (c *charset) single() (byte, bool) {
 	if c.count() != 1 {
 		return 0, false
 	}
-	for b := range 256 {
-		if c.has(byte(b)) {
-			return byte(b), true
+	for i, word := range c {
+		if word != 0 {
+			return byte(i<<6 + bits.TrailingZeros64(word)), true
 		}
 	}
 	return 0, false

@@ -27,7 +27,7 @@ const (
 
 // Matches holds what one Scan found. The zero value is ready for use.
 type Matches struct {
-	set     *Set
+	set     *all
 	lists   []list  // by piece
 	touched []int32 // pieces whose list is not empty
 	cut     []ID
@@ -58,7 +58,7 @@ func (m *Matches) of(id ID) []Match {
 	return m.lists[m.set.strings[id].piece].matches
 }
 
-func (m *Matches) reset(s *Set) {
+func (m *Matches) reset(s *all) {
 	if m.set != s {
 		*m = Matches{set: s, lists: make([]list, len(s.pieces))}
 	}
@@ -78,12 +78,9 @@ func (s *Set) scan(ctx context.Context, data []byte, wanted Wanted, dst *Matches
 	dst.ctx, dst.err, dst.data, dst.wanted = ctx, nil, data, wanted
 	dst.bound = max(minSteps, stepsPerByte*int64(len(data)))
 	dst.check = dst.steps + stepsPerCheck
-	for _, part := range []struct {
-		e   *engine
-		ids Wanted
-	}{{s.cheap, s.cheapIDs}, {s.costly, s.costlyIDs}} {
-		if part.e != nil && dst.err == nil && (wanted == nil || wanted.meets(part.ids)) {
-			dst.run(part.e)
+	for i, e := range s.engines {
+		if e != nil && dst.err == nil && (wanted == nil || wanted.meets(s.ids[i])) {
+			dst.run(e)
 		}
 	}
 	dst.finish()
@@ -94,34 +91,109 @@ func (s *Set) scan(ctx context.Context, data []byte, wanted Wanted, dst *Matches
 
 // run takes an engine over the data.
 func (m *Matches) run(e *engine) {
-	only4 := e.tables[1] == nil && e.tables[2] == nil && e.tables[3] == nil && len(e.always) == 0
 	for at := 0; at < len(m.data) && m.err == nil; at += block {
 		if m.err = m.ctx.Err(); m.err != nil {
 			return
 		}
 		end := min(at+block, len(m.data))
-		// Where less than eight bytes are left, none can be loaded at once.
-		fast := max(at, min(end, len(m.data)-8))
-		switch {
-		case len(e.always) > 0:
-			fast = at
-		case only4:
-			fast = m.fast4(e.tables[4], at, fast)
+		switch e.stride {
+		case 4:
+			m.every4(e.tables[4], at, end)
+		case 2:
+			m.every2(e.tables[4], at, end)
+		case 1:
+			m.every1(e.tables[4], at, end)
 		default:
-			fast = m.fast(e, at, fast)
-		}
-		for i := fast; i < end && m.err == nil; i++ {
-			m.slow(e, i)
+			m.each(e, at, end)
 		}
 	}
 }
 
-// fast4 looks for atoms of four bytes alone from i to before end, and gives how far
-// it came: to the end, or to less than four bytes before it.
-func (m *Matches) fast4(t *table, i, end int) int {
+const fold8 = foldBit * 0x0101010101010101
+
+// every4 looks for atoms at every fourth place from i to before end, both of which
+// are such, unless end is that of the data.
+func (m *Matches) every4(t *table, i, end int) {
 	filter, shift, data := t.filter, t.shift, m.data
-	for ; i+4 <= end; i += 4 {
-		x := binary.LittleEndian.Uint64(data[i:]) | foldBit*0x0101010101010101
+	for ; i+16 <= end; i += 16 {
+		d := data[i : i+16]
+		x := binary.LittleEndian.Uint64(d) | fold8
+		y := binary.LittleEndian.Uint64(d[8:]) | fold8
+		h0 := uint32(x) * hashFactor >> shift
+		h1 := uint32(x>>32) * hashFactor >> shift
+		h2 := uint32(y) * hashFactor >> shift
+		h3 := uint32(y>>32) * hashFactor >> shift
+		b0 := filter[h0>>6] >> (h0 & 63)
+		b1 := filter[h1>>6] >> (h1 & 63)
+		b2 := filter[h2>>6] >> (h2 & 63)
+		b3 := filter[h3>>6] >> (h3 & 63)
+		if (b0|b1|b2|b3)&1 == 0 {
+			continue
+		}
+		if b0&1 != 0 {
+			m.lookup(t, uint32(x), i)
+		}
+		if b1&1 != 0 {
+			m.lookup(t, uint32(x>>32), i+4)
+		}
+		if b2&1 != 0 {
+			m.lookup(t, uint32(y), i+8)
+		}
+		if b3&1 != 0 {
+			m.lookup(t, uint32(y>>32), i+12)
+		}
+		if m.err != nil {
+			return
+		}
+	}
+	for ; i < end && i+4 <= len(data); i += 4 {
+		m.lookup(t, binary.LittleEndian.Uint32(data[i:])|uint32(fold8&0xffffffff), i)
+	}
+}
+
+// every2 is every4 for every second place.
+func (m *Matches) every2(t *table, i, end int) {
+	filter, shift, data := t.filter, t.shift, m.data
+	for ; i+8 <= end && i+10 <= len(data); i += 8 {
+		x := binary.LittleEndian.Uint64(data[i:]) | fold8
+		y := uint32(x>>48) | uint32(binary.LittleEndian.Uint16(data[i+8:])|foldBit*0x0101)<<16
+		h0 := uint32(x) * hashFactor >> shift
+		h1 := uint32(x>>16) * hashFactor >> shift
+		h2 := uint32(x>>32) * hashFactor >> shift
+		h3 := y * hashFactor >> shift
+		b0 := filter[h0>>6] >> (h0 & 63)
+		b1 := filter[h1>>6] >> (h1 & 63)
+		b2 := filter[h2>>6] >> (h2 & 63)
+		b3 := filter[h3>>6] >> (h3 & 63)
+		if (b0|b1|b2|b3)&1 == 0 {
+			continue
+		}
+		if b0&1 != 0 {
+			m.lookup(t, uint32(x), i)
+		}
+		if b1&1 != 0 {
+			m.lookup(t, uint32(x>>16), i+2)
+		}
+		if b2&1 != 0 {
+			m.lookup(t, uint32(x>>32), i+4)
+		}
+		if b3&1 != 0 {
+			m.lookup(t, y, i+6)
+		}
+		if m.err != nil {
+			return
+		}
+	}
+	for ; i < end && i+4 <= len(data); i += 2 {
+		m.lookup(t, binary.LittleEndian.Uint32(data[i:])|uint32(fold8&0xffffffff), i)
+	}
+}
+
+// every1 is every4 for every place.
+func (m *Matches) every1(t *table, i, end int) {
+	filter, shift, data := t.filter, t.shift, m.data
+	for ; i+4 <= end && i+8 <= len(data); i += 4 {
+		x := binary.LittleEndian.Uint64(data[i:]) | fold8
 		h0 := uint32(x) * hashFactor >> shift
 		h1 := uint32(x>>8) * hashFactor >> shift
 		h2 := uint32(x>>16) * hashFactor >> shift
@@ -146,10 +218,23 @@ func (m *Matches) fast4(t *table, i, end int) int {
 			m.lookup(t, uint32(x>>24), i+3)
 		}
 		if m.err != nil {
-			break
+			return
 		}
 	}
-	return i
+	for ; i < end && i+4 <= len(data); i++ {
+		m.lookup(t, binary.LittleEndian.Uint32(data[i:])|uint32(fold8&0xffffffff), i)
+	}
+}
+
+// each looks for atoms of any length at every place, and tries what has none.
+func (m *Matches) each(e *engine, i, end int) {
+	if len(e.always) == 0 {
+		// Where less than four bytes are left, they cannot be loaded at once.
+		i = m.fast(e, i, max(i, min(end, len(m.data)-3)))
+	}
+	for ; i < end && m.err == nil; i++ {
+		m.slow(e, i)
+	}
 }
 
 // fast looks for atoms of any length.
@@ -325,6 +410,9 @@ func lower(b byte) byte {
 // bytes are tried only if those of one do not match.
 func (m *Matches) expression(p *probe, pc *piece, i int) {
 	m.steps++
+	if i -= int(p.back); i < 0 {
+		return
+	}
 	n, wide := -1, false
 	if pc.ascii {
 		n = m.vm.forward(p.next, newPlace(m.data, i, false, false), pc.shortest)

@@ -6,8 +6,15 @@ import (
 	"sync"
 )
 
-// Set holds the strings of a run, ready to be looked for. Immutable.
+// Set holds strings, ready to be looked for. Immutable.
 type Set struct {
+	*all
+	engines [passes]*engine // nil without strings
+	ids     [passes]Wanted  // of each
+}
+
+// all is what a Set and its parts share.
+type all struct {
 	strings   []places
 	pieces    []piece
 	probes    []probe
@@ -15,15 +22,13 @@ type Set struct {
 	sets      []charset
 	maxStates int
 	chains    []ID // the strings with parts
-
-	cheap, costly         *engine // nil without strings
-	cheapIDs, costlyIDs   Wanted
-	cheapCount, allCount  int
-	atomCount, slowPieces int
+	passes    [passes]atoms
+	passOf    []uint8 // by string
 }
 
-// engine finds the atoms of some strings.
+// engine finds the atoms of one pass.
 type engine struct {
+	stride int
 	tables [maxAtom + 1]*table // by the length of atoms; nil without any
 	always []int32             // probes to be tried at every place
 	// pairs has a bit for each two folded bytes that an atom of one or two begins
@@ -79,8 +84,8 @@ func newTable(entries []entry) *table {
 	return t
 }
 
-func newEngine(a *atoms) *engine {
-	e := &engine{}
+func newEngine(stride int, a *atoms) *engine {
+	e := &engine{stride: stride}
 	none := true
 	for n := range a {
 		none = none && len(a[n]) == 0
@@ -110,53 +115,95 @@ func newEngine(a *atoms) *engine {
 }
 
 func build(d *draft) *Set {
-	s := &Set{
+	a := &all{
 		strings:   slices.Clone(d.strings),
 		pieces:    slices.Clone(d.pieces),
 		probes:    slices.Clone(d.probes),
 		code:      slices.Clone(d.asm.code),
 		sets:      slices.Clone(d.asm.sets),
 		maxStates: d.asm.maxStates,
-		cheap:     newEngine(&d.cheap),
-		costly:    newEngine(&d.costly),
-		atomCount: d.atoms,
+		passes:    d.passes,
+		passOf:    slices.Clone(d.passOf),
 	}
-	s.cheapIDs, s.costlyIDs = s.NewWanted(), s.NewWanted()
-	for i, cheap := range d.isCheap {
-		if cheap {
-			s.cheapIDs.Add(ID(i))
-			s.cheapCount++
-		} else {
-			s.costlyIDs.Add(ID(i))
-		}
-		if len(s.strings[i].parts) > 0 {
-			s.chains = append(s.chains, ID(i))
+	for i := range a.passes {
+		for n := range a.passes[i] {
+			a.passes[i][n] = slices.Clone(a.passes[i][n])
 		}
 	}
-	s.slowPieces = len(d.costly[0])
+	for i := range a.strings {
+		if len(a.strings[i].parts) > 0 {
+			a.chains = append(a.chains, ID(i))
+		}
+	}
+	return a.part(nil)
+}
+
+// part gives a Set of some of the strings; of all if wanted is nil.
+func (a *all) part(wanted Wanted) *Set {
+	s := &Set{all: a}
+	for i, stride := range strides() {
+		list := &a.passes[i]
+		if wanted != nil {
+			var some atoms
+			for n, entries := range list {
+				for _, e := range entries {
+					if wanted.Has(a.pieces[a.probes[e.probe].piece].owner) {
+						some[n] = append(some[n], e)
+					}
+				}
+			}
+			list = &some
+		}
+		s.engines[i] = newEngine(stride, list)
+		s.ids[i] = s.NewWanted()
+	}
+	for id, pass := range a.passOf {
+		if wanted == nil || wanted.Has(ID(id)) {
+			s.ids[pass].Add(ID(id))
+		}
+	}
 	return s
 }
 
-// Len gives the number of strings.
+// Part gives a Set of some of the strings of s, under the same IDs, which is faster to
+// look for than s with a Wanted. What a part has found, ScanMore of s can add to.
+func (s *Set) Part(wanted Wanted) *Set { return s.part(wanted) }
+
+// Len gives the number of strings, of a part that of the whole.
 func (s *Set) Len() int { return len(s.strings) }
 
-// Cheap gives the strings that cost next to nothing to look for, as each match of
-// theirs holds a rare sequence of four bytes. It must not be changed. Whoever knows
-// what these found may have no need of the others.
-func (s *Set) Cheap() Wanted { return s.cheapIDs }
+// Cost is a rough measure of what it takes to look for a string in a file: 0 for
+// one that is found by rare bytes at every fourth place, up to 3 for one that needs a
+// pass of its own kind.
+func (s *Set) Cost(id ID) int { return int(s.passOf[id]) }
 
 // Stats says how much a Set is.
 type Stats struct {
 	Strings      int
-	Cheap        int // strings found by a rare sequence of four bytes
-	WithoutAtom  int // atoms missing: expressions tried at every place
+	ByCost       [passes]int // how many have each Cost
+	WithoutAtom  int         // expressions that are tried at every place
 	Atoms        int
 	Instructions int
 }
 
 // Stats says how much s is.
 func (s *Set) Stats() Stats {
-	return Stats{Strings: len(s.strings), Cheap: s.cheapCount, WithoutAtom: s.slowPieces, Atoms: s.atomCount, Instructions: len(s.code)}
+	st := Stats{Instructions: len(s.code)}
+	for i, e := range s.engines {
+		for _, word := range s.ids[i] {
+			st.ByCost[i] += bits.OnesCount64(word)
+		}
+		st.Strings += st.ByCost[i]
+		if e != nil {
+			st.WithoutAtom += len(e.always)
+			for _, t := range e.tables {
+				if t != nil {
+					st.Atoms += len(t.entries)
+				}
+			}
+		}
+	}
+	return st
 }
 
 func (w Wanted) meets(o Wanted) bool {

@@ -1,0 +1,69 @@
+package pattern
+
+import "math"
+
+// How often bytes follow each other among those of web files and programs is in
+// rates.gen.go. Only the choice of atoms depends on it, never what is found.
+
+// classes is how many bytes are told apart: the folded ASCII characters, and one for
+// all above.
+const classes = 65
+
+func classOf(b byte) int {
+	switch {
+	case b >= 0x80:
+		return classes - 1
+	case b >= 0x40:
+		return 32 + int(b&31)
+	}
+	return int(b & 31)
+}
+
+// A rate of 2^-(n/rateSteps) is written as the character n places above rateLowest.
+const (
+	rateSteps   = 4
+	rateLowest  = '!'
+	rateHighest = '_' // below the quote that ends the text
+)
+
+// rates estimates how often sequences of bytes occur.
+type rates struct {
+	first [classes]float64
+	pair  [classes][classes]float64
+}
+
+func newRates() *rates {
+	r := &rates{}
+	for a := range classes {
+		r.first[a] = rateOf(firstRates[a])
+		for b := range classes {
+			r.pair[a][b] = rateOf(pairRates[a*(classes+1)+b])
+		}
+	}
+	return r
+}
+
+func rateOf(c byte) float64 { return math.Exp2(-float64(c-rateLowest) / rateSteps) }
+
+// of gives the expected number, per byte of data, of places where bytes of given
+// classes follow each other.
+func (r *rates) of(lists [][]uint8) float64 {
+	var now [classes]float64
+	for _, c := range lists[0] {
+		now[c] = r.first[c]
+	}
+	for i := 1; i < len(lists); i++ {
+		var next [classes]float64
+		for _, b := range lists[i] {
+			for _, a := range lists[i-1] {
+				next[b] += now[a] * r.pair[a][b]
+			}
+		}
+		now = next
+	}
+	sum := 0.0
+	for _, c := range lists[len(lists)-1] {
+		sum += now[c]
+	}
+	return sum
+}
