@@ -193,8 +193,9 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	// What an earlier run wrote down and did not live to print.
 	err = results.Unprinted(o.again, func(line []byte) error { return out.reprint(line) })
 	if err == nil {
-		hide := a.scanProgress(progress, size)
-		err = scan.Run(ctx, targets.Read(list, targets.Options{Path: o.targets, Problem: tell.add, Read: progress.Read.Store}))
+		count := &counted{size: size}
+		hide := a.scanProgress(progress, count)
+		err = scan.Run(ctx, count.count(targets.Read(list, targets.Options{Path: o.targets, Problem: tell.add, Read: progress.Read.Store})))
 		hide()
 	}
 	stop()
