@@ -40,6 +40,7 @@ type outside struct {
 	*bench
 	hosts    int
 	zgrab2   string
+	part     string
 	releases []fleet.Release
 }
 
@@ -57,10 +58,21 @@ func (o *outside) run() error {
 		o.releases = append(o.releases, fleet.Release{Build: r.Build, Edition: r.Edition, Line: r.Line, Update: r.Update,
 			Released: r.Released, Available: r.Available, State: state})
 	}
-	for _, step := range []func(context.Context) error{o.speed, o.identified, o.hostile, o.busy, o.memory} {
-		if err := step(ctx); err != nil {
+	known := false
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{{"speed", o.speed}, {"country", o.country}, {"hostile", o.hostile}, {"busy", o.busy}, {"memory", o.memory}} {
+		if o.part != "" && o.part != part.name {
+			continue
+		}
+		known = true
+		if err := part.measure(ctx); err != nil {
 			return err
 		}
+	}
+	if !known {
+		return fmt.Errorf("part %q: want speed, country, hostile, busy or memory", o.part)
 	}
 	return nil
 }
@@ -122,9 +134,9 @@ func (s *stage) read() (list []exposure.Observation, err error) {
 	return list, nil
 }
 
-// identified counts requests, and holds what was found against the truth, in the
+// country counts requests, and holds what was found against the truth, in the
 // mix that stands for a country: as it was in March 2021 and some years on.
-func (o *outside) identified(ctx context.Context) error {
+func (o *outside) country(ctx context.Context) error {
 	for _, day := range []int{marchDay, 365, 700, 1400, presentDay} {
 		s, err := o.play(ctx, "country"+strconv.Itoa(day), fleet.Options{Hosts: o.hosts, Day: day, Mix: fleet.Country})
 		if err != nil {
