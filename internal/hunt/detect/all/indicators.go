@@ -1,7 +1,6 @@
 package all
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 // Indicators makes the detector of files that compares with indicators. All takes the
 // hash of every file.
 func Indicators(set *indicator.Set, k Layout, all bool, now time.Time) detect.FileDetector {
-	files := indicator.Files{All: all, Now: now, Folders: slices.Clone(k.Compiled)}
+	files := indicator.Files{All: all, Now: now}
 	for _, p := range k.Places {
 		if p.Drop {
 			files.Folders = append(files.Folders, p.Folder)

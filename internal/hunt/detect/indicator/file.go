@@ -62,9 +62,8 @@ const (
 
 // Files is what the detector of files is told beside the set.
 type Files struct {
-	// Folders are those in which the packs' own hashes are looked for: where pages
-	// are served, where ASP.NET keeps what it compiled, where intruders leave things. Lower
-	// case with '/', as a [detect.File] names its place.
+	// Folders are those in which programs are compared with the packs' own hashes: where
+	// intruders leave things. Lower case with '/', as a [detect.File] names its place.
 	Folders []string
 	// All takes the hash of every file, wherever it lies and however large it is.
 	All bool
@@ -74,9 +73,9 @@ type Files struct {
 // Detector compares files. It does not change once made.
 //
 // A file's hash is compared if one of these holds: all hashes are taken; its size is one
-// that a feed states for a hash; it is a page; it lies in one of the folders and is a
-// program; or, where a feed of the user's has hashes, it has at most maxHash and lies
-// outside of the folders of Windows and of installed programs, of which a server has
+// that a feed states for a hash; or it has at most maxHash and is a page, or a program
+// in or right below one of the folders or among what ASP.NET compiled; or, where a feed of
+// the user's has hashes, it has at most maxHash and lies outside of the folders of Windows and of installed programs, of which a server has
 // hundreds of thousands, nearly all of them the maker's own. Names and paths of feeds
 // are compared with those of every file. Those of packs are not: other detectors know
 // which of them the product uses too.
@@ -107,7 +106,7 @@ func (d *Detector) Wants(f *detect.File) bool {
 
 // programs and pages are files whose hashes are published.
 var (
-	programs = set(".exe .dll .ps1 .psm1 .bat .cmd .vbs .vbe .js .tlb .sys .scr .hta .com .msi .jar .py .bin .dat .tmp")
+	programs = set(".exe .dll .ps1 .bat .cmd .vbs .tlb .sys .scr .hta")
 	pages    = set(".aspx .ashx .asmx .asax .ascx .asp .cshtml .soap .php .jsp .jspx")
 )
 
@@ -141,15 +140,18 @@ func (d *Detector) hashed(f *detect.File) bool {
 	if pages[ext] {
 		return true
 	}
-	if (programs[ext] || ext == "") && d.inFolders(server) {
+	compiled := strings.Contains(server, "/temporary asp.net files/")
+	if programs[ext] && (compiled || d.near(server)) {
 		return true
 	}
-	return d.asked && (!begins(server, makers) || begins(server, openIn) || strings.Contains(server, "/temporary asp.net files/"))
+	return d.asked && (compiled || !begins(server, makers) || begins(server, openIn))
 }
 
-func (d *Detector) inFolders(server string) bool {
+// near says whether a path lies in one of the folders or in one right below it: deeper
+// down, vendors keep gigabytes.
+func (d *Detector) near(server string) bool {
 	for _, folder := range d.k.Folders {
-		if rest, ok := strings.CutPrefix(server, folder); ok && strings.HasPrefix(rest, "/") {
+		if rest, ok := strings.CutPrefix(server, folder); ok && strings.HasPrefix(rest, "/") && strings.Count(rest, "/") <= 2 {
 			return true
 		}
 	}

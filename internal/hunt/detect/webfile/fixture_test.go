@@ -2,8 +2,6 @@ package webfile
 
 import (
 	"bytes"
-	"crypto/md5"
-	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -55,8 +53,6 @@ func hashOf(s string) string {
 	return hex.EncodeToString(h[:])
 }
 
-func sha1Of(s string) string { h := sha1.Sum([]byte(s)); return hex.EncodeToString(h[:]) }
-func md5Of(s string) string  { h := md5.Sum([]byte(s)); return hex.EncodeToString(h[:]) }
 
 // stockPage is what the product's own page of a name is in these tests.
 func stockPage(name string) string {

@@ -134,11 +134,6 @@ func knowledge() Knowledge {
 			{Kind: postern.IndicatorPath, Value: `C:\Windows\Temp\cw.exe`, Source: "TEST", Campaign: "proxylogon"},
 			{Kind: postern.IndicatorPath, Value: `C:\ProgramData\pst\`, Source: "TEST"},
 			{Kind: postern.IndicatorPath, Value: `C:\Windows\Temp\lsass`, Source: "TEST"},
-			{Kind: postern.IndicatorSHA256, Value: hashOf("a published shell"), Note: "web shell", Source: "TEST", Campaign: "proxylogon"},
-			{Kind: postern.IndicatorSHA256, Value: hashOf("a published ransomware"), Note: "DearCry ransomware", Source: "TEST"},
-			{Kind: postern.IndicatorSHA256, Value: hashOf("a published tool"), Note: "powercat.ps1 (public tool)", Source: "TEST"},
-			{Kind: postern.IndicatorSHA1, Value: sha1Of("a published dumper"), Note: "LSASS dumper (Tonto)", Source: "TEST"},
-			{Kind: postern.IndicatorMD5, Value: md5Of("a published thing"), Note: "", Source: "TEST"},
 		},
 		Places: []Place{
 			{Folder: "frontend/httpproxy", URL: "/"},

@@ -87,17 +87,6 @@ func in(server string, folders []string) bool {
 	return false
 }
 
-// near says whether a path lies in one of the folders or in one right below it:
-// deeper down, vendors keep gigabytes.
-func near(server string, folders []string) bool {
-	for _, f := range folders {
-		if rest, ok := below(server, f); ok && rest != "" && strings.Count(rest, "/") <= 2 {
-			return true
-		}
-	}
-	return false
-}
-
 // canonical completes the place of a file whose collection began below the
 // folder of the site.
 func canonical(server string) string {

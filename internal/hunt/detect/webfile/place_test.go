@@ -140,12 +140,6 @@ func TestNamesDecideNothing(t *testing.T) {
 func TestPublished(t *testing.T) {
 	t.Parallel()
 	check(t, []shape{
-		{"hash of a shell", site + "x.aspx", "a published shell", "known-hash 4 high"},
-		{"hash of a tool for afterwards", "windows/temp/x.exe", "a published ransomware", "known-hash 6 high"},
-		{"hash of a public tool", "programdata/x.ps1", "a published tool", "known-hash 4 medium"},
-		{"SHA-1", "perflogs/x.exe", "a published dumper", "known-hash 6 high"},
-		{"MD5", "users/public/x.dll", "a published thing", "known-hash 4 high"},
-		{"a program elsewhere", "program files/vendor/x.exe", "a published ransomware", none},
 		{"a path", "windows/temp/cw.exe", "anything", "known-name 1 low"},
 		{"a folder", "programdata/pst/x.dat", "anything", "known-name 1 low"},
 		{"the beginning of a name", "windows/temp/lsass_123.dmp", "anything", "known-name 1 low"},

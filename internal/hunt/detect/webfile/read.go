@@ -2,12 +2,9 @@ package webfile
 
 import (
 	"bytes"
-	"crypto/md5"
-	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"hash"
 	"io"
 	"strings"
 	"sync"
@@ -29,8 +26,8 @@ const (
 	chunk = 64 << 10
 )
 
-// sums are the hashes of a file, lower-case hex, "" where none was taken.
-type sums struct{ sha256, sha1, md5 string }
+// sums is the hash of a file, lower-case hex, "" where none was taken.
+type sums struct{ sha256 string }
 
 // read reads the file: the beginning, the end, and the hashes over all of it.
 func (l *look) read(s role) error {
@@ -39,11 +36,10 @@ func (l *look) read(s role) error {
 		return err
 	}
 	defer r.Close()
-	hashes := l.d.hashers()
-	all := io.MultiWriter(hashes.writers()...)
+	all := sha256.New()
 
 	keep, pages := int64(maxRead), true
-	if s == roleProgram || s == roleNamed {
+	if s == roleNamed {
 		keep, pages = chunk, false
 	}
 	l.raw, err = io.ReadAll(io.TeeReader(io.LimitReader(r, keep), all))
@@ -58,7 +54,7 @@ func (l *look) read(s role) error {
 		l.problem(postern.Limit, postern.Say("webfile.problem.large", "bound", maxHash>>20))
 		return nil
 	}
-	l.sum = hashes.sums()
+	l.sum.sha256 = hex.EncodeToString(all.Sum(nil))
 	return nil
 }
 
@@ -96,41 +92,6 @@ func (l *look) rest(r io.Reader, all io.Writer, read int64, tail bool) (int64, e
 
 func (l *look) problem(what postern.ProblemKind, detail postern.Text) {
 	l.problems = append(l.problems, postern.Problem{Path: l.f.Path, What: what, Detail: detail})
-}
-
-// hashers are the hashes that something is compared with; SHA-256 always, since
-// findings carry it.
-type hashers struct{ sha256, sha1, md5 hash.Hash }
-
-func (d *Detector) hashers() hashers {
-	h := hashers{sha256: sha256.New()}
-	if len(d.hashes[postern.IndicatorSHA1]) > 0 {
-		h.sha1 = sha1.New()
-	}
-	if len(d.hashes[postern.IndicatorMD5]) > 0 {
-		h.md5 = md5.New()
-	}
-	return h
-}
-
-func (h hashers) writers() []io.Writer {
-	var list []io.Writer
-	for _, w := range [...]hash.Hash{h.sha256, h.sha1, h.md5} {
-		if w != nil {
-			list = append(list, w)
-		}
-	}
-	return list
-}
-
-func (h hashers) sums() sums {
-	text := func(w hash.Hash) string {
-		if w == nil {
-			return ""
-		}
-		return hex.EncodeToString(w.Sum(nil))
-	}
-	return sums{text(h.sha256), text(h.sha1), text(h.md5)}
 }
 
 // buffers are what static files are read into: most of them are looked at for

@@ -4,7 +4,6 @@ import "postern"
 
 // IDs of the rules.
 const (
-	RuleKnownHash          = "files/known-hash"
 	RuleOABDump            = "files/oab-dump-shell"
 	RuleMailboxExport      = "files/mailbox-export-shell"
 	RuleCertificateRequest = "files/certificate-request-shell"
@@ -46,10 +45,6 @@ const (
 func Rules() []postern.Rule {
 	shell := []string{TagShellFile, tagWebShell}
 	return []postern.Rule{
-		{
-			ID: RuleKnownHash, Level: postern.Implanted, Confidence: postern.High,
-			Title: postern.Say("webfile.known-hash.title"), Means: postern.Say("webfile.known-hash.means"),
-		},
 		{
 			ID: RuleOABDump, Campaign: proxyLogon, Level: postern.Implanted, Confidence: postern.High, CVE: []string{"CVE-2021-27065"},
 			Title: postern.Say("webfile.oab-dump.title"), Means: postern.Say("webfile.oab-dump.means"), Tags: shell,

@@ -5,9 +5,9 @@
 //
 // What decides is content. A published name, a name like one of the product's, or
 // a folder in which nobody but the product keeps pages add weight and explanation;
-// none of them is a finding above level 1 by itself. The exceptions are hashes:
-// a published one needs nothing else, and one of the product's own says that
-// nothing is wrong.
+// none of them is a finding above level 1 by itself. The exception is a hash of one of
+// the product's own, which says that nothing is wrong; published hashes are compared
+// by detect/indicator.
 //
 // The shapes are those that reports of 2021 and 2022 describe: dumps of virtual
 // directories, mailbox exports and certificate requests under the name of a page,
@@ -33,8 +33,7 @@ type Knowledge struct {
 	Places     []Place
 	// Compiled are the folders in which ASP.NET keeps what it compiled.
 	Compiled []string
-	// Staging are folders of the system in which intruders leave programs. Files in
-	// them are compared with published hashes.
+	// Staging are folders of the system in which intruders leave programs.
 	Staging []string
 }
 
@@ -54,7 +53,6 @@ type Detector struct {
 	sinks    sinkIndex
 	places   places
 	stock    stock
-	hashes   map[postern.IndicatorKind]map[string]postern.Indicator
 	names    map[string][]postern.Indicator
 	paths    []postern.Indicator // values canonical
 	compiled []string
@@ -66,7 +64,6 @@ func New(k Knowledge) *Detector {
 	d := &Detector{
 		sinks:    indexSinks(),
 		places:   newPlaces(k.Places),
-		hashes:   map[postern.IndicatorKind]map[string]postern.Indicator{},
 		names:    map[string][]postern.Indicator{},
 		compiled: k.Compiled,
 		staging:  k.Staging,
@@ -74,11 +71,6 @@ func New(k Knowledge) *Detector {
 	d.stock = newStock(k.Stock, d.places)
 	for _, i := range k.Indicators {
 		switch i.Kind {
-		case postern.IndicatorSHA256, postern.IndicatorSHA1, postern.IndicatorMD5:
-			if d.hashes[i.Kind] == nil {
-				d.hashes[i.Kind] = map[string]postern.Indicator{}
-			}
-			d.hashes[i.Kind][strings.ToLower(i.Value)] = i
 		case postern.IndicatorFileName:
 			name := strings.ToLower(i.Value)
 			d.names[name] = append(d.names[name], i)
@@ -100,7 +92,6 @@ const (
 	roleStatic       // served as it is
 	roleRecord       // what ASP.NET notes of a page that it compiled
 	roleLibrary      // what it compiled
-	roleProgram      // compared with published hashes only
 	roleNamed        // has a published name or path
 )
 
@@ -109,8 +100,6 @@ const (
 	// maxStatic: style sheets, scripts and pictures of sites are smaller; a renamed
 	// page has kilobytes.
 	maxStatic = 4 << 20
-	// maxProgram: the largest tools whose hashes were published have 2 MB.
-	maxProgram = 32 << 20
 	// maxLibrary: an assembly of one page has 5 to 40 KB; one of a whole site is not
 	// the compiled form of a dropped page.
 	maxLibrary = 512 << 10
@@ -149,18 +138,12 @@ func (d *Detector) roleOf(f *detect.File) role {
 	if d.published(server, name) != nil {
 		return roleNamed
 	}
-	if programExtensions[ext] && f.Size <= maxProgram && len(d.hashes) > 0 && (w.drop || near(server, d.staging)) {
-		return roleProgram
-	}
 	return roleNothing
 }
 
 // staticExtensions are files that a server sends as they are, under which pages
 // are kept until they are renamed.
 var staticExtensions = set(`.css .js .txt .htm .html .gif .png .jpg .jpeg .ico .bmp .svg .eot .ttf .woff .log .bak .old .tmp .xml .xsl .xslt .json .dat .inc .map`)
-
-// programExtensions are files whose hashes are published.
-var programExtensions = set(`.exe .dll .ps1 .bat .cmd .vbs .tlb .sys .scr .hta`)
 
 // scriptInside says whether the extension of a page stands inside a name, as in
 // x.aspx.bak and x.asp;.jpg.
@@ -195,7 +178,6 @@ func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, e
 		l.unreadable(r)
 		return l.findings, l.problems, err
 	}
-	l.knownHash()
 	switch r {
 	case roleScript:
 		l.script()
