@@ -51,7 +51,7 @@ func identity[T any](name string, of func(T) (dotnet.Identity, bool)) *Decl {
 		part("revision_number", func(i dotnet.Identity) uint16 { return i.Revision }))
 }
 
-func flag[T any](name string, get func(T) bool) *Decl {
+func yesNo[T any](name string, get func(T) bool) *Decl {
 	return intOf(name, func(of T) int64 { return truth(get(of)).Int() })
 }
 
@@ -77,8 +77,8 @@ var dotnetFields = []*Decl{
 		textIn("namespace", func(c *dotnet.Class) dotnet.Text { return c.Namespace }),
 		textOf("visibility", func(c *dotnet.Class) string { return c.Visibility }),
 		textOf("type", func(c *dotnet.Class) string { return c.Kind }),
-		flag("abstract", func(c *dotnet.Class) bool { return c.Abstract }),
-		flag("sealed", func(c *dotnet.Class) bool { return c.Sealed }),
+		yesNo("abstract", func(c *dotnet.Class) bool { return c.Abstract }),
+		yesNo("sealed", func(c *dotnet.Class) bool { return c.Sealed }),
 		intOf("number_of_generic_parameters", func(c *dotnet.Class) int64 { return int64(len(c.Generics)) }),
 		texts("generic_parameters", func(c *dotnet.Class) []string { return c.Generics }),
 		intOf("number_of_base_types", func(c *dotnet.Class) int64 { return int64(len(c.Bases)) }),
@@ -92,10 +92,10 @@ var dotnetFields = []*Decl{
 				textOf("type", func(p *dotnet.Parameter) string { return p.Type })),
 			integer("number_of_parameters", func(m *dotnet.Method) (int64, bool) { return int64(len(m.Parameters)), m.HasParams }),
 			textIn("return_type", func(m *dotnet.Method) dotnet.Text { return m.Return }),
-			flag("abstract", func(m *dotnet.Method) bool { return m.Abstract }),
-			flag("final", func(m *dotnet.Method) bool { return m.Final }),
-			flag("virtual", func(m *dotnet.Method) bool { return m.Virtual }),
-			flag("static", func(m *dotnet.Method) bool { return m.Static }),
+			yesNo("abstract", func(m *dotnet.Method) bool { return m.Abstract }),
+			yesNo("final", func(m *dotnet.Method) bool { return m.Final }),
+			yesNo("virtual", func(m *dotnet.Method) bool { return m.Virtual }),
+			yesNo("static", func(m *dotnet.Method) bool { return m.Static }),
 			textOf("visibility", func(m *dotnet.Method) string { return m.Visibility }),
 			textOf("name", func(m *dotnet.Method) string { return m.Name }))),
 	lengthIf("number_of_classes", func(a *assembly) (int, bool) { return len(a.Classes), a.HasClasses }),
