@@ -37,6 +37,7 @@ type Pack struct {
 	Facts      *Product     // about the product that Campaign.Product names
 	Rules      []RuleDoc
 	Sequences  []Sequence
+	Files      []FileRules // YARA
 	Indicators []postern.Indicator
 	// Guidance is what to do next at each level, most urgent first.
 	Guidance [postern.PostExploitation + 1][]postern.Text
@@ -231,6 +232,7 @@ func (l *loader) load(fsys fs.FS, root, prefix string) (*Pack, error) {
 	r.readGuidance()
 	r.readNext(head)
 	r.readRules()
+	r.readFileRules()
 	r.readIndicators()
 	r.checkFiles()
 	if err := c.err(); err != nil {
@@ -465,7 +467,7 @@ func (r *packReader) steps(o *object, key string) []postern.Text {
 // not read is a rule that silently never hits.
 func (r *packReader) checkFiles() {
 	r.pack.Mitigations = r.files["mitigations.yaml"]
-	known := regexp.MustCompile(`^(campaign\.yaml|mitigations\.yaml|rules/[^/]+\.ya?ml|indicators/[^/]+\.csv|guidance/(` +
+	known := regexp.MustCompile(`^(campaign\.yaml|mitigations\.yaml|rules/[^/]+\.(ya?ml|yara?)|indicators/[^/]+\.csv|guidance/(` +
 		strings.Join(Languages, "|") + `)\.yaml|([^/]+/)?[^/]+\.md)$`)
 	for _, name := range r.names {
 		if !known.MatchString(name) {

@@ -31,6 +31,7 @@ type Product struct {
 	// page that does not belong to it. Their findings belong to no campaign.
 	Rules     []RuleDoc
 	Sequences []Sequence
+	Files     []FileRules // YARA
 
 	release  map[postern.Build]int
 	line     map[lineKey]int   // the line that owns builds which are not released ones
@@ -164,13 +165,20 @@ func (p *Product) readRules(c *checker, f *folder) {
 	pack := &Pack{Campaign: postern.Campaign{Name: p.Name, Product: p.Name}, Facts: p, words: p.words}
 	r := &packReader{checker: c, folder: f, pack: pack, ids: make(map[string]Where)}
 	r.readRules()
+	r.readFileRules()
 	for i := range pack.Rules {
 		pack.Rules[i].Campaign = ""
+	}
+	for _, f := range pack.Files {
+		for name, rule := range f.Rules {
+			rule.Campaign = ""
+			f.Rules[name] = rule
+		}
 	}
 	for i := range pack.Sequences {
 		pack.Sequences[i].Campaign = ""
 	}
-	p.Rules, p.Sequences = pack.Rules, pack.Sequences
+	p.Rules, p.Sequences, p.Files = pack.Rules, pack.Sequences, pack.Files
 }
 
 // BuiltInProduct gives the facts about a product that the program carries.
