@@ -308,9 +308,11 @@ func quality(bytes []*core) int {
 func rarest(rates *rates, sets []charset, may func(int) bool, stride int) (at, n int, cost float64) {
 	lists := make([][]uint8, len(sets))
 	values := make([]int, len(sets))
+	all := make([]uint8, len(sets)) // room for those of one
 	for i := range sets {
 		if b, ok := sets[i].single(); ok {
-			lists[i], values[i] = []uint8{uint8(classOf(b))}, 1
+			all[i] = uint8(classOf(b))
+			lists[i], values[i] = all[i:i+1:i+1], 1
 			continue
 		}
 		var folded charset

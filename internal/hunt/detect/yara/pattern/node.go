@@ -42,6 +42,12 @@ func oneByte(b byte) (c charset) { c.add(b); return c }
 
 // masked gives the bytes that equal value under mask.
 func masked(value, mask byte) (c charset) {
+	switch mask {
+	case 0xff:
+		return oneByte(value)
+	case 0:
+		return allBytes()
+	}
 	for b := range 256 {
 		if byte(b)&mask == value&mask {
 			c.add(byte(b))

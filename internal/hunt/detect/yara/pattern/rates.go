@@ -48,6 +48,21 @@ func rateOf(c byte) float64 { return math.Exp2(-float64(c-rateLowest) / rateStep
 // of gives the expected number, per byte of data, of places where bytes of given
 // classes follow each other.
 func (r *rates) of(lists [][]uint8) float64 {
+	rate, before, single := 1.0, -1, true
+	for _, l := range lists {
+		if single = len(l) == 1; !single {
+			break
+		}
+		if before < 0 {
+			rate = r.first[l[0]]
+		} else {
+			rate *= r.pair[before][l[0]]
+		}
+		before = int(l[0])
+	}
+	if single {
+		return rate
+	}
 	var now [classes]float64
 	for _, c := range lists[0] {
 		now[c] = r.first[c]

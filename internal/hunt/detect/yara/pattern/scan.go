@@ -229,8 +229,7 @@ func (m *Matches) every1(t *table, i, end int) {
 // each looks for atoms of any length at every place, and tries what has none.
 func (m *Matches) each(e *engine, i, end int) {
 	if len(e.always) == 0 {
-		// Where less than four bytes are left, they cannot be loaded at once.
-		i = m.fast(e, i, max(i, min(end, len(m.data)-3)))
+		i = m.fast(e, i, end)
 	}
 	for ; i < end && m.err == nil; i++ {
 		m.slow(e, i)
@@ -250,18 +249,33 @@ func (m *Matches) fast(e *engine, i, end int) int {
 		filter3, shift3 = t.filter, t.shift
 	}
 	pairs := e.pairs
-	if pairs == nil {
-		pairs = new([1 << 16 / 64]uint64)
-	}
-	for ; i < end; i++ {
-		x := binary.LittleEndian.Uint32(data[i:]) | foldBit*0x01010101
+	may := func(x uint32) uint64 {
 		h4 := x * hashFactor >> shift4
 		h3 := x & 0xffffff * hashFactor >> shift3
 		h2 := x & 0xffff
-		if (filter4[h4>>6]>>(h4&63)|filter3[h3>>6]>>(h3&63)|pairs[h2>>6]>>(h2&63))&1 == 0 {
+		return filter4[h4>>6]>>(h4&63) | filter3[h3>>6]>>(h3&63) | pairs[h2>>6]>>(h2&63)
+	}
+	for ; i+4 <= end && i+8 <= len(data); i += 4 {
+		x := binary.LittleEndian.Uint64(data[i:]) | fold8
+		b0 := may(uint32(x))
+		b1 := may(uint32(x >> 8))
+		b2 := may(uint32(x >> 16))
+		b3 := may(uint32(x >> 24))
+		if (b0|b1|b2|b3)&1 == 0 {
 			continue
 		}
-		m.slow(e, i)
+		if b0&1 != 0 {
+			m.slow(e, i)
+		}
+		if b1&1 != 0 {
+			m.slow(e, i+1)
+		}
+		if b2&1 != 0 {
+			m.slow(e, i+2)
+		}
+		if b3&1 != 0 {
+			m.slow(e, i+3)
+		}
 		if m.err != nil {
 			break
 		}
@@ -281,7 +295,9 @@ func (m *Matches) slow(e *engine, i int) {
 	for n := 1; n <= maxAtom && i+n <= len(m.data); n++ {
 		x |= uint32(m.data[i+n-1]|foldBit) << (8 * (n - 1))
 		if t := e.tables[n]; t != nil {
-			m.lookup(t, x, i)
+			if h := x * hashFactor >> t.shift; t.filter[h>>6]>>(h&63)&1 != 0 {
+				m.lookup(t, x, i)
+			}
 		}
 	}
 }

@@ -32,7 +32,7 @@ type engine struct {
 	tables [maxAtom + 1]*table // by the length of atoms; nil without any
 	always []int32             // probes to be tried at every place
 	// pairs has a bit for each two folded bytes that an atom of one or two begins
-	// with, or is nil.
+	// with.
 	pairs *[1 << 16 / 64]uint64
 }
 
@@ -85,7 +85,7 @@ func newTable(entries []entry) *table {
 }
 
 func newEngine(stride int, a *atoms) *engine {
-	e := &engine{stride: stride}
+	e := &engine{stride: stride, pairs: new([1 << 16 / 64]uint64)}
 	none := true
 	for n := range a {
 		none = none && len(a[n]) == 0
@@ -99,17 +99,14 @@ func newEngine(stride int, a *atoms) *engine {
 	for _, en := range a[0] {
 		e.always = append(e.always, en.probe)
 	}
-	if len(a[1])+len(a[2]) > 0 {
-		e.pairs = new([1 << 16 / 64]uint64)
-		for _, en := range a[1] {
-			for second := range uint32(256) {
-				k := en.key | second<<8
-				e.pairs[k>>6] |= 1 << (k & 63)
-			}
+	for _, en := range a[1] {
+		for second := range uint32(256) {
+			k := en.key | second<<8
+			e.pairs[k>>6] |= 1 << (k & 63)
 		}
-		for _, en := range a[2] {
-			e.pairs[en.key>>6] |= 1 << (en.key & 63)
-		}
+	}
+	for _, en := range a[2] {
+		e.pairs[en.key>>6] |= 1 << (en.key & 63)
 	}
 	return e
 }
