@@ -400,7 +400,8 @@ func imported(p image, flags int64, library Value, meant func(pe.Function) bool)
 	return countImports(p, flags, func(n string) bool { return equalFold(n, name) }, meant)
 }
 
-// importedLike counts functions by regexps; a match of nothing does not count.
+// importedLike counts functions by regexps; a match of nothing at the
+// beginning does not count.
 func importedLike(p image, flags int64, library, function Value) int64 {
 	return countImports(p, flags,
 		func(n string) bool { return library.re.MatchLen([]byte(n)) > 0 },

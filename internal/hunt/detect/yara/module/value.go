@@ -23,16 +23,22 @@ type array struct {
 
 // Matcher is a regexp that a rule gives to a function.
 type Matcher interface {
-	// MatchLen gives the length of the leftmost match in the text, -1 if there is
-	// none. libyara's functions do not take a match of length 0 for one.
+	// MatchLen is negative if nothing in the text matches, else the offset at which the
+	// last match ends: 0 only for a match of nothing at the beginning, which pe.imports
+	// does not count. A match of nothing at the end is none, as in libyara.
 	MatchLen(text []byte) int
 }
 
 // IntValue makes an integer.
 func IntValue(n int64) Value { return Value{kind: Int, num: uint64(n)} }
 
-// FloatValue makes a float.
-func FloatValue(f float64) Value { return Value{kind: Float, num: math.Float64bits(f)} }
+// FloatValue makes a float. What is no number is undefined, as in libyara.
+func FloatValue(f float64) Value {
+	if math.IsNaN(f) {
+		return Value{}
+	}
+	return Value{kind: Float, num: math.Float64bits(f)}
+}
 
 // StringValue makes a string.
 func StringValue(s string) Value { return Value{kind: String, str: s} }

@@ -78,7 +78,7 @@ func tlsh(data []byte) string {
 }
 
 func pearson(salt, a, b, c byte) byte {
-	return permutation[permutation[permutation[permutation[salt]^a]^b]^c]
+	return permutation[permutation[permutation[salt^a]^b]^c]
 }
 
 // permutation is the table of the Pearson hash in TLSH.
