@@ -93,7 +93,11 @@ func (c *Columns) holds(r role, column []byte) bool {
 	if c.listed(r, column) {
 		return true
 	}
-	known[hash>>60&1].Store(hash) // either, by chance
+	if known[0].Load() == 0 {
+		known[0].Store(hash)
+	} else {
+		known[1].Store(hash)
+	}
 	return false
 }
 
@@ -105,15 +109,14 @@ func (c *Columns) listed(r role, column []byte) bool {
 			return true // rare enough to be parsed
 		}
 	}
+	if r == roleAddress {
+		return c.listedAddress(column)
+	}
 	s, found := c.set, false
 	see := func(k kind, key []byte) bool {
 		if k == kindAddress {
 			addr, _ := netip.AddrFromSlice(key)
-			single, nets := s.findAddress(addr)
-			found = found || s.feeds(single)
-			for _, n := range nets {
-				found = found || s.feeds(n)
-			}
+			found = found || s.feedsAddress(addr)
 		} else if k == kindURL && r == rolePath {
 			found = found || s.feeds(s.find(kindStem, key))
 		} else {
@@ -131,13 +134,26 @@ func (c *Columns) listed(r role, column []byte) bool {
 		r = rolePath
 	}
 	var buf [512]byte
-	switch r {
-	case roleAddress: // without a copy: there are many
-		addresses(column, see)
-	case roleAgent:
-		see(kindAgent, appendAgent(buf[:0], column))
-	default:
-		keys(r, string(column), "", buf[:0], see)
+	keys(r, string(column), "", buf[:0], see)
+	return found
+}
+
+// listedAddress is listed for addresses, of which there are many, without a copy.
+func (c *Columns) listedAddress(column []byte) bool {
+	for n, at := 0, 0; at < len(column) && n < maxParts; n++ {
+		var addr netip.Addr
+		if addr, at = nextAddress(column, at); addr.IsValid() && c.set.feedsAddress(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Set) feedsAddress(addr netip.Addr) bool {
+	single, nets := s.findAddress(addr)
+	found := s.feeds(single)
+	for _, n := range nets {
+		found = found || s.feeds(n)
 	}
 	return found
 }

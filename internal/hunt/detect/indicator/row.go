@@ -173,22 +173,28 @@ func keys(r role, v, host string, buf []byte, f visit) {
 }
 
 // addresses visits those of a list.
-func addresses[T text](v T, f visit) {
+func addresses(v string, f visit) {
 	var buf [17]byte
 	for n, at := 0, 0; at < len(v) && n < maxParts; n++ {
-		end := at
-		for end < len(v) && v[end] != ',' && v[end] != ' ' && v[end] != '+' && v[end] != ';' {
-			end++
-		}
-		addr, ok := parse4(v[at:end])
-		if !ok && end-at >= 2 {
-			addr, ok = parseAddr(string(v[at:end]))
-		}
-		if ok && !f(kindAddress, appendAddr(buf[:0], addr)) {
+		var addr netip.Addr
+		if addr, at = nextAddress(v, at); addr.IsValid() && !f(kindAddress, appendAddr(buf[:0], addr)) {
 			return
 		}
-		at = end + 1
 	}
+}
+
+// nextAddress reads the part of a list at a place, the zero value if it is no address,
+// and says where the next begins.
+func nextAddress[T text](v T, at int) (netip.Addr, int) {
+	end := at
+	for end < len(v) && v[end] != ',' && v[end] != ' ' && v[end] != '+' && v[end] != ';' {
+		end++
+	}
+	addr, ok := parse4(v[at:end])
+	if !ok && end-at >= 2 {
+		addr, _ = parseAddr(string(v[at:end]))
+	}
+	return addr, end + 1
 }
 
 // parse4 reads the common form of an address, which nearly all are in.
