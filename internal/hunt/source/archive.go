@@ -246,6 +246,7 @@ const (
 	zstdStream
 	bzip2Stream
 	foreign // an archive of a kind that is not read
+	image   // an image of a disk, which is not read
 )
 
 // sniffLength is how many first bytes tell the kind: one block of a tar file.
@@ -273,6 +274,16 @@ func sniff(head []byte) (kind, string) {
 		return foreign, "CAB"
 	case is("\xfd7zXZ\x00"):
 		return foreign, "XZ"
+	case is("vhdxfile"):
+		return image, "VHDX"
+	case is("conectix"):
+		return image, "VHD"
+	case is("KDMV"), is("# Disk DescriptorFile"):
+		return image, "VMDK"
+	case is("EVF\x09\x0d\x0a\xff\x00"), is("LVF\x09\x0d\x0a\xff\x00"), is("EVF2\x0d\x0a\x81\x00"), is("LEF2\x0d\x0a\x81\x00"):
+		return image, "EnCase"
+	case is("ADSEGMENTEDFILE"):
+		return image, "AD1"
 	case tarBlock(head):
 		return tarFile, ""
 	}
@@ -316,6 +327,9 @@ func (e *Evidence) kindOf(f *File, head []byte, ra randomAccess) kind {
 	if k == noArchive && strings.EqualFold(path.Ext(f.Path), ".zip") && ra != nil && zipBehindJunk(ra) {
 		k = zipFile
 	}
+	if k == noArchive && len(head) > 0 && (strings.EqualFold(path.Ext(f.Path), ".vhd") || strings.EqualFold(path.Ext(f.Path), ".aff4")) {
+		k, name = image, strings.ToUpper(path.Ext(f.Path)[1:]) // said at its end, or by no bytes of its own
+	}
 	switch {
 	case k == noArchive:
 		// An empty file holds nothing back, and a file that the user named need not
@@ -323,6 +337,9 @@ func (e *Evidence) kindOf(f *File, head []byte, ra randomAccess) kind {
 		if len(head) > 0 && namedArchive(f.Path) {
 			e.problem(f.Path, postern.Malformed, postern.Say("source.not-archive"))
 		}
+	case k == image:
+		e.problem(f.Path, postern.Unsupported, postern.Say("source.disk-image", "format", name))
+		return noArchive
 	case k == foreign:
 		e.problem(f.Path, postern.Unsupported, postern.Say("source.foreign-archive", "format", name))
 		return noArchive

@@ -119,6 +119,8 @@ var archiveNames = map[string]bool{
 	// Named so that a person learns that they were not opened. Cabinets are not: a
 	// Windows disk is full of its own.
 	".rar": true, ".xz": true, ".txz": true,
+	// Images of disks, as collectors make them.
+	".vhdx": true, ".vhd": true, ".vmdk": true, ".e01": true, ".ex01": true, ".l01": true, ".lx01": true, ".ad1": true, ".aff4": true,
 }
 
 // namedArchive asks the cheap question first. It must not allocate: it is asked
