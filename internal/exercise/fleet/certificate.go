@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -251,37 +250,41 @@ func ecdsaKey(d dice) (*ecdsa.PrivateKey, error) {
 
 // primes are shared between RSA keys: two of them make the modulus of a host, and
 // no two hosts whose numbers differ by less than 32,640 have the same two. Making
-// primes is what costs in making RSA keys; few serve many hosts. Keys made so are
-// worthless, which those of an exercise may be.
+// primes is what costs in making RSA keys; few serve many hosts, and small ones are
+// found in a tenth of the time, so that a long modulus takes two more, the same for
+// all. Keys made so are worthless, which those of an exercise may be.
 type primes struct {
 	seed uint64
 	mu   sync.Mutex
-	made map[int]func() *big.Int // by size and number; each makes its prime once
+	made map[int]func() *big.Int // by number; each makes its prime once
 }
 
-// primePool is how many primes of a size there are: 32,640 different pairs.
-const primePool = 256
+const (
+	// primePool is how many primes there are for pairs: 32,640 different ones.
+	primePool = 256
+	// primeBits makes keys of 1,024 bits with two and of 2,048 bits with four.
+	primeBits = 512
+)
 
-func (ps *primes) prime(bits, n int) *big.Int {
-	at := bits*primePool + n
+func (ps *primes) prime(n int) *big.Int {
 	ps.mu.Lock()
-	p := ps.made[at]
+	p := ps.made[n]
 	if p == nil {
-		p = sync.OnceValue(func() *big.Int { return ps.make(bits, at) })
-		ps.made[at] = p
+		p = sync.OnceValue(func() *big.Int { return ps.make(n) })
+		ps.made[n] = p
 	}
 	ps.mu.Unlock()
 	return p()
 }
 
-// make looks for a prime, which takes a tenth of a second for a large one.
-func (ps *primes) make(bits, at int) *big.Int {
-	d := diceOf(ps.seed, uint64(at), 'p')
-	raw := make([]byte, 0, bits/8)
-	for i := uint64(0); len(raw) < bits/8; i++ {
+// make looks for a prime.
+func (ps *primes) make(n int) *big.Int {
+	d := diceOf(ps.seed, uint64(n), 'p')
+	raw := make([]byte, 0, primeBits/8)
+	for i := uint64(0); len(raw) < primeBits/8; i++ {
 		raw = binary.BigEndian.AppendUint64(raw, diceOf(uint64(d), i).bits(forKey))
 	}
-	raw[0] |= 0xc0 // so that the product has all its bits
+	raw[0] |= 0xf0 // so that the product of four has all its bits
 	raw[len(raw)-1] |= 1
 	p, two, one := new(big.Int).SetBytes(raw), big.NewInt(2), big.NewInt(1)
 	e := big.NewInt(65537)
@@ -301,11 +304,16 @@ func (ps *primes) key(bits, index int) (*rsa.PrivateKey, error) {
 	for ; low >= high; high++ {
 		low -= high
 	}
-	p, q := ps.prime(bits/2, low), ps.prime(bits/2, high)
-	one := big.NewInt(1)
-	phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
-	k := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: 65537},
-		D: new(big.Int).ModInverse(big.NewInt(65537), phi), Primes: slices.Clone([]*big.Int{p, q})}
+	k := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: big.NewInt(1), E: 65537}, Primes: []*big.Int{ps.prime(low), ps.prime(high)}}
+	for n := primePool; len(k.Primes) < bits/primeBits; n++ {
+		k.Primes = append(k.Primes, ps.prime(n))
+	}
+	one, phi := big.NewInt(1), big.NewInt(1)
+	for _, p := range k.Primes {
+		k.N.Mul(k.N, p)
+		phi.Mul(phi, new(big.Int).Sub(p, one))
+	}
+	k.D = new(big.Int).ModInverse(big.NewInt(65537), phi)
 	if err := k.Validate(); err != nil {
 		return nil, err
 	}
