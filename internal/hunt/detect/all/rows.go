@@ -71,7 +71,7 @@ func NewRows(rules []detect.RowRule, sequences []detect.Sequence, formats []*par
 			r.clauses[f.Name] = append(r.clauses[f.Name], clauses(f, c.Needs()))
 		}
 	}
-	r.gates = newGates(r.clauses)
+	r.gates = newGates(r.clauses, r.refuse)
 	for _, s := range sequences {
 		parsed, err := sigma.CompileCorrelation(s.Sigma)
 		if err != nil {
@@ -115,6 +115,37 @@ func clauses(f *parse.Format, needs []sigma.Need) []literal.Clause {
 	return all
 }
 
+// refuse tells of the value of a column which rules cannot match a row that has it, as
+// far as that can be told by the fields that are computed from this column alone.
+func (r *Rows) refuse(f *parse.Format) literal.Refuse {
+	if f.Derive == nil {
+		return nil
+	}
+	rules := r.set.Rules(f.Name)
+	fields := make(map[string][]string) // column → what only it decides
+	for field, columns := range f.Deciding {
+		if len(columns) == 1 && r.set.Field(f.Name, field) == field {
+			name := strings.ToLower(columns[0])
+			fields[name] = append(fields[name], field)
+		}
+	}
+	return func(column string, value []byte) func(rule int) bool {
+		of := fields[strings.ToLower(column)]
+		if of == nil {
+			return nil
+		}
+		ev := &postern.Event{Source: f.Name, Fields: []postern.Field{{Name: column, Value: string(value)}}}
+		f.Derive(ev)
+		known := slices.DeleteFunc(slices.Clone(of), func(field string) bool {
+			return !slices.ContainsFunc(ev.Derived, func(d postern.Field) bool { return d.Name == field })
+		})
+		if len(known) == 0 {
+			return nil
+		}
+		return func(rule int) bool { return rule < len(rules) && rules[rule].Never(ev, known) }
+	}
+}
+
 // computes says whether events of a format have fields that do not stand in the row.
 func computes(f *parse.Format) bool {
 	for _, columns := range f.Deciding {
@@ -156,7 +187,7 @@ func (h *hostRows) Learn(findings []postern.Finding) {
 			clauses[name] = append(slices.Clone(h.clauses[name]), []literal.Clause{{Columns: f.ColumnsOf("UrlPath"), Literals: names}})
 		}
 	}
-	h.own = newGates(clauses)
+	h.own = newGates(clauses, h.refuse)
 }
 
 // isWeb says whether the rows of a source are requests to pages.
@@ -174,13 +205,14 @@ func (h *hostRows) Gate(f *parse.Format, columns []string) parse.Gate {
 // several goroutines.
 type gates struct {
 	clauses map[string][][]literal.Clause
+	refuse  func(*parse.Format) literal.Refuse
 	mu      sync.Mutex
 	plans   map[string]*literal.Plan
 	made    map[gateKey]*literal.Gate
 }
 
-func newGates(clauses map[string][][]literal.Clause) *gates {
-	return &gates{clauses: clauses, plans: make(map[string]*literal.Plan), made: make(map[gateKey]*literal.Gate)}
+func newGates(clauses map[string][][]literal.Clause, refuse func(*parse.Format) literal.Refuse) *gates {
+	return &gates{clauses: clauses, refuse: refuse, plans: make(map[string]*literal.Plan), made: make(map[gateKey]*literal.Gate)}
 }
 
 // gateKey stands for a format and columns. Files with the same header share one
@@ -201,7 +233,7 @@ func (g *gates) gate(f *parse.Format, columns []string) *literal.Gate {
 	defer g.mu.Unlock()
 	plan := g.plans[f.Name]
 	if plan == nil {
-		plan = literal.New(g.clauses[f.Name], parse.ShortForms)
+		plan = literal.New(g.clauses[f.Name], parse.ShortForms, g.refuse(f))
 		g.plans[f.Name] = plan
 	}
 	if len(columns) == 0 {

@@ -35,15 +35,22 @@ type Clause struct {
 
 // Plan is what the rules of one kind of log need, before the columns are known.
 type Plan struct {
-	rules [][]Clause
-	all   bool // a rule says nothing that can be looked for: every line passes
+	rules  [][]Clause
+	refuse Refuse
+	all    bool // a rule says nothing that can be looked for: every line passes
 }
+
+// Refuse looks closer at a value in which literals were found, as a page of the product
+// itself has those of the rules about pages that are not. What it gives answers, for a
+// rule by its place in the list, whether no line with that value in that column can be
+// what the rule is about; nil if nothing can be said.
+type Refuse func(column string, value []byte) func(rule int) bool
 
 // New makes a plan. A rule is a list of clauses that must all hold; variants
 // gives other spellings of a literal that mean the same to the parser, such as
-// its 8.3 form, and may be nil.
-func New(rules [][]Clause, variants func(string) []string) *Plan {
-	p := &Plan{}
+// its 8.3 form. It and refuse may be nil.
+func New(rules [][]Clause, variants func(string) []string, refuse Refuse) *Plan {
+	p := &Plan{refuse: refuse}
 	for _, clauses := range rules {
 		kept := usable(clauses, variants)
 		if len(kept) == 0 {
@@ -150,7 +157,7 @@ func best(parts []string) string {
 func (p *Plan) Gate(delim byte, columns []string) *Gate {
 	g := &Gate{delim: delim, all: p.all}
 	var part *walk
-	for _, rule := range p.rules {
+	for i, rule := range p.rules {
 		if len(rule) == 0 || !possible(rule, delim, columns) {
 			continue
 		}
@@ -158,10 +165,13 @@ func (p *Plan) Gate(delim byte, columns []string) *Gate {
 			part = &walk{ids: make(map[string]int)}
 			g.walks = append(g.walks, part)
 		}
-		part.add(rule, delim, columns)
+		part.add(i, rule, delim, columns)
 	}
 	for _, w := range g.walks {
 		w.compile(g.stops)
+		if p.refuse != nil && delim != 0 {
+			w.closer(p.refuse, columns)
+		}
 		g.stops += len(w.stops)
 	}
 	return g
@@ -231,7 +241,7 @@ func (p *Pass) Pass(line []byte) bool {
 // walk decides up to 64 rules with up to 64 different clauses in one walk over
 // a line. Rules and clauses are bits.
 type walk struct {
-	rules   int
+	rules   []int          // by their bits: their places in the plan
 	ids     map[string]int // clause → bit
 	stops   []stop         // in the order of their columns
 	whole   *matcher       // clauses about the whole line; nil if there are none
@@ -243,7 +253,9 @@ type walk struct {
 // stop is one column that is looked at.
 type stop struct {
 	column  int
-	memo    int // number of its memo
+	memo    int                                 // number of its memo
+	rules   uint64                              // that have a clause about it
+	closer  func(value []byte) (refused uint64) // nil if there is nothing to see
 	match   *matcher
 	decides decision
 	own     decision // by the clauses that are about no other column
@@ -259,13 +271,13 @@ type decision struct {
 type set struct{ clauses, rules uint64 }
 
 func (w *walk) fits(rule []Clause) bool {
-	return w.rules < maxPart && len(w.ids)+len(rule) <= maxPart
+	return len(w.rules) < maxPart && len(w.ids)+len(rule) <= maxPart
 }
 
 // add gives a rule its bit and books what each of its clauses needs.
-func (w *walk) add(rule []Clause, delim byte, columns []string) {
-	bit := uint64(1) << w.rules
-	w.rules++
+func (w *walk) add(place int, rule []Clause, delim byte, columns []string) {
+	bit := uint64(1) << len(w.rules)
+	w.rules = append(w.rules, place)
 	w.alive |= bit
 	needs := make(map[int]uint64) // column where it is decided (-1: the whole line) → clauses
 	own := make(map[int]uint64)   // those that are about one column
@@ -286,7 +298,9 @@ func (w *walk) add(rule []Clause, delim byte, columns []string) {
 		clause := uint64(1) << id
 		last := -1
 		for _, i := range at {
-			w.stopAt(i).match.add(c.Literals, clause)
+			s := w.stopAt(i)
+			s.match.add(c.Literals, clause)
+			s.rules |= bit
 			last = i
 		}
 		if len(at) == 1 {
@@ -341,6 +355,30 @@ func (w *walk) compile(memo int) {
 	}
 }
 
+// closer lets values be looked at closer in columns that stand there once: of two of a
+// name it is open which one counts.
+func (w *walk) closer(refuse Refuse, columns []string) {
+	for i := range w.stops {
+		s := &w.stops[i]
+		name := columns[s.column]
+		if len(positions([]string{name}, columns)) > 1 {
+			continue
+		}
+		s.closer = func(value []byte) (refused uint64) {
+			never := refuse(name, value)
+			if never == nil {
+				return 0
+			}
+			for rules := s.rules; rules != 0; rules &= rules - 1 {
+				if bit := bits.TrailingZeros64(rules); never(w.rules[bit]) {
+					refused |= 1 << bit
+				}
+			}
+			return refused
+		}
+	}
+}
+
 // compile puts rules with the same needs together.
 func (d *decision) compile(all uint64) {
 	d.free = all
@@ -359,7 +397,7 @@ func (d *decision) compile(all uint64) {
 
 // after gives the rules that live on.
 func (d *decision) after(alive, hits uint64) uint64 {
-	if d.ending == 0 {
+	if d.ending == 0 || alive == 0 {
 		return alive
 	}
 	live := d.free
@@ -384,7 +422,8 @@ func (w *walk) pass(line []byte, delim byte, memos []memo) bool {
 	}
 	if s := w.first; s != nil {
 		pos := skip(line, 0, s.column, delim)
-		if s.own.after(alive, s.find(line, pos, next(line, pos, delim), memos)) == 0 {
+		found, refused := s.find(line, pos, next(line, pos, delim), memos)
+		if s.own.after(alive&^refused, found) == 0 {
 			return false
 		}
 	}
@@ -393,9 +432,10 @@ func (w *walk) pass(line []byte, delim byte, memos []memo) bool {
 		s := &w.stops[i]
 		pos = skip(line, pos, s.column-column, delim)
 		end := next(line, pos, delim)
-		hits |= s.find(line, pos, end, memos)
+		found, refused := s.find(line, pos, end, memos)
 		pos, column = end, s.column+1
-		if alive = s.decides.after(alive, hits); alive == 0 {
+		hits |= found
+		if alive = s.decides.after(alive&^refused, hits); alive == 0 {
 			return false
 		}
 	}
@@ -403,16 +443,17 @@ func (w *walk) pass(line []byte, delim byte, memos []memo) bool {
 }
 
 // find gives the clauses whose literals stand in the column between pos and end-1,
-// none if the line has no such column.
-func (s *stop) find(line []byte, pos, end int, memos []memo) uint64 {
+// none if the line has no such column, and the rules that its value refuses.
+func (s *stop) find(line []byte, pos, end int, memos []memo) (hits, refused uint64) {
 	if end-1 <= pos {
-		return 0
+		return 0, 0
 	}
 	v := line[pos : end-1]
 	if memos == nil || len(v) < memoLeast || len(v) > memoMost {
-		return s.match.find(v)
+		return s.match.find(v), 0
 	}
-	return memos[s.memo].find(v, s.match)
+	r := memos[s.memo].find(v, s)
+	return r.hits, r.refused
 }
 
 // skip gives where the nth column after the one at pos begins, or what next gives

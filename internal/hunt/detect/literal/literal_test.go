@@ -11,7 +11,7 @@ import (
 
 // gate makes the gate of rules for a header.
 func gate(delim byte, columns []string, rules ...[]Clause) *Pass {
-	return New(rules, nil).Gate(delim, columns).Start()
+	return New(rules, nil, nil).Gate(delim, columns).Start()
 }
 
 func clause(columns, literals string) Clause {
@@ -112,13 +112,13 @@ func TestVariants(t *testing.T) {
 		}
 		return nil
 	}
-	g := New([][]Clause{{clause("Url", "/aspnet_client/x.aspx")}}, short).Gate(',', []string{"Url"}).Start()
+	g := New([][]Clause{{clause("Url", "/aspnet_client/x.aspx")}}, short, nil).Gate(',', []string{"Url"}).Start()
 	for line, want := range map[string]bool{"/aspnet_client/x.aspx": true, "/ASPNET~1/x.aspx": true, "/aspnet/x.aspx": false, "/aspnet%7e1/x": true} {
 		if got := g.Pass([]byte(line)); got != want {
 			t.Errorf("%q passes: %v, want %v", line, got, want)
 		}
 	}
-	all := New([][]Clause{{clause("Url", "abcdef")}}, func(string) []string { return []string{""} }).Gate(',', []string{"Url"}).Start()
+	all := New([][]Clause{{clause("Url", "abcdef")}}, func(string) []string { return []string{""} }, nil).Gate(',', []string{"Url"}).Start()
 	if !all.Pass([]byte("x")) {
 		t.Error("a literal of which not all spellings are known still refuses lines")
 	}

@@ -22,18 +22,32 @@ const (
 type memo [memoSlots]remembered
 
 type remembered struct {
-	hits  uint64
-	size  uint8
-	value [memoMost]byte
+	hits, refused uint64
+	size          uint8
+	value         [memoMost]byte
 }
 
-func (m *memo) find(v []byte, in *matcher) uint64 {
+// find gives what there is about a value; it is good until the next call.
+func (m *memo) find(v []byte, s *stop) *remembered {
 	// The last eight bytes tell values apart better than the first.
 	x := binary.LittleEndian.Uint64(v[len(v)-8:]) + bits.RotateLeft64(binary.LittleEndian.Uint64(v), 29)
 	r := &m[x*0x9e3779b97f4a7c15>>(64-6)%memoSlots]
 	if int(r.size) != len(v) || string(r.value[:r.size]) != string(v) {
-		r.hits = in.find(v)
 		r.size = uint8(copy(r.value[:], v))
+		r.hits, r.refused = s.match.find(v), 0
+		if r.hits != 0 && s.closer != nil && plain(v) {
+			r.refused = s.closer(v)
+		}
 	}
-	return r.hits
+	return r
+}
+
+// plain says whether the parser takes a value as it stands here: unquoted ASCII.
+func plain(v []byte) bool {
+	for _, c := range v {
+		if c >= 0x80 || c == '"' || c == 0 {
+			return false
+		}
+	}
+	return v[0] != ' '
 }

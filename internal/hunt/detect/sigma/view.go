@@ -51,8 +51,8 @@ type view struct {
 	bind   []int32 // from a rule's field index to slot; nil if they are the same
 	first  []int32 // by slot: its first value, -1 if the event does not have the field
 	values []value
-	buf    []byte   // folded values and, before each is done with, names
-	marks  []uint64 // rules to evaluate, for Set
+	buf    []byte     // folded values and, before each is done with, names
+	marks  []uint64   // rules to evaluate, for Set
 	known  [2][]named // names and slots of the event before, derived and columns, mostly the same
 }
 
