@@ -212,7 +212,7 @@ func forTests(r *room) bool { return strings.HasSuffix(r.path, "test") }
 func TestEveryReaderIsFuzzed(t *testing.T) {
 	for _, r := range house(t) {
 		dir := path.Dir(r.dir())
-		reader := dir == "internal/hunt/parse" && path.Base(r.path) != "all" && !forTests(r) ||
+		reader := slices.Contains([]string{"internal/hunt/parse", "internal/hunt/detect/yara/module"}, dir) && path.Base(r.path) != "all" && !forTests(r) ||
 			slices.Contains([]string{"internal/hunt/source", "internal/hunt/detect/sigma", "internal/exposure/fingerprint", "internal/report", "internal/campaign"}, r.dir())
 		if !reader {
 			continue

@@ -161,7 +161,7 @@ func damaged(data []byte, seed uint64) []byte {
 		b[at] = []byte{0, 1, 0xff, 0x7f, 0x80, byte(r.IntN(256))}[r.IntN(6)]
 	}
 	if r.IntN(4) == 0 {
-		b = b[:64+r.IntN(len(b)-64)]
+		b = b[:len(b)-r.IntN(len(b)-3)]
 	}
 	copy(b, data[:4])
 	return b
