@@ -232,7 +232,7 @@ func (h *hunt) scan(ctx context.Context, logs []*logFile, rules HostRules, c *co
 		})
 	}
 	var err error
-	for _, l := range logs {
+	for _, l := range largeFirst(logs) {
 		select {
 		case next <- l:
 			continue
@@ -247,6 +247,19 @@ func (h *hunt) scan(ctx context.Context, logs []*logFile, rules HostRules, c *co
 		err = ctx.Err()
 	}
 	return err
+}
+
+// largeLog is what takes so long to read that the threads would wait for it if it came
+// last.
+const largeLog = 16 << 20
+
+// largeFirst gives the large logs and then the others, in the order of their folders.
+func largeFirst(logs []*logFile) []*logFile {
+	ordered := slices.Clone(logs)
+	slices.SortStableFunc(ordered, func(a, b *logFile) int {
+		return cmp.Compare(b.file.Size / largeLog, a.file.Size / largeLog)
+	})
+	return ordered
 }
 
 // readers is how many logs are open at once: four a thread, so that some are judged
