@@ -257,7 +257,7 @@ const largeLog = 16 << 20
 func largeFirst(logs []*logFile) []*logFile {
 	ordered := slices.Clone(logs)
 	slices.SortStableFunc(ordered, func(a, b *logFile) int {
-		return cmp.Compare(b.file.Size / largeLog, a.file.Size / largeLog)
+		return cmp.Compare(b.file.Size/largeLog, a.file.Size/largeLog)
 	})
 	return ordered
 }
