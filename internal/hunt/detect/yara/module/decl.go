@@ -117,7 +117,7 @@ func structures[T, U any](name string, list func(T) []U, fields ...*Decl) *Decl 
 	elem := &Decl{Name: name, Type: Struct, Fields: fields}
 	return &Decl{Name: name, Type: Array, Elem: elem, get: func(of any) Value {
 		all := list(of.(T))
-		return Value{kind: Array, list: &array{len(all), func(i int) Value { return structOf(elem, &all[i]) }}}
+		return arrayOf(len(all), func(i int) Value { return structOf(elem, &all[i]) })
 	}}
 }
 
@@ -126,7 +126,7 @@ func entries[T, U any](name string, count func(T) int, at func(of T, i int) U, f
 	elem := &Decl{Name: name, Type: Struct, Fields: fields}
 	return &Decl{Name: name, Type: Array, Elem: elem, get: func(of any) Value {
 		t := of.(T)
-		return Value{kind: Array, list: &array{count(t), func(i int) Value { return structOf(elem, at(t, i)) }}}
+		return arrayOf(count(t), func(i int) Value { return structOf(elem, at(t, i)) })
 	}}
 }
 
@@ -134,7 +134,7 @@ func entries[T, U any](name string, count func(T) int, at func(of T, i int) U, f
 func texts[T any](name string, list func(T) []string) *Decl {
 	return &Decl{Name: name, Type: Array, Elem: &Decl{Name: name, Type: String}, get: func(of any) Value {
 		all := list(of.(T))
-		return Value{kind: Array, list: &array{len(all), func(i int) Value { return StringValue(all[i]) }}}
+		return arrayOf(len(all), func(i int) Value { return StringValue(all[i]) })
 	}}
 }
 
@@ -142,18 +142,17 @@ func texts[T any](name string, list func(T) []string) *Decl {
 func integers[T any](name string, list func(T) []int64) *Decl {
 	return &Decl{Name: name, Type: Array, Elem: &Decl{Name: name, Type: Int}, get: func(of any) Value {
 		all := list(of.(T))
-		return Value{kind: Array, list: &array{len(all), func(i int) Value { return IntValue(all[i]) }}}
+		return arrayOf(len(all), func(i int) Value { return IntValue(all[i]) })
 	}}
 }
 
 // pair is one entry of a dictionary of strings.
 type pair struct{ key, value string }
 
-// dictionary declares a dictionary of strings. Of entries with one key the last
-// counts.
+// dictionary declares a dictionary of strings, with each key once.
 func dictionary[T any](name string, list func(T) []pair) *Decl {
 	return &Decl{Name: name, Type: Dict, Elem: &Decl{Name: name, Type: String}, get: func(of any) Value {
-		return Value{kind: Dict, dict: list(of.(T))}
+		return Value{kind: Dict, of: list(of.(T))}
 	}}
 }
 

@@ -380,7 +380,7 @@ func byName(v Value) func(string) bool {
 }
 
 func byRegexp(v Value) func(string) bool {
-	return func(name string) bool { return v.re.MatchLen([]byte(cstring(name))) >= 0 }
+	return func(name string) bool { return regexpOf(v).MatchLen([]byte(cstring(name))) >= 0 }
 }
 
 func anyFunction(pe.Function) bool { return true }
@@ -404,8 +404,8 @@ func imported(p image, flags int64, library Value, meant func(pe.Function) bool)
 // beginning does not count.
 func importedLike(p image, flags int64, library, function Value) int64 {
 	return countImports(p, flags,
-		func(n string) bool { return library.re.MatchLen([]byte(n)) > 0 },
-		func(f pe.Function) bool { return function.re.MatchLen([]byte(f.Name)) > 0 })
+		func(n string) bool { return regexpOf(library).MatchLen([]byte(n)) > 0 },
+		func(f pe.Function) bool { return regexpOf(function).MatchLen([]byte(f.Name)) > 0 })
 }
 
 func countImports(p image, flags int64, library func(string) bool, meant func(pe.Function) bool) int64 {

@@ -8,11 +8,8 @@ type Value struct {
 	kind Type
 	num  uint64 // Bool, Int, and the bits of a Float
 	str  string
-	re   Matcher
 	decl *Decl // Struct: its declaration; Func: the function's
-	of   any   // Struct, Func: what the getters are given
-	list *array
-	dict []pair
+	of   any   // Struct, Func: what the getters are given; Array: *array; Dict: []pair; Regexp: Matcher
 }
 
 // array is a list whose elements are made when asked for.
@@ -53,7 +50,11 @@ func BoolValue(b bool) Value {
 }
 
 // RegexpValue makes a regexp, for an argument.
-func RegexpValue(m Matcher) Value { return Value{kind: Regexp, re: m} }
+func RegexpValue(m Matcher) Value { return Value{kind: Regexp, of: m} }
+
+func regexpOf(v Value) Matcher { return v.of.(Matcher) }
+
+func arrayOf(n int, at func(int) Value) Value { return Value{kind: Array, of: &array{n, at}} }
 
 func structOf(d *Decl, of any) Value { return Value{kind: Struct, decl: d, of: of} }
 
@@ -106,26 +107,27 @@ func (v Value) Get(d *Decl) Value {
 func (v Value) Len() int {
 	switch v.kind {
 	case Array:
-		return v.list.n
+		return v.of.(*array).n
 	case Dict:
-		return len(v.dict)
+		return len(v.of.([]pair))
 	}
 	return 0
 }
 
 // Index gives an element of an Array; undefined beyond its ends.
 func (v Value) Index(i int64) Value {
-	if v.kind != Array || i < 0 || i >= int64(v.list.n) {
+	if i < 0 || i >= int64(v.Len()) || v.kind != Array {
 		return Value{}
 	}
-	return v.list.at(int(i))
+	return v.of.(*array).at(int(i))
 }
 
 // Key gives the value of a Dict for a key; undefined if it has none.
 func (v Value) Key(key string) Value {
-	for i := len(v.dict) - 1; i >= 0; i-- {
-		if v.dict[i].key == key {
-			return StringValue(v.dict[i].value)
+	list, _ := v.of.([]pair)
+	for _, p := range list {
+		if p.key == key {
+			return StringValue(p.value)
 		}
 	}
 	return Value{}
@@ -133,7 +135,8 @@ func (v Value) Key(key string) Value {
 
 // Entry gives the i-th entry of a Dict, 0 ≤ i < Len, for loops over it.
 func (v Value) Entry(i int) (key string, value Value) {
-	return v.dict[i].key, StringValue(v.dict[i].value)
+	p := v.of.([]pair)[i]
+	return p.key, StringValue(p.value)
 }
 
 // Call calls a Func with the form that Decl.Overload chose. An undefined argument
