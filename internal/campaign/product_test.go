@@ -60,7 +60,7 @@ func TestTablesAreWhole(t *testing.T) {
 		{"observed versions", len(p.Observed), 36},
 		{"stock files", len(p.Stock), 1926},
 		{"sites", len(p.Layout.Sites), 2},
-		{"log sources", len(p.Layout.Sources), 16},
+		{"log sources", len(p.Layout.Sources), 26},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: got %d, want %d", c.what, c.got, c.want)

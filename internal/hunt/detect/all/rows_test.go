@@ -390,7 +390,10 @@ func TestLadder(t *testing.T) {
 			}
 		}
 	}
-	for _, doc := range rows.rules {
+	for rule, doc := range rows.rules {
+		if len(rows.records.windows.Places(rule)) > 0 { // of event logs: see TestEventLadder
+			continue
+		}
 		if !seen[doc.ID] {
 			t.Errorf("no sample for the rule %s", doc.ID)
 		}

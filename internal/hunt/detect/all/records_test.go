@@ -1,0 +1,248 @@
+package all
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"postern"
+	"postern/internal/exercise/eventlog"
+	"postern/internal/hunt"
+	"postern/internal/hunt/parse"
+	"postern/internal/hunt/parse/evtx"
+)
+
+// eventOf makes an event of a channel from names and values.
+func eventOf(channel, provider string, id uint16, values ...any) eventlog.Event {
+	e := eventlog.Event{Time: time.Date(2021, 3, 3, 6, 59, 18, 0, time.UTC), Channel: channel, Provider: provider, ID: id, Level: 4, Computer: "EX01.contoso.test"}
+	for i := 0; i+1 < len(values); i += 2 {
+		e.Data = append(e.Data, eventlog.Value{Name: values[i].(string), Value: values[i+1]})
+	}
+	return e
+}
+
+func management(id uint16, cmdlet, parameters string, more ...string) eventlog.Event {
+	e := eventOf("MSExchange Management", "MSExchange CmdletLogs", id, "", cmdlet, "", parameters)
+	for _, m := range more {
+		e.Data = append(e.Data, eventlog.Value{Value: m})
+	}
+	return e
+}
+
+const sysmonChannel = "Microsoft-Windows-Sysmon/Operational"
+
+func sysmon(id uint16, values ...any) eventlog.Event {
+	return eventOf(sysmonChannel, "Microsoft-Windows-Sysmon", id, values...)
+}
+
+func process(command string) eventlog.Event {
+	return sysmon(1, "ProcessId", uint32(4242), "Image", `C:\Windows\System32\x.exe`, "CommandLine", command, "ParentImage", `C:\Windows\explorer.exe`, "ParentProcessId", uint32(7), "User", `CONTOSO\admin`)
+}
+
+// security is the same start in the log of Security.
+func security(command string) eventlog.Event {
+	return eventOf("Security", "Microsoft-Windows-Security-Auditing", 4688, "SubjectUserName", "admin", "NewProcessId", eventlog.Hex64(4242), "NewProcessName", `C:\Windows\System32\x.exe`,
+		"ProcessId", eventlog.Hex64(7), "CommandLine", command, "ParentProcessName", `C:\Windows\explorer.exe`)
+}
+
+func defender(id uint16, name string) eventlog.Event {
+	return eventOf("Microsoft-Windows-Windows Defender/Operational", "Microsoft-Windows-Windows Defender", id, "Threat Name", name, "Path", `file:_C:\inetpub\wwwroot\aspnet_client\x.aspx`)
+}
+
+func block(text string) eventlog.Event {
+	return eventOf("Microsoft-Windows-PowerShell/Operational", "Microsoft-Windows-PowerShell", 4104, "ScriptBlockText", text, "Path", "")
+}
+
+// level changes what an event says of its own importance.
+func (e eventSample) level(l uint8) eventSample { e.event.Level = l; return e }
+
+type eventSample struct {
+	name  string
+	event eventlog.Event
+	want  []string // rules and levels
+}
+
+// eventSamples has an event for every rule about event logs, and what must not be
+// taken for it.
+func eventSamples() []eventSample {
+	none := []string{}
+	page := "/owa/auth/x" + ".aspx"
+	markup := "http://f/<scr" + "ipt"
+	return []eventSample{
+		{"code in an address", management(1, "Set-OabVirtualDirectory", `-ExternalUrl "`+markup+`" -Identity "EX01\OAB (Default Web Site)"`), []string{"event-set-url 3"}},
+		{"code in an address, refused", management(6, "Set-OabVirtualDirectory", `-ExternalUrl "`+markup+`"`, "error"), []string{"event-set-url 1"}},
+		{"an address", management(1, "Set-OabVirtualDirectory", `-ExternalUrl "https://mail.contoso.com/OAB" -Identity "EX01\OAB"`), none},
+		{"markup elsewhere", management(1, "Set-Mailbox", `-MailTip "<b>url</b>"`), none},
+		{"export to a page", management(1, "New-MailboxExportRequest", `-Mailbox "a" -FilePath "\\127.0.0.1\c$\inetpub\wwwroot\aspnet_client\x`+`.aspx"`), []string{"event-mailbox-export 4"}},
+		{"export", management(1, "New-MailboxExportRequest", `-Mailbox "a" -FilePath "\\fs\pst\a.pst"`), none},
+		{"certificate to a page", management(1, "New-ExchangeCertificate", `-GenerateRequest "True" -RequestFile "\\127.0.0.1\c$\x`+`.aspx"`), []string{"event-certificate-page 4"}},
+		{"certificate", management(1, "New-ExchangeCertificate", `-GenerateRequest "True" -RequestFile "\\fs\cert.req"`), none},
+		{"export role", management(1, "New-ManagementRoleAssignment", `-Role "Mailbox Import Export" -User "a"`), []string{"event-import-export-role 1"}},
+		{"export tidied away", management(1, "Remove-MailboxExportRequest", `-Identity "x" -Confirm "False"`), []string{"event-export-removed 1"}},
+		{"transport agent", management(1, "Install-TransportAgent", `-Name "x"`), []string{"event-transport-agent 1"}},
+		{"apps", management(6, "Get-App", `-Mailbox "a"`, "System.InvalidCastException: Unable to cast"), []string{"event-app-cast 2"}},
+		{"directory", eventOf("Security", "Microsoft-Windows-Security-Auditing", 5136, "ObjectClass", "msExchOABVirtualDirectory", "AttributeLDAPDisplayName", "msExchExternalHostName", "AttributeValue", markup, "SubjectUserName", "EX01$"), []string{"directory-markup 3"}},
+		{"directory, an address", eventOf("Security", "Microsoft-Windows-Security-Auditing", 5136, "ObjectClass", "msExchOABVirtualDirectory", "AttributeLDAPDisplayName", "msExchExternalHostName", "AttributeValue", "https://mail/OAB"), none},
+		eventSample{"unified messaging", eventOf("Application", "MSExchange Unified Messaging", 1, "", "System.InvalidCastException: x"), []string{"unified-messaging-error 2"}}.level(2),
+		{"unified messaging, a warning", eventOf("Application", "MSExchange Unified Messaging", 1, "", "System.InvalidCastException: x"), none},
+		{"unified messaging crashes", eventOf("Application", "MSExchange Common", 4999, "", "4999", "", "UMWorkerProcess", "", "TextFormattingRunProperties"), []string{"unified-messaging-crash 2"}},
+		{"another crash", eventOf("Application", "MSExchange Common", 4999, "", "4999", "", "UMWorkerProcess", "", "M.E.UM.Core"), none},
+		{"page fails", eventOf("Application", "ASP.NET 4.0.30319.0", 1309, "", "3005", "", "http://localhost"+page), []string{"page-error 4"}},
+		{"stock page fails", eventOf("Application", "ASP.NET 4.0.30319.0", 1309, "", "3005", "", "http://localhost/owa/auth/logon.aspx"), none},
+		{"view state", eventOf("Application", "ASP.NET 4.0.30319.0", 1316, "", "4009", "", "Viewstate verification failed."), []string{"view-state 1"}},
+		{"module", eventOf("Microsoft-IIS-Configuration/Operational", "Microsoft-Windows-IIS-Configuration", 29, "Configuration", "/system.webServer/modules/add[@name='x']/@name", "NewValue", "x"), []string{"iis-module 1"}},
+		{"defender", defender(1116, "Backdoor:JS/Webshell.A"), []string{"defender-web-shell 4"}},
+		{"defender, a command", defender(1117, "Behavior:Win32/IISExchgSpawnCMD.A"), []string{"defender-command 5"}},
+		{"defender, another", defender(1117, "PUA:Win32/Toolbar"), none},
+		{"defender is off", eventOf("Microsoft-Windows-Windows Defender/Operational", "Microsoft-Windows-Windows Defender", 5001), []string{"defender-off 1"}},
+		{"defender looks away", eventOf("Microsoft-Windows-Windows Defender/Operational", "Microsoft-Windows-Windows Defender", 5007, "New Value", `HKLM\SOFTWARE\Microsoft\Windows Defender\Exclusions\Paths\C:\x = 0x0`), []string{"defender-off 1"}},
+		{"log cleared", eventOf("Security", "Microsoft-Windows-Eventlog", 1102, "SubjectUserName", "a"), []string{"log-cleared 1"}},
+		{"log of system cleared", eventOf("System", "Microsoft-Windows-Eventlog", 104, "SubjectUserName", "a"), []string{"log-cleared-other 1"}},
+		{"the same number of another provider", eventOf("System", "Microsoft-Windows-DriverFrameworks", 104), none},
+		{"page written", sysmon(11, "Image", `c:\windows\system32\inetsrv\w3wp.exe`, "TargetFilename", `D:\Exchange\FrontEnd\HttpProxy`+strings.ReplaceAll(page, "/", `\`)), []string{"page-written 4"}},
+		{"page compiled", sysmon(11, "Image", `c:\windows\system32\inetsrv\w3wp.exe`, "TargetFilename", `C:\Windows\Microsoft.NET\Framework64\v4.0.30319\Temporary ASP.NET Files\owa\x.compiled`), none},
+		{"page exported", sysmon(11, "Image", `D:\Exchange\Bin\MSExchangeMailboxReplication.exe`, "TargetFilename", `C:\inetpub\wwwroot\aspnet_client\x`+`.aspx`), []string{"page-exported 4"}},
+		{"library", sysmon(7, "Image", `c:\windows\system32\inetsrv\w3wp.exe`, "ImageLoaded", `C:\ProgramData\x.dll`, "Signed", "false"), []string{"module-loaded 4"}},
+		{"signed library", sysmon(7, "Image", `c:\windows\system32\inetsrv\w3wp.exe`, "ImageLoaded", `C:\ProgramData\x.dll`, "Signed", "true"), none},
+		{"memory dumped", process(`procdump64.exe -accepteula -ma lsass.exe x`), []string{"lsass-dump 6"}},
+		{"memory dumped, as Security has it", security(`rundll32 C:\windows\system32\comsvcs.dll, MiniDump 624 C:\windows\temp\x.dmp full`), []string{"lsass-dump 6"}},
+		{"another library", process(`rundll32 comsvcs.dll, Something`), none},
+		{"memory opened", sysmon(10, "SourceImage", `C:\x.exe`, "TargetImage", `C:\Windows\system32\lsass.exe`, "GrantedAccess", eventlog.Hex32(0x1fffff), "CallTrace", `C:\Windows\SYSTEM32\ntdll.dll+1|C:\Windows\system32\dbgcore.DLL+2`), []string{"lsass-opened 6"}},
+		{"memory opened by the task manager", sysmon(10, "SourceImage", `C:\Windows\system32\Taskmgr.exe`, "TargetImage", `C:\Windows\system32\lsass.exe`, "CallTrace", `C:\Windows\system32\dbgcore.DLL+2`), none},
+		{"framed command", process(`cmd /c cd /d "C:\inetpub\wwwroot\aspnet_client"&whoami&echo [S]&cd&echo [E]`), []string{"shell-framing 5"}},
+		{"page hidden", process(`attrib +h +s +r x` + `.aspx`), []string{"page-hidden 5"}},
+		{"file hidden", process(`attrib +h +s desktop.ini`), none},
+		{"data in the site", process(`makecab C:\windows\temp\x.dmp C:\inetpub\wwwroot\x.dmp.zip`), []string{"packed-into-site 6"}},
+		{"mail packed", process(`7z a -t7z -r C:\ProgramData\it.zip C:\ProgramData\pst`), []string{"mail-packed 6"}},
+		{"administrators", process(`net group "Exchange Organization administrators" administrator /del /domain`), []string{"admins-removed 6"}},
+		{"remote command", process(`cmd.exe /Q /c whoami 1> \\127.0.0.1\ADMIN$\__1614754758.12 2>&1`), []string{"remote-output 6"}},
+		{"script with a socket", block("$c = New-Object Net.Sockets.TCPClient('x',1); $s = $c.GetStream(); $sendback = (iex $data)"), []string{"script-socket 6"}},
+		{"script that exports", block(`New-MailboxExportRequest -Mailbox a -FilePath \\localhost\c$\a.pst`), []string{"script-export 6"}},
+		{"script of an administrator", block(`New-MailboxExportRequest -Mailbox a -FilePath \\fs\pst\a.pst`), none},
+		{"task", eventOf("Microsoft-Windows-TaskScheduler/Operational", "Microsoft-Windows-TaskScheduler", 106, "TaskName", `\Winnet`, "UserContext", "a"), []string{"task-known 6"}},
+		{"task, as Security has it", eventOf("Security", "Microsoft-Windows-Security-Auditing", 4698, "TaskName", `\VSPerfMon`, "SubjectUserName", "a"), []string{"task-known-security 6"}},
+		{"service", eventOf("System", "Service Control Manager", 7045, "ServiceName", "x", "ImagePath", `%COMSPEC% /C start /b x`, "AccountName", "LocalSystem"), []string{"service-command 6"}},
+		{"another service", eventOf("System", "Service Control Manager", 7045, "ServiceName", "x", "ImagePath", `C:\Program Files\x\x.exe`), none},
+		{"account", eventOf("Security", "Microsoft-Windows-Security-Auditing", 4720, "TargetUserName", "support$", "SubjectUserName", "EX01$", "SubjectUserSid", eventlog.SID{1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0}), []string{"account-by-server 1"}},
+	}
+}
+
+// judgeEvents gives the findings of a log, with the gates of records or without.
+func judgeEvents(t testing.TB, log []byte, rules hunt.HostRules, gated bool) []postern.Finding {
+	t.Helper()
+	var findings []postern.Finding
+	opt := parse.RecordOptions{Yield: func(ev *postern.Event) { findings = append(findings, rules.LookAtRecord(ev)...) }, Channel: rules.Channel}
+	if !gated {
+		opt.Channel = func(name string) *parse.Channel {
+			c := *rules.Channel(name)
+			c.Wants = nil
+			return &c
+		}
+	}
+	if _, err := evtx.Scan(context.Background(), bytes.NewReader(log), "x.evtx", opt); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(findings, func(a, b postern.Finding) int { return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.ID, b.ID)) })
+	return findings
+}
+
+func write(t testing.TB, events ...eventlog.Event) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := eventlog.Write(&b, events); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestEventLadder(t *testing.T) {
+	t.Parallel()
+	rows := builtIn(t)
+	seen := make(map[string]bool)
+	for _, s := range eventSamples() {
+		for _, nested := range []bool{false, true} {
+			s.event.Nested = nested
+			log := write(t, s.event)
+			found := judgeEvents(t, log, rows.Host(), true)
+			if diff := gocmp.Diff(judgeEvents(t, log, rows.Host(), false), found); diff != "" {
+				t.Errorf("%s: the gate takes something away (-without +with):\n%s", s.name, diff)
+			}
+			if diff := gocmp.Diff(s.want, short(found), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", s.name, diff)
+			}
+			for _, f := range found {
+				if len(f.Evidence) != 1 || f.Evidence[0].Record != 1 || f.Evidence[0].Excerpt == "" || f.Time.IsZero() {
+					t.Errorf("%s: evidence %+v at %v", s.name, f.Evidence, f.Time)
+				}
+			}
+		}
+		for _, w := range s.want {
+			rule, _, _ := strings.Cut(w, " ")
+			seen[rule] = true
+		}
+	}
+	for rule, doc := range rows.rules {
+		_, id, _ := strings.Cut(doc.ID, "/")
+		if len(rows.records.windows.Places(rule)) > 0 && !seen[id] {
+			t.Errorf("no sample for the rule %s", doc.ID)
+		}
+	}
+}
+
+// Records that no rule of the packs is about are not decoded.
+func TestEventGates(t *testing.T) {
+	t.Parallel()
+	rows := builtIn(t)
+	h := rows.Host()
+	for _, c := range []struct {
+		channel string
+		id      uint32
+		wanted  bool
+	}{
+		{"Security", 4624, false}, {"Security", 5136, true}, {"security", 4688, true}, {"System", 7036, false}, {"System", 7045, true},
+		{sysmonChannel, 3, false}, {sysmonChannel, 11, true}, {"Nobody knows", 1, false}, {"MSExchange Management", 1, true},
+	} {
+		if _, wanted := h.Channel(c.channel).Wants(c.id); wanted != c.wanted {
+			t.Errorf("%s %d: wanted %v", c.channel, c.id, wanted)
+		}
+	}
+	gate, _ := h.Channel(sysmonChannel).Wants(11)
+	if gate == nil || gate.Pass([]byte("c:\\windows\\explorer.exe\x00c:\\x.txt\x00")) || !gate.Pass([]byte("c:\\windows\\w3wp.exe\x00c:\\inetpub\\wwwroot\\aspnet_client\\x.aspx\x00")) {
+		t.Error("the gate of written files does not tell them apart")
+	}
+}
+
+// The same start in two channels is one finding with both as evidence; the same
+// command twice is two.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	rows := builtIn(t)
+	h := rows.Host()
+	command := `procdump64.exe -accepteula -ma lsass.exe x`
+	later := process(command)
+	later.Time = later.Time.Add(time.Minute)
+	two := security(command)
+	two.Time = two.Time.Add(300 * time.Millisecond)
+	var findings []postern.Finding
+	for path, events := range map[string][]eventlog.Event{"sysmon.evtx": {process(command), later}, "security.evtx": {two}} {
+		opt := parse.RecordOptions{Channel: h.Channel, Yield: func(ev *postern.Event) { findings = append(findings, h.LookAtRecord(ev)...) }}
+		if _, err := evtx.Scan(context.Background(), bytes.NewReader(write(t, events...)), path, opt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.SortFunc(findings, func(a, b postern.Finding) int { return a.Time.Compare(b.Time) })
+	once := h.Once(findings)
+	if len(findings) != 3 || len(once) != 2 || len(once[0].Evidence) != 2 || len(once[1].Evidence) != 1 {
+		t.Fatalf("%d findings, once %d: %+v", len(findings), len(once), once)
+	}
+	if got := findings[0].Entities["command"]; got != command {
+		t.Errorf("command %q", got)
+	}
+}
