@@ -342,7 +342,7 @@ func (o *outside) hostile(ctx context.Context) error {
 	}
 	defer s.Close()
 	const deadline = 10.0 // the default of --timeout, in seconds
-	u, err := run(o.scan(ctx, s))
+	u, err := watched(o.scan(ctx, s))
 	if err != nil {
 		return err
 	}
@@ -424,7 +424,7 @@ func (o *outside) memory(ctx context.Context) error {
 		state := filepath.Join(s.dir, "state")
 		c := o.scan(ctx, s, "--state", state)
 		c.Args[slices.Index(c.Args, s.records())] = os.DevNull
-		u, err := run(c)
+		u, err := watched(c)
 		lines := 0
 		if err == nil {
 			lines, err = countLines(filepath.Join(state, "results.jsonl"))
@@ -436,6 +436,37 @@ func (o *outside) memory(ctx context.Context) error {
 			size.hosts, size.how, u.rss, size.goal, reached(u.rss*1.048576 <= float64(size.goal)), lines, u.wall)
 	}
 	return nil
+}
+
+// watched runs a program and looks at its peak of memory while it runs: what the system
+// says of it afterwards includes the process that started it, which plays a fleet.
+func watched(c *exec.Cmd) (usage, error) {
+	c.Stderr = os.Stderr
+	start := time.Now()
+	if err := c.Start(); err != nil {
+		return usage{}, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	var u usage
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid))
+			if _, rest, ok := bytes.Cut(status, []byte("VmHWM:")); ok {
+				kib, _ := strconv.ParseFloat(string(bytes.Fields(rest)[0]), 64)
+				u.rss = max(u.rss, kib/1024)
+			}
+		case err := <-ended:
+			if code := c.ProcessState.ExitCode(); err != nil && code != 3 && code != 4 {
+				return usage{}, fmt.Errorf("%s: %w", c.Path, err)
+			}
+			u.wall = time.Since(start).Seconds()
+			return u, nil
+		}
+	}
 }
 
 func countLines(name string) (n int, err error) {
