@@ -1,5 +1,10 @@
 package pattern
 
+import (
+	"slices"
+	"strings"
+)
+
 // An atom is a short run of bytes that every match of a string has to hold. Only
 // where one is found in the data is its string looked at any further.
 
@@ -13,6 +18,7 @@ type window struct {
 	sets  []charset
 	first *core // where the expression stands; nil in plain text
 	back  int   // bytes of it before the atom
+	rare  int   // in passRare: which of the bytes is
 }
 
 // choice is a set of atoms of which every match holds at least one.
@@ -21,25 +27,57 @@ type choice struct {
 	cost    float64 // the expected rate of the worst of them
 }
 
-// A pass looks for atoms at every stride-th byte of the data, so one of a stride of
-// four costs a quarter. A string that is found so has an atom for each remainder that
-// its place may have, and needs seven bytes for that. Strings that have no atom of
-// four rare bytes are in the pass of stride 0, which looks for everything else.
-func strides() []int { return []int{4, 2, 1, 0} }
+// A pass is one way of going over the data. A string is looked for in the first, and
+// cheapest, that it has good atoms for.
+type pass uint8
 
-const passes = 4
+const (
+	// At every fourth place: a string has an atom for each remainder that its place
+	// may have, and needs seven bytes for that.
+	passFourth pass = iota
+	// Where a rare byte is, which the processor finds many at a time.
+	passRare
+	// At every second place, for strings of five bytes.
+	passSecond
+	// At every place, for atoms of four bytes.
+	passEvery
+	// At every place, for all that has only frequent or short atoms, or none.
+	passRest
 
-func passOf(stride int) int {
-	switch stride {
-	case 4:
-		return 0
-	case 2:
-		return 1
-	case 1:
+	passes = 5
+)
+
+// windows is how many atoms one after the other a string has in a pass.
+func (p pass) windows() int {
+	switch p {
+	case passFourth:
+		return 4
+	case passSecond:
 		return 2
 	}
-	return 3
+	return 1
 }
+
+// worst is the rate of an atom up to which it is good enough for a pass. Each
+// candidate costs some ten times what a byte does.
+func (p pass) worst() float64 {
+	switch p {
+	case passFourth, passSecond:
+		return 2e-5
+	case passRare, passEvery:
+		return 2e-4
+	}
+	return 1
+}
+
+// cost is that of a pass, in millionths of the cost of looking at every byte.
+func (p pass) cost() int {
+	return [passes]int{0, 20_000, 500_000, 1_000_000, 2_000_000}[p]
+}
+
+// rareByte says whether a byte is rare in files of most kinds, and the same for
+// letters of both cases.
+func rareByte(b byte) bool { return strings.IndexByte("?%@~`^|\\#!", b) >= 0 }
 
 // chooser picks the atoms of an expression.
 //
@@ -54,7 +92,7 @@ type chooser struct {
 	wide  bool // atoms have a zero behind each byte
 	both  bool // characters of one byte are searched for as well as those of two
 
-	stride int
+	pass pass
 
 	quality int     // of the best so far
 	some    *choice // the best so far, if it is of alternatives
@@ -73,7 +111,7 @@ type run struct {
 }
 
 func (ch *chooser) alternatives(c *core) (choice, int) {
-	sub := &chooser{rates: ch.rates, wide: ch.wide, both: ch.both, stride: ch.stride}
+	sub := &chooser{rates: ch.rates, wide: ch.wide, both: ch.both, pass: ch.pass}
 	sub.walk(c)
 	sub.close()
 	return sub.best(), sub.quality
@@ -113,15 +151,15 @@ func (ch *chooser) narrow(r *run, at int) choice {
 			sets = append(sets, oneByte(0))
 		}
 	}
-	start, n, cost := rarest(ch.rates, sets, func(i int) bool {
+	spot := ch.rates.rarest(sets, func(i int) bool {
 		i = from + i/width
 		return i < to && (!ch.both || i == at || r.oneWidth(i))
-	}, ch.stride)
+	}, ch.pass)
 	var best choice
-	for i := start; i < start+max(ch.stride, 1) && n > 0; i++ {
-		best.windows = append(best.windows, window{sets: sets[i : i+n], first: r.bytes[from+i/width], back: i % width})
+	for i := spot.at; i < spot.at+ch.pass.windows() && spot.n > 0; i++ {
+		best.windows = append(best.windows, window{sets: sets[i : i+spot.n], first: r.bytes[from+i/width], back: i % width, rare: spot.rare})
 	}
-	best.cost = cost
+	best.cost = spot.cost
 	return best
 }
 
@@ -302,10 +340,16 @@ func quality(bytes []*core) int {
 	return maxQuality - 22*maxAtom + q
 }
 
-// rarest gives the atoms of consecutive bytes that are likely to be found least, one
-// for each of stride places one after the other: the first place, and how long they
-// are. may says where one may begin. Atoms of stride 0 are one of any length.
-func rarest(rates *rates, sets []charset, may func(int) bool, stride int) (at, n int, cost float64) {
+// spot is where the atoms of consecutive bytes are.
+type spot struct {
+	at, n int     // the first one's place, and how many bytes each has; 0 if there are none
+	rare  int     // in passRare: which of its bytes is
+	cost  float64 // how often one is to be expected
+}
+
+// rarest gives the atoms of consecutive bytes that are likely to be found least. may
+// says where one may begin.
+func (r *rates) rarest(sets []charset, may func(int) bool, p pass) spot {
 	lists := make([][]uint8, len(sets))
 	values := make([]int, len(sets))
 	all := make([]uint8, len(sets)) // room for those of one
@@ -330,33 +374,43 @@ func rarest(rates *rates, sets []charset, may func(int) bool, stride int) (at, n
 		values[i] = folded.count()
 	}
 	least := maxAtom
-	if stride == 0 {
+	switch p {
+	case passRare:
+		least = 2
+	case passRest:
 		least = 1
 	}
+	var best spot
 	for i := 0; i+least <= len(sets); i++ {
-		for length := least; length <= maxAtom; length++ {
-			c := 0.0
-			for j := i; j < i+max(stride, 1); j++ {
-				if j+length > len(sets) || !may(j) {
-					c = -1
-					break
+	lengths:
+		for n := least; n <= maxAtom; n++ {
+			s := spot{at: i, n: n}
+			for j := i; j < i+p.windows(); j++ {
+				if j+n > len(sets) || !may(j) {
+					break lengths
 				}
-				v := 1
-				for k := j; k < j+length && v <= maxExpand; k++ {
-					v *= values[k]
+				expand := 1
+				for k := j; k < j+n && expand <= maxExpand; k++ {
+					expand *= values[k]
 				}
-				if v > maxExpand || v == 0 {
-					c = -1
-					break
+				if expand > maxExpand || expand == 0 {
+					break lengths
 				}
-				c += max(rates.of(lists[j:j+length]), 1e-7) + float64(v)*1e-8
+				s.cost += max(r.of(lists[j:j+n]), 1e-7) + float64(expand)*1e-8
 			}
-			if c /= float64(max(stride, 1)); c > 0 && (n == 0 || c < cost) {
-				at, n, cost = i, length, c
+			s.cost /= float64(p.windows())
+			if p == passRare {
+				s.rare = slices.IndexFunc(sets[i:i+n], func(c charset) bool {
+					b, ok := c.single()
+					return ok && rareByte(b)
+				})
+			}
+			if s.rare >= 0 && (best.n == 0 || s.cost < best.cost) {
+				best = s
 			}
 		}
 	}
-	return at, n, cost
+	return best
 }
 
 // foldBit is set in every byte of an atom and of the data before they are compared,

@@ -39,6 +39,9 @@ type probe struct {
 	text  int32 // of a text: which one
 	back  int32 // bytes of the text before the atom; of an expression, of its character
 	wide  bool  // of a text: the variant with characters of two bytes
+	// In passRare: which byte, and where in the atom.
+	rareByte byte
+	rare     int8
 	// Of an expression without an atom: set of the bytes that it may begin with, and
 	// whether only at the start of the data.
 	first    int32
@@ -77,14 +80,18 @@ type draft struct {
 	pieces  []piece
 	probes  []probe
 	passes  [passes]atoms
-	passOf  []uint8 // by string
+	passOf  []pass // by string
+	cost    []int  // the same
 	rates   *rates
 	atoms   int
 }
 
-// cheapRate is the expected number of an atom's places per byte up to which it is
-// good enough for a pass with a stride.
-const cheapRate = 2e-6
+// costOf measures what it takes to look for a string, see Set.Cost: what its pass
+// costs if nobody else is in it, and its candidates.
+func costOf(way pass, rate float64) int {
+	const candidate = 12 // bytes could be looked at instead of it
+	return way.cost() + int(1_000_000*candidate*rate)
+}
 
 func newDraft() *draft {
 	return &draft{
@@ -130,20 +137,24 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 	}
 	// All parts of a chain are in one pass, so that they are found in their order.
 	var found atoms
-	pass := 0
-	for _, stride := range strides() {
-		found, pass = atoms{}, passOf(stride)
+	var way pass
+	rate := 0.0 // of all its atoms
+	for way = range pass(passes) {
+		found, rate = atoms{}, 0
 		ok := true
 		for i := range parts {
-			if ok = d.place(&parts[i], stride, &found); !ok {
+			var r float64
+			if r, ok = d.place(&parts[i], way, &found); !ok {
 				break
 			}
+			rate += r
 		}
 		if ok {
 			break
 		}
 		d.probes = d.probes[:probes]
 	}
+	d.cost = append(d.cost, costOf(way, rate))
 	for _, list := range found {
 		d.atoms += len(list)
 	}
@@ -151,18 +162,18 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 		return fail(refuse("all strings together need more than %d atoms or %d steps", maxAllAtoms, maxAllInsts))
 	}
 	for n := range found {
-		d.passes[pass][n] = append(d.passes[pass][n], found[n]...)
+		d.passes[way][n] = append(d.passes[way][n], found[n]...)
 	}
 	id := ID(len(d.strings))
 	if len(parts) > 1 {
-		d.pieces = append(d.pieces, piece{})
+		d.pieces = append(d.pieces, piece{owner: id})
 	}
 	for _, p := range parts {
 		p.piece.owner = id
 		d.pieces = append(d.pieces, p.piece)
 	}
 	d.strings = append(d.strings, result)
-	d.passOf = append(d.passOf, uint8(pass))
+	d.passOf = append(d.passOf, way)
 	b.ids[key] = id
 	return id, nil
 }
@@ -185,45 +196,54 @@ func (d *draft) compile(p *part) (err error) {
 
 // place chooses the atoms of a part for a pass and adds its probes; ok is false if
 // they are not good enough for it. Every part is for the last.
-func (d *draft) place(p *part, stride int, found *atoms) (ok bool) {
+func (d *draft) place(p *part, way pass, found *atoms) (rate float64, ok bool) {
 	for _, wide := range []bool{false, true} {
 		if wide && !p.piece.wide || !wide && !p.piece.ascii {
 			continue
 		}
+		var r float64
 		if p.piece.expression {
-			ok = d.placeExpression(p, wide, stride, found)
+			r, ok = d.placeExpression(p, wide, way, found)
 		} else {
-			ok = d.placeTexts(p, wide, stride, found)
+			r, ok = d.placeTexts(p, wide, way, found)
 		}
 		if !ok {
-			return false
+			return 0, false
 		}
+		rate += r
 	}
-	return true
+	return rate, true
 }
 
-func (d *draft) placeExpression(p *part, wide bool, stride int, found *atoms) bool {
-	ch := chooser{rates: d.rates, wide: wide, both: p.piece.ascii && p.piece.wide, stride: stride}
+func (d *draft) placeExpression(p *part, wide bool, way pass, found *atoms) (rate float64, ok bool) {
+	ch := chooser{rates: d.rates, wide: wide, both: p.piece.ascii && p.piece.wide, pass: way}
 	best := ch.expression(p.core)
-	if stride > 0 && (len(best.windows) == 0 || best.cost > cheapRate) {
-		return false
+	if way < passRest && (len(best.windows) == 0 || best.cost > way.worst()) {
+		return 0, false
 	}
 	if len(best.windows) == 0 {
 		first := d.asm.setID(d.asm.firstBytes(p.start))
 		d.add(probe{piece: p.at, next: p.start, first: first, anchored: d.asm.code[p.start].op == opStart}, []uint32{0}, 0, found)
-		return true
+		return 1, true
 	}
 	for _, w := range best.windows {
 		prev := w.first.pc[1]
 		if d.asm.code[prev].op == opMatch {
 			prev = 0
 		}
-		d.add(probe{piece: p.at, back: int32(w.back), next: w.first.pc[0], prev: prev}, w.keys(0), len(w.sets), found)
+		pr := probe{piece: p.at, back: int32(w.back), next: w.first.pc[0], prev: prev}
+		if way == passRare {
+			pr.setRare(&w)
+		}
+		d.add(pr, w.keys(0), len(w.sets), found)
 	}
-	return true
+	return best.cost, true
 }
 
-func (d *draft) placeTexts(p *part, wide bool, stride int, found *atoms) bool {
+func (d *draft) placeTexts(p *part, wide bool, way pass, found *atoms) (rate float64, ok bool) {
+	if way == passRare && p.piece.xor {
+		return 0, false // any byte may be any other
+	}
 	for i, text := range p.piece.texts {
 		if wide {
 			text = widen(text)
@@ -234,16 +254,26 @@ func (d *draft) placeTexts(p *part, wide bool, stride int, found *atoms) bool {
 				sets[j] = sets[j].bothCases()
 			}
 		}
-		start, n, cost := rarest(d.rates, sets, func(int) bool { return true }, stride)
-		if stride > 0 && (n == 0 || cost > cheapRate) {
-			return false
+		spot := d.rates.rarest(sets, func(int) bool { return true }, way)
+		if way < passRest && (spot.n == 0 || spot.cost > way.worst()) {
+			return 0, false
 		}
-		for at := start; at < start+max(stride, 1); at++ {
-			w := window{sets: sets[at : at+n]}
-			d.add(probe{piece: p.at, text: int32(i), back: int32(at), wide: wide}, p.piece.keys(&w), n, found)
+		for at := spot.at; at < spot.at+way.windows(); at++ {
+			w := window{sets: sets[at : at+spot.n], rare: spot.rare}
+			pr := probe{piece: p.at, text: int32(i), back: int32(at), wide: wide}
+			if way == passRare {
+				pr.setRare(&w)
+			}
+			d.add(pr, p.piece.keys(&w), spot.n, found)
 		}
+		rate += spot.cost
 	}
-	return true
+	return rate, true
+}
+
+func (p *probe) setRare(w *window) {
+	p.rare = int8(w.rare)
+	p.rareByte, _ = w.sets[w.rare].single()
 }
 
 // keys gives the values of an atom under every key of an xor string.

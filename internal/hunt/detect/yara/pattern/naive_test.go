@@ -234,6 +234,9 @@ func naiveText(data, text []byte, m Modifiers) []int {
 func checkText(t *testing.T, text []byte, m Modifiers, data []byte) {
 	t.Helper()
 	b := NewBuilder()
+	if !m.XOR {
+		m.XORMin, m.XORMax = 0, 0
+	}
 	id, err := b.Text(text, m)
 	if err != nil {
 		return

@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -96,12 +97,16 @@ func (m *Matches) run(e *engine) {
 			return
 		}
 		end := min(at+block, len(m.data))
-		switch e.stride {
-		case 4:
+		switch e.pass {
+		case passFourth:
 			m.every4(e.tables[4], at, end)
-		case 2:
+		case passRare:
+			for i := range e.rare {
+				m.rare(&e.rare[i], at, end)
+			}
+		case passSecond:
 			m.every2(e.tables[4], at, end)
-		case 1:
+		case passEvery:
 			m.every1(e.tables[4], at, end)
 		default:
 			m.each(e, at, end)
@@ -226,6 +231,22 @@ func (m *Matches) every1(t *table, i, end int) {
 	}
 }
 
+// rare looks for atoms with a rare byte that is from at to before end.
+func (m *Matches) rare(r *rareAtoms, at, end int) {
+	for m.err == nil {
+		next := bytes.IndexByte(m.data[at:end], r.b)
+		if next < 0 {
+			return
+		}
+		at += next + 1
+		for before := range r.tables {
+			if i := at - 1 - before; i >= 0 {
+				m.lookups(&r.tables[before], i)
+			}
+		}
+	}
+}
+
 // each looks for atoms of any length at every place, and tries what has none.
 func (m *Matches) each(e *engine, i, end int) {
 	if len(e.always) == 0 {
@@ -291,10 +312,15 @@ func (m *Matches) slow(e *engine, i int) {
 			m.probe(p, i)
 		}
 	}
+	m.lookups(&e.tables, i)
+}
+
+// lookups tries atoms of all lengths at one place.
+func (m *Matches) lookups(tables *[maxAtom + 1]*table, i int) {
 	var x uint32
 	for n := 1; n <= maxAtom && i+n <= len(m.data); n++ {
 		x |= uint32(m.data[i+n-1]|foldBit) << (8 * (n - 1))
-		if t := e.tables[n]; t != nil {
+		if t := tables[n]; t != nil {
 			if h := x * hashFactor >> t.shift; t.filter[h>>6]>>(h&63)&1 != 0 {
 				m.lookup(t, x, i)
 			}

@@ -23,17 +23,25 @@ type all struct {
 	maxStates int
 	chains    []ID // the strings with parts
 	passes    [passes]atoms
-	passOf    []uint8 // by string
+	passOf    []pass // by string
+	cost      []int  // the same
 }
 
 // engine finds the atoms of one pass.
 type engine struct {
-	stride int
+	pass   pass
 	tables [maxAtom + 1]*table // by the length of atoms; nil without any
 	always []int32             // probes to be tried at every place
 	// pairs has a bit for each two folded bytes that an atom of one or two begins
 	// with.
 	pairs *[1 << 16 / 64]uint64
+	rare  []rareAtoms
+}
+
+// rareAtoms are those with one rare byte, by how many bytes are before it.
+type rareAtoms struct {
+	b      byte
+	tables [maxAtom][maxAtom + 1]*table
 }
 
 // table finds the atoms of one length by their hash: first in a filter that is small
@@ -49,9 +57,9 @@ type table struct {
 // hashFactor spreads keys over a table: 2^32 divided by the golden ratio.
 const hashFactor = 0x9E3779B1
 
-// filterBits bound a filter: one of 2^14 bits fits anywhere, one of 2^22 is half a
-// megabyte and still mostly hit in the second level of the cache.
-const minFilterBits, maxFilterBits = 14, 22
+// Bounds of a filter: one of 2^22 bits is half a megabyte and still mostly hit in the
+// second level of the cache.
+const minFilterBits, maxFilterBits = 8, 22
 
 func newTable(entries []entry) *table {
 	if len(entries) == 0 {
@@ -84,31 +92,62 @@ func newTable(entries []entry) *table {
 	return t
 }
 
-func newEngine(stride int, a *atoms) *engine {
-	e := &engine{stride: stride, pairs: new([1 << 16 / 64]uint64)}
+func (a *all) newEngine(way pass, list *atoms) *engine {
+	e := &engine{pass: way, pairs: new([1 << 16 / 64]uint64)}
 	none := true
-	for n := range a {
-		none = none && len(a[n]) == 0
-		if n > 0 {
-			e.tables[n] = newTable(a[n])
-		}
+	for n := range list {
+		none = none && len(list[n]) == 0
 	}
 	if none {
 		return nil
 	}
-	for _, en := range a[0] {
+	if way == passRare {
+		e.rare = a.newRare(list)
+		return e
+	}
+	for n := 1; n <= maxAtom; n++ {
+		e.tables[n] = newTable(list[n])
+	}
+	for _, en := range list[0] {
 		e.always = append(e.always, en.probe)
 	}
-	for _, en := range a[1] {
+	for _, en := range list[1] {
 		for second := range uint32(256) {
 			k := en.key | second<<8
 			e.pairs[k>>6] |= 1 << (k & 63)
 		}
 	}
-	for _, en := range a[2] {
+	for _, en := range list[2] {
 		e.pairs[en.key>>6] |= 1 << (en.key & 63)
 	}
 	return e
+}
+
+// newRare sorts atoms by their rare byte and where it is.
+func (a *all) newRare(list *atoms) []rareAtoms {
+	var sorted [256][maxAtom]atoms
+	for n := range list {
+		for _, e := range list[n] {
+			p := &a.probes[e.probe]
+			to := &sorted[p.rareByte][p.rare][n]
+			*to = append(*to, e)
+		}
+	}
+	var rare []rareAtoms
+	for b := range sorted {
+		some := false
+		r := rareAtoms{b: byte(b)}
+		for before := range sorted[b] {
+			for n, entries := range sorted[b][before] {
+				r.tables[before][n] = newTable(entries)
+				some = some || len(entries) > 0
+			}
+		}
+		if some {
+			rare = append(rare, r)
+		}
+	}
+	return rare
 }
 
 func build(d *draft) *Set {
@@ -121,6 +160,7 @@ func build(d *draft) *Set {
 		maxStates: d.asm.maxStates,
 		passes:    d.passes,
 		passOf:    slices.Clone(d.passOf),
+		cost:      slices.Clone(d.cost),
 	}
 	for i := range a.passes {
 		for n := range a.passes[i] {
@@ -138,7 +178,7 @@ func build(d *draft) *Set {
 // part gives a Set of some of the strings; of all if wanted is nil.
 func (a *all) part(wanted Wanted) *Set {
 	s := &Set{all: a}
-	for i, stride := range strides() {
+	for i := range a.passes {
 		list := &a.passes[i]
 		if wanted != nil {
 			var some atoms
@@ -151,7 +191,7 @@ func (a *all) part(wanted Wanted) *Set {
 			}
 			list = &some
 		}
-		s.engines[i] = newEngine(stride, list)
+		s.engines[i] = a.newEngine(pass(i), list)
 		s.ids[i] = s.NewWanted()
 	}
 	for id, pass := range a.passOf {
@@ -169,15 +209,15 @@ func (s *Set) Part(wanted Wanted) *Set { return s.part(wanted) }
 // Len gives the number of strings, of a part that of the whole.
 func (s *Set) Len() int { return len(s.strings) }
 
-// Cost is a rough measure of what it takes to look for a string in a file: 0 for
-// one that is found by rare bytes at every fourth place, up to 3 for one that needs a
-// pass of its own kind.
-func (s *Set) Cost(id ID) int { return int(s.passOf[id]) }
+// Cost is a rough measure of what it takes to look for a string in a file, in
+// millionths of what it takes to look at every byte. That includes the cost of going
+// over the file in the way that the string needs, so the sum of many is too much.
+func (s *Set) Cost(id ID) int { return s.cost[id] }
 
 // Stats says how much a Set is.
 type Stats struct {
 	Strings      int
-	ByCost       [passes]int // how many have each Cost
+	ByPass       [passes]int // the cheapest first
 	WithoutAtom  int         // expressions that are tried at every place
 	Atoms        int
 	Instructions int
@@ -188,12 +228,18 @@ func (s *Set) Stats() Stats {
 	st := Stats{Instructions: len(s.code)}
 	for i, e := range s.engines {
 		for _, word := range s.ids[i] {
-			st.ByCost[i] += bits.OnesCount64(word)
+			st.ByPass[i] += bits.OnesCount64(word)
 		}
-		st.Strings += st.ByCost[i]
+		st.Strings += st.ByPass[i]
 		if e != nil {
 			st.WithoutAtom += len(e.always)
-			for _, t := range e.tables {
+			tables := e.tables[:]
+			for _, r := range e.rare {
+				for before := range r.tables {
+					tables = append(tables, r.tables[before][:]...)
+				}
+			}
+			for _, t := range tables {
 				if t != nil {
 					st.Atoms += len(t.entries)
 				}

@@ -29,7 +29,7 @@ func TestTree(t *testing.T) {
 		syscall.Getrusage(0, &r)
 		return time.Duration(r.Utime.Nano())
 	}
-	for name, w := range map[string]Wanted{"all": nil, "0": s.ids[0], "1": s.ids[1], "2": s.ids[2], "3": s.ids[3]} {
+	for name, w := range map[string]Wanted{"all": nil, "0": s.ids[0], "1": s.ids[1], "2": s.ids[2], "3": s.ids[3], "4": s.ids[4]} {
 		if p := os.Getenv("PROF"); p != "" {
 			f, _ := os.Create(p + "." + name)
 			pprof.StartCPUProfile(f)
