@@ -70,11 +70,6 @@ func (p pass) worst() float64 {
 	return 1
 }
 
-// cost is that of a pass, in millionths of the cost of looking at every byte.
-func (p pass) cost() int {
-	return [passes]int{0, 20_000, 500_000, 1_000_000, 2_000_000}[p]
-}
-
 // rareByte says whether a byte is rare in files of most kinds, and the same for
 // letters of both cases.
 func rareByte(b byte) bool { return strings.IndexByte("?%@~`^|\\#!", b) >= 0 }

@@ -80,17 +80,10 @@ type draft struct {
 	pieces  []piece
 	probes  []probe
 	passes  [passes]atoms
-	passOf  []pass // by string
-	cost    []int  // the same
+	passOf  []pass    // by string
+	rate    []float64 // the same
 	rates   *rates
 	atoms   int
-}
-
-// costOf measures what it takes to look for a string, see Set.Cost: what its pass
-// costs if nobody else is in it, and its candidates.
-func costOf(way pass, rate float64) int {
-	const candidate = 12 // bytes could be looked at instead of it
-	return way.cost() + int(1_000_000*candidate*rate)
 }
 
 func newDraft() *draft {
@@ -154,7 +147,7 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 		}
 		d.probes = d.probes[:probes]
 	}
-	d.cost = append(d.cost, costOf(way, rate))
+	d.rate = append(d.rate, rate)
 	for _, list := range found {
 		d.atoms += len(list)
 	}

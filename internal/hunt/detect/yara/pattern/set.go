@@ -23,8 +23,8 @@ type all struct {
 	maxStates int
 	chains    []ID // the strings with parts
 	passes    [passes]atoms
-	passOf    []pass // by string
-	cost      []int  // the same
+	passOf    []pass    // by string
+	rates     []float64 // the same
 }
 
 // engine finds the atoms of one pass.
@@ -160,7 +160,7 @@ func build(d *draft) *Set {
 		maxStates: d.asm.maxStates,
 		passes:    d.passes,
 		passOf:    slices.Clone(d.passOf),
-		cost:      slices.Clone(d.cost),
+		rates:     slices.Clone(d.rate),
 	}
 	for i := range a.passes {
 		for n := range a.passes[i] {
@@ -209,10 +209,16 @@ func (s *Set) Part(wanted Wanted) *Set { return s.part(wanted) }
 // Len gives the number of strings, of a part that of the whole.
 func (s *Set) Len() int { return len(s.strings) }
 
-// Cost is a rough measure of what it takes to look for a string in a file, in
-// millionths of what it takes to look at every byte. That includes the cost of going
-// over the file in the way that the string needs, so the sum of many is too much.
-func (s *Set) Cost(id ID) int { return s.cost[id] }
+// Cost is a rough measure of what it takes to look for a string in a file: 0 for
+// one that is found by rare bytes at every fourth place or by a single rare byte, 1 for
+// every second place, 2 for every place, 3 for what has only frequent or short atoms.
+func (s *Set) Cost(id ID) int {
+	return [passes]int{passFourth: 0, passRare: 0, passSecond: 1, passEvery: 2, passRest: 3}[s.passOf[id]]
+}
+
+// Rate is how many candidates for a string are to be expected per byte of a file,
+// beyond what Cost says.
+func (s *Set) Rate(id ID) float64 { return s.rates[id] }
 
 // Stats says how much a Set is.
 type Stats struct {
