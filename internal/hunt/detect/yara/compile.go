@@ -34,6 +34,8 @@ type compiler struct {
 	set     *Rules
 	report  *Report
 	builder *pattern.Builder
+	// sources of the strings, by their ID.
+	sources map[pattern.ID]ast.String
 }
 
 // scope is the names that a file can use: its own, those of files that it includes,
@@ -225,6 +227,7 @@ func (c *ruleCompiler) addStrings(r *rule) {
 			return
 		}
 		r.strings[i] = id
+		c.sources[id] = s
 		if !privateString(s) {
 			r.names[i] = "$" + c.strings[i]
 		}

@@ -1,23 +1,51 @@
 package yara
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/VirusTotal/gyp/ast"
+
+	"postern/internal/hunt/detect/yara/pattern"
 )
 
 // index says which rules need not be evaluated for a file, and for which the file
 // need not be searched. It never changes a result: what it leaves out is false.
+//
+// For most rules one clause, the cheapest to look for, is their gate: where none of
+// its strings is found the rule is false. The gates of all rules are searched for
+// together, in few passes; the rules whose gate opens are asked for their guards, and
+// only for those that hold is the rest of their strings searched for.
 type index struct {
-	// atoms are the different guards of all rules, each evaluated once a file.
+	// atoms are the different guards of all rules, each evaluated once a file at most.
 	atoms []*node
 	// guards of each rule, as atoms: all of them must be true.
 	guards [][]int32
-	// groups part the rules by their first guard, so that one answer settles many:
-	// half of all rules are for Windows programs alone.
-	groups []group
-	// clauses of each rule: of each, one string must be found.
+	// clauses of each rule, the cheapest first: of each, one string must be found.
 	clauses [][]clause
 	globals []int32
+
+	// gates are searched for if their atom holds: half of all rules are for Windows
+	// programs alone, and other files need not be searched for their strings.
+	gates []gate
+	// opens gives the rules whose gate has a string.
+	opens map[pattern.ID][]int32
+	// late are the rules whose gate has costly strings, and late the set of these.
+	late    []lateRule
+	lateSet *pattern.Set
+	// free are the rules without a gate: they are always evaluated if their guards hold.
+	free []int32
+	// all guards of the rules of a gate, to see whether the beginning of a file
+	// leaves any rule: by first atom.
+	groups []group
+}
+
+// gate is the cheap strings of the gates of rules with the same first guard.
+type gate struct {
+	atom int32 // -1 for none
+	set  *pattern.Set
+	ids  pattern.Wanted
 }
 
 // group is rules with the same first guard; atom is -1 if they have none.
@@ -26,16 +54,28 @@ type group struct {
 	rules []int32
 }
 
-func newIndex(set *Rules) index {
-	x := index{guards: make([][]int32, len(set.rules)), clauses: make([][]clause, len(set.rules))}
-	a := needs{rules: set.rules, clauses: x.clauses}
+// lateRule is a rule whose gate has strings that cost more to look for. Whether they
+// can be in a file is asked by their hints first.
+type lateRule struct {
+	rule  int32
+	ids   []pattern.ID
+	hints [][]hint // of each string; nil if it has none
+}
+
+// minGroup is how many rules must share a guard that reads the file's first bytes for
+// their gates to be searched for on their own: a pass has its price.
+const minGroup = 64
+
+func newIndex(set *Rules, sources map[pattern.ID]ast.String) index {
+	x := index{guards: make([][]int32, len(set.rules)), clauses: make([][]clause, len(set.rules)), opens: make(map[pattern.ID][]int32)}
+	a := needs{strings: set.strings, clauses: x.clauses}
 	guards := make([]*node, len(set.rules))
 	atoms := make(map[string]int32)
 	byAtom := make(map[int32]*group)
 	var order []*group
 	for i, r := range set.rules {
 		a.rule = r
-		x.clauses[i] = tidy(a.truth(r.condition))
+		x.clauses[i] = a.tidy(a.truth(r.condition))
 		guards[i] = a.guard(r.condition, guards)
 		x.guards[i] = x.split(guards[i], atoms)
 		first := int32(-1)
@@ -56,23 +96,68 @@ func newIndex(set *Rules) index {
 	for _, g := range order {
 		x.groups = append(x.groups, *g)
 	}
+	x.makeGates(set.strings, sources)
 	return x
 }
 
-// tidy sorts the clauses, the smallest first, and leaves out those that say nothing
+// makeGates parts the gates of all rules by what they cost and when they are needed.
+func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.String) {
+	wanted := make(map[int32]pattern.Wanted)
+	late := strings.NewWanted()
+	for _, g := range x.groups {
+		atom := int32(-1)
+		if g.atom >= 0 && len(g.rules) >= minGroup && reads(x.atoms[g.atom]) {
+			atom = g.atom
+		}
+		for _, rule := range g.rules {
+			if len(x.clauses[rule]) == 0 {
+				x.free = append(x.free, rule)
+				continue
+			}
+			l := lateRule{rule: rule}
+			for _, id := range x.clauses[rule][0] {
+				x.opens[id] = append(x.opens[id], rule)
+				if strings.Cost(id) > 0 {
+					l.ids = append(l.ids, id)
+					l.hints = append(l.hints, hintsOf(sources[id]))
+					late.Add(id)
+					continue
+				}
+				if wanted[atom] == nil {
+					wanted[atom] = strings.NewWanted()
+				}
+				wanted[atom].Add(id)
+			}
+			if l.ids != nil {
+				x.late = append(x.late, l)
+			}
+		}
+	}
+	if wanted[-1] == nil {
+		wanted[-1] = strings.NewWanted()
+	}
+	for _, g := range x.groups {
+		if w := wanted[g.atom]; w != nil && g.atom >= 0 {
+			x.gates = append(x.gates, gate{g.atom, strings.Part(w), w})
+		}
+	}
+	x.gates = append([]gate{{-1, strings.Part(wanted[-1]), wanted[-1]}}, x.gates...)
+	x.lateSet = strings.Part(late)
+}
+
+// tidy sorts the clauses, the cheapest first, and leaves out those that say nothing
 // more.
-func tidy(all []clause) []clause {
+func (a *needs) tidy(all []clause) []clause {
+	prices := make(map[*pattern.ID]price, len(all))
 	for i := range all {
 		slices.Sort(all[i])
 		all[i] = slices.Compact(all[i])
+		prices[&all[i][0]] = a.price(all[i])
 	}
-	slices.SortFunc(all, func(a, b clause) int {
-		if len(a) != len(b) {
-			return len(a) - len(b)
-		}
-		return slices.Compare(a, b)
+	slices.SortFunc(all, func(x, y clause) int {
+		return cmp.Or(prices[&x[0]].compare(prices[&y[0]]), slices.Compare(x, y))
 	})
-	return slices.CompactFunc(all, func(a, b clause) bool { return slices.Equal(a, b) })
+	return slices.CompactFunc(all, func(x, y clause) bool { return slices.Equal(x, y) })
 }
 
 // split parts a guard into atoms; one that asks for the file's first bytes comes
@@ -81,13 +166,7 @@ func (x *index) split(g *node, atoms map[string]int32) []int32 {
 	if g == nil {
 		return nil
 	}
-	parts := []*node{g}
-	for i := 0; i < len(parts); i++ {
-		if parts[i].op == opAnd {
-			parts = append(slices.Delete(slices.Clone(parts), i, i+1), parts[i].list...)
-			i--
-		}
-	}
+	parts := conjuncts(g)
 	slices.SortStableFunc(parts, func(a, b *node) int { return weight(a) - weight(b) })
 	var ids []int32
 	for _, p := range parts {
@@ -102,6 +181,18 @@ func (x *index) split(g *node, atoms map[string]int32) []int32 {
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// conjuncts gives what a condition joins by "and".
+func conjuncts(n *node) []*node {
+	if n.op != opAnd {
+		return []*node{n}
+	}
+	var all []*node
+	for _, x := range n.list {
+		all = append(all, conjuncts(x)...)
+	}
+	return all
 }
 
 // weight orders guards: what reads the file's bytes, then the rest.

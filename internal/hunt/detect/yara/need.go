@@ -1,6 +1,7 @@
 package yara
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,9 +19,31 @@ const selfID pattern.ID = -2
 
 // needs derives the clauses of a condition.
 type needs struct {
-	rules   []*rule
+	strings *pattern.Set
 	clauses [][]clause // of the rules before
 	rule    *rule
+}
+
+// price is what it takes to look for a clause: the kind of its costliest string, and
+// how many places of a file have to be looked at for all of them.
+type price struct {
+	kind int
+	rate float64
+}
+
+func (a *needs) price(c clause) price {
+	var p price
+	for _, id := range c {
+		if id != selfID {
+			p.kind = max(p.kind, a.strings.Cost(id))
+			p.rate += a.strings.Rate(id)
+		}
+	}
+	return p
+}
+
+func (p price) compare(o price) int {
+	return cmp.Or(cmp.Compare(p.kind, o.kind), cmp.Compare(p.rate, o.rate))
 }
 
 // id gives the string of the rule; false for one that the set does not have.
@@ -60,7 +83,7 @@ func (a *needs) truth(n *node) []clause {
 		for _, x := range n.list {
 			options = append(options, a.truth(x))
 		}
-		return either(options)
+		return a.either(options)
 	case opRule:
 		return a.clauses[n.num]
 	case opOf, opOfAt, opOfIn:
@@ -68,13 +91,13 @@ func (a *needs) truth(n *node) []clause {
 		for _, s := range n.set {
 			options = append(options, []clause{a.id(int64(s))})
 		}
-		return append(quantified(n.quant, options), a.parts(n)...)
+		return append(a.quantified(n.quant, options), a.parts(n)...)
 	case opOfRule:
 		var options [][]clause
 		for _, r := range n.set {
 			options = append(options, a.clauses[r])
 		}
-		return quantified(n.quant, options)
+		return a.quantified(n.quant, options)
 	case opForOf:
 		return a.eachString(n)
 	case opForRange, opForEnum, opForArray, opForDict:
@@ -98,7 +121,7 @@ func (q quant) some() bool {
 }
 
 // quantified gives the clauses of a set of options of which a number is true.
-func quantified(q quant, options [][]clause) []clause {
+func (a *needs) quantified(q quant, options [][]clause) []clause {
 	switch {
 	case !q.some():
 		return nil
@@ -106,9 +129,9 @@ func quantified(q quant, options [][]clause) []clause {
 		return slices.Concat(options...)
 	case q.kind == quantCount && q.n.num > 1 && q.n.num <= int64(len(options)):
 		// If three of five are true, one of any three is.
-		return either(options[q.n.num-1:])
+		return a.either(options[q.n.num-1:])
 	}
-	return either(options)
+	return a.either(options)
 }
 
 // eachString is quantified for a loop over strings.
@@ -126,18 +149,18 @@ func (a *needs) eachString(n *node) []clause {
 		}
 		options = append(options, option)
 	}
-	return quantified(n.quant, options)
+	return a.quantified(n.quant, options)
 }
 
 // either gives a clause of options of which at least one holds: for each option the
-// smallest of its clauses, and none at all if one option has no clause.
-func either(options [][]clause) []clause {
+// cheapest of its clauses, and none at all if one option has no clause.
+func (a *needs) either(options [][]clause) []clause {
 	var all clause
 	for _, o := range options {
 		if len(o) == 0 {
 			return nil
 		}
-		all = append(all, slices.MinFunc(o, func(x, y clause) int { return len(x) - len(y) })...)
+		all = append(all, slices.MinFunc(o, func(x, y clause) int { return a.price(x).compare(a.price(y)) })...)
 	}
 	if all == nil {
 		return nil

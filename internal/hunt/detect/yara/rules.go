@@ -131,10 +131,10 @@ func (r *Report) refuse(file, rule string, why refusal) {
 // Load reads and compiles rules. What cannot be loaded is in the report and takes
 // nothing with it but the rules that refer to it.
 func Load(sources []Source) (*Rules, *Report) {
-	c := &compiler{set: &Rules{}, report: &Report{}, builder: pattern.NewBuilder()}
+	c := &compiler{set: &Rules{}, report: &Report{}, builder: pattern.NewBuilder(), sources: make(map[pattern.ID]ast.String)}
 	c.files(read(sources))
 	c.set.strings = c.builder.Build()
-	c.set.index = newIndex(c.set)
+	c.set.index = newIndex(c.set, c.sources)
 	return c.set, c.report
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/bits"
+	"slices"
 
 	"postern/internal/hunt/detect/yara/module"
 	"postern/internal/hunt/detect/yara/pattern"
@@ -31,9 +32,13 @@ type scratch struct {
 	matches pattern.Matches
 	atoms   []truth // of the index: undefined is "not asked yet"
 	alive   []uint64
+	follow  [256]followers
+	found   []pattern.ID
 	wanted  pattern.Wanted
-	buffer  []byte
-	unmet   []bool // groups whose global rule is false
+	// searched are the strings that were looked for.
+	searched pattern.Wanted
+	buffer   []byte
+	unmet    []bool // groups whose global rule is false
 }
 
 func (r *Rules) newScratch() *scratch {
@@ -42,6 +47,8 @@ func (r *Rules) newScratch() *scratch {
 		atoms: make([]truth, len(r.index.atoms)),
 		alive: make([]uint64, (len(r.rules)+63)/64),
 		unmet: make([]bool, r.groups),
+
+		wanted: r.strings.NewWanted(), searched: r.strings.NewWanted(),
 	}
 }
 
@@ -55,32 +62,33 @@ func (r *Rules) begin(ctx context.Context, s *scratch, in *input) {
 	for i := range s.atoms {
 		s.atoms[i] = undefined
 	}
+	for i := range marks {
+		s.follow[marks[i]].known = false
+	}
+	clear(s.alive)
+	clear(s.searched)
 }
 
-// survivors marks the rules whose guards hold and says whether there are any. While
-// only the file's beginning is there, a guard that asks for more holds.
-func (r *Rules) survivors(s *scratch) bool {
-	clear(s.alive)
-	some := false
+// anySurvives says whether the guards of any rule hold. While only the file's
+// beginning is there, a guard that asks for more holds.
+func (r *Rules) anySurvives(s *scratch) bool {
 	for i := range r.index.groups {
 		g := &r.index.groups[i]
-		if g.atom >= 0 && !r.holds(s, g.atom) {
-			continue
-		}
-	rules:
-		for _, rule := range g.rules {
-			if guards := r.index.guards[rule]; len(guards) > 1 {
-				for _, atom := range guards[1:] {
-					if !r.holds(s, atom) {
-						continue rules
-					}
-				}
-			}
-			s.alive[rule>>6] |= 1 << (rule & 63)
-			some = true
+		if g.atom < 0 || r.holds(s, g.atom) && slices.ContainsFunc(g.rules, func(rule int32) bool { return r.guarded(s, rule) }) {
+			return true
 		}
 	}
-	return some
+	return false
+}
+
+// guarded says whether the guards of a rule hold.
+func (r *Rules) guarded(s *scratch, rule int32) bool {
+	for _, atom := range r.index.guards[rule] {
+		if !r.holds(s, atom) {
+			return false
+		}
+	}
+	return true
 }
 
 // holds evaluates a guard once.
@@ -103,11 +111,9 @@ func (r *Rules) holds(s *scratch, atom int32) bool {
 func (r *Rules) scan(ctx context.Context, s *scratch, in *input) result {
 	var out result
 	r.begin(ctx, s, in)
-	if !r.survivors(s) {
-		return out
-	}
+	r.openGates(ctx, s, &out)
 	r.search(ctx, s, &out)
-	r.evaluate(s, &out, true)
+	r.evaluate(s, &out)
 	return out
 }
 
@@ -116,33 +122,151 @@ func (r *Rules) scanPlain(ctx context.Context, s *scratch, in *input) result {
 	var out result
 	r.begin(ctx, s, in)
 	for i := range r.rules {
-		s.alive[i>>6] |= 1 << (i & 63)
+		s.let(int32(i))
 	}
 	out.find(r.strings.Scan(ctx, in.data, nil, &s.matches))
-	r.evaluate(s, &out, false)
+	r.evaluate(s, &out)
 	return out
 }
 
-// search looks for the strings of the rules that are left.
-func (r *Rules) search(ctx context.Context, s *scratch, out *result) {
-	if s.wanted == nil {
-		s.wanted = r.strings.NewWanted()
+// openGates searches for the gates and lets through the rules whose gate opens and
+// whose guards hold.
+func (r *Rules) openGates(ctx context.Context, s *scratch, out *result) {
+	for _, rule := range r.index.free {
+		if r.guarded(s, rule) {
+			s.let(rule)
+		}
 	}
+	for i := range r.index.gates {
+		g := &r.index.gates[i]
+		switch {
+		case i == 0: // has no atom, and empties what was found in the file before
+			out.find(g.set.Scan(ctx, s.m.data, nil, &s.matches))
+		case r.holds(s, g.atom):
+			out.find(g.set.ScanMore(ctx, s.m.data, s.not(g.ids), &s.matches))
+		default:
+			continue
+		}
+		s.book(g.ids)
+	}
+	r.openLate(ctx, s, out)
+	s.found = s.matches.Found(s.found[:0])
+	for _, id := range s.found {
+		for _, rule := range r.index.opens[id] {
+			if !s.lives(rule) && r.guarded(s, rule) {
+				s.let(rule)
+			}
+		}
+	}
+}
+
+// openLate searches for the costly strings of gates, for the rules whose guards hold
+// and as far as their hints do not rule them out.
+func (r *Rules) openLate(ctx context.Context, s *scratch, out *result) {
 	clear(s.wanted)
 	some := false
-	for rule := range r.survivor(s) {
-		for _, id := range r.rules[rule].strings {
-			if id >= 0 {
+	for i := range r.index.late {
+		l := &r.index.late[i]
+		if !r.guarded(s, l.rule) {
+			continue
+		}
+		for k, id := range l.ids {
+			if s.searched.Has(id) {
+				continue
+			}
+			s.searched.Add(id) // what its hints rule out was looked for, too
+			if s.hinted(l.hints[k]) {
 				s.wanted.Add(id)
 				some = true
 			}
 		}
 	}
-	if !some {
-		s.matches = pattern.Matches{}
-		return
+	if some {
+		out.find(r.index.lateSet.ScanMore(ctx, s.m.data, s.wanted, &s.matches))
 	}
-	out.find(r.strings.Scan(ctx, s.m.data, s.wanted, &s.matches))
+}
+
+// hinted says whether one of a string's hints is in the file, or it has none.
+func (s *scratch) hinted(hints []hint) bool {
+	if hints == nil {
+		return true
+	}
+	for _, h := range hints {
+		if s.follow[h.first].follows(s.m.data, h) {
+			return true
+		}
+	}
+	return false
+}
+
+// let lets a rule through, lives says whether one was.
+func (s *scratch) let(rule int32)        { s.alive[rule>>6] |= 1 << (rule & 63) }
+func (s *scratch) lives(rule int32) bool { return s.alive[rule>>6]>>(rule&63)&1 != 0 }
+
+// book marks strings as searched for; not gives those of a set that are not.
+func (s *scratch) book(ids pattern.Wanted) {
+	for i, word := range ids {
+		s.searched[i] |= word
+	}
+}
+
+func (s *scratch) not(ids pattern.Wanted) pattern.Wanted {
+	for i, word := range ids {
+		s.wanted[i] = word &^ s.searched[i]
+	}
+	return s.wanted
+}
+
+// search looks for the other strings of the rules that are left, the costlier ones
+// later: a rule of which a clause is not found needs no more.
+func (r *Rules) search(ctx context.Context, s *scratch, out *result) {
+	for cost := 0; cost < costs && r.narrow(s); cost++ {
+		clear(s.wanted)
+		some := false
+		for rule := range r.survivor(s) {
+			for _, id := range r.rules[rule].strings {
+				if id >= 0 && r.strings.Cost(id) <= cost && !s.searched.Has(id) {
+					s.wanted.Add(id)
+					some = true
+				}
+			}
+		}
+		if some {
+			out.find(r.strings.ScanMore(ctx, s.m.data, s.wanted, &s.matches))
+			s.book(s.wanted)
+		}
+	}
+	r.narrow(s)
+}
+
+// costs is how many kinds of strings the pattern set knows.
+const costs = 4
+
+// narrow drops the rules of which a clause was searched for and not found, and says
+// whether any are left.
+func (r *Rules) narrow(s *scratch) bool {
+	some := false
+rules:
+	for rule := range r.survivor(s) {
+		for _, c := range r.index.clauses[rule] {
+			if !r.open(s, c) {
+				s.alive[rule>>6] &^= 1 << (rule & 63)
+				continue rules
+			}
+		}
+		some = true
+	}
+	return some
+}
+
+// open says whether a string of a clause was found, or has yet to be looked for.
+func (r *Rules) open(s *scratch, c clause) bool {
+	for _, id := range c {
+		if !s.searched.Has(id) || len(s.matches.Of(id)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // survivor gives the rules that are left, in their order.
@@ -169,14 +293,11 @@ func (o *result) find(err error) {
 }
 
 // evaluate evaluates the conditions of the rules that are left.
-func (r *Rules) evaluate(s *scratch, out *result, gated bool) {
+func (r *Rules) evaluate(s *scratch, out *result) {
 	m := &s.m
 	clear(m.matched)
 	m.file = &module.File{Data: m.data}
 	for i := range r.survivor(s) {
-		if gated && !r.possible(s, i) {
-			continue
-		}
 		m.matched[i] = m.eval(r.rules[i])
 		if m.over {
 			out.over = append(out.over, i)
@@ -197,18 +318,4 @@ func (r *Rules) evaluate(s *scratch, out *result, gated bool) {
 		out.timeout = true
 	}
 	m.file = nil
-}
-
-// possible says whether each clause of a rule has a string that was found.
-func (r *Rules) possible(s *scratch, rule int32) bool {
-clauses:
-	for _, c := range r.index.clauses[rule] {
-		for _, id := range c {
-			if len(s.matches.Of(id)) > 0 {
-				continue clauses
-			}
-		}
-		return false
-	}
-	return true
 }

@@ -120,7 +120,7 @@ func (d *Detector) read(ctx context.Context, f *detect.File, s *scratch, in *inp
 	in.data = b
 	in.external[externalType] = fileType(b)
 	d.rules.begin(ctx, s, in)
-	if in.size > int64(n) && !d.rules.survivors(s) {
+	if in.size > int64(n) && !d.rules.anySurvives(s) {
 		in.data = nil
 		return nil
 	}
