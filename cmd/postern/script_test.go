@@ -53,6 +53,8 @@ func TestScripts(t *testing.T) {
 			"killed":    killed,
 			"records":   records,
 			"curve":     curve,
+			"collect":   collect,
+			"alike":     alike,
 		},
 	})
 }

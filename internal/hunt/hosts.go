@@ -35,7 +35,8 @@ type kin struct {
 type group struct {
 	input     int
 	prefix    string
-	known     bool // see [place]
+	known     bool   // see [place]
+	host      string // as a collector says it, "" if none does
 	logs      []*logFile
 	servers   map[string]int
 	computers map[string]int    // names that only event logs have, which keep one that the server had before
@@ -105,6 +106,8 @@ func servers(found []*group, inputs []string, only string) []*server {
 			hosts.at(names[0]).take(g)
 		case len(names) > 1:
 			hosts.share(g, names, groupName(g, inputs))
+		case g.host != "" && !g.empty():
+			hosts.at(g.host).take(g)
 		default:
 			nameless = append(nameless, g)
 		}
@@ -312,6 +315,7 @@ func (h *hunt) servers(inputs []Input) []*server {
 	for i, in := range inputs {
 		names[i] = in.Name
 	}
+	nameCollections(h.groups.order, h.collections)
 	found := servers(h.groups.order, names, h.opt.Host)
 	if len(found) == 0 {
 		name := h.opt.Host

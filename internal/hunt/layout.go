@@ -23,7 +23,7 @@ var logRoots = regexp.MustCompile(`^(httpproxy|logfiles|w3svc\d+|oabgeneratorlog
 // Names that stand between a host and what lies on its drives.
 const (
 	letters    = `[a-z](:|%3a|_|\$|[-_ ]?drive)?|(drive|volume|vol)[-_ ]?[a-z]|\\\\[.?]\\.*`
-	containers = `uploads|auto|(lazy_)?ntfs|file|fs|filesystem|image|root_fs|mnt|\[root\]|vss\d+`
+	containers = `uploads|auto|data\.zip!|t_?(dest|out)|targets?|kape([-_ ]?(out|output|targets?))?|(lazy_)?ntfs|file|fs|filesystem|image|root_fs|mnt|\[root\]|vss\d+`
 	folders    = `v1[45]|exchange server|exchange|microsoft|exchsrvr|logging|frontend|clientaccess|iis|web|www|((iis|exchange|web|server)[-_ ]?)?logs?([-_ ]?files)?`
 )
 
@@ -161,6 +161,10 @@ var archiveEnds = []string{"!", ".zip", ".7z", ".tar", ".gz", ".zst", ".tgz", ".
 // collection matches the name that Velociraptor gives what it collected of a host.
 var collection = regexp.MustCompile(`(?i)^collection-(.+)-\d{4}-\d\d-\d\dt\d\d[-_:]?\d\d[-_:]?\d\d[^/]*$`)
 
+// kapeArchive matches the name that KAPE gives an archive: the time before what the
+// user calls it, which is mostly the machine.
+var kapeArchive = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d{6,}_(.+)$`)
+
 // hostName makes a name out of the part of a path that stands for a host:
 // its last folder, without the endings of an archive.
 func hostName(prefix string) string {
@@ -176,8 +180,10 @@ func hostName(prefix string) string {
 			}
 		}
 	}
-	if m := collection.FindStringSubmatch(name); m != nil {
-		name = m[1]
+	for _, made := range []*regexp.Regexp{collection, kapeArchive} {
+		if m := made.FindStringSubmatch(name); m != nil {
+			name = m[1]
+		}
 	}
 	return name
 }

@@ -28,6 +28,9 @@ func TestPlace(t *testing.T) {
 		{"EX01.zip!/C/inetpub/wwwroot/aspnet_client/x.aspx", "EX01.zip!", www, true},
 		{"all.7z!/EX01.tar.gz!/inetpub/wwwroot/aspnet_client/x.aspx", "all.7z!/EX01.tar.gz!", www, true},
 		{"Collection-EX01.zip!/uploads/auto/C%3A/inetpub/wwwroot/aspnet_client/x.aspx", "Collection-EX01.zip!", www, true},
+		{"Collection-EX01.zip!/data.zip!/uploads/auto/C%3A/inetpub/wwwroot/aspnet_client/x.aspx", "Collection-EX01.zip!", www, true},
+		{"EX01/tout/C/inetpub/wwwroot/aspnet_client/x.aspx", "EX01", www, true},
+		{"EX01/Kape_Output/C/inetpub/wwwroot/aspnet_client/x.aspx", "EX01", www, true},
 		// Folders around the hosts: the host is the one nearest to its drive.
 		{"mnt/EX01/inetpub/wwwroot/aspnet_client/x.aspx", "mnt/EX01", www, true},
 		{"uploads/EX01/C/inetpub/wwwroot/aspnet_client/x.aspx", "uploads/EX01", www, true},
@@ -116,6 +119,7 @@ func TestHostName(t *testing.T) {
 		"mail.contoso.example": "mail.contoso.example",
 		"Collection-ex01.contoso.example-2021-03-10T09_00_00Z.zip!": "ex01.contoso.example",
 		"Collection-EX-01-2021-03-10T090000Z.zip":                   "EX-01",
+		"2021-03-12T090000_EX01.zip!":                               "EX01",
 		"all.zip!/EX01.tar.zst!":                                    "EX01",
 		"u_ex210303.log":                                            "u_ex210303.log",
 	} {

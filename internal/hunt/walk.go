@@ -54,6 +54,9 @@ type hunt struct {
 	sinkErr  error
 	opened   []Evidence
 	paths    map[int]string // of the inputs
+
+	collections []collected // what collectors say of themselves
+	notes       int
 }
 
 func newHunt(opt Options, sink Sink) *hunt {
@@ -121,6 +124,7 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 // visit looks at one file.
 func (h *hunt) visit(input int, f source.File, head []byte) {
 	prefix, where, known := h.place(input, f.Path)
+	h.readNote(input, f)
 	h.opt.Progress.Files.Add(1)
 	h.opt.Progress.TotalBytes.Add(max(f.Size, 0))
 	df := &detect.File{Path: f.Path, Server: where, Size: f.Size, ModTime: f.ModTime, Open: f.Open}
@@ -148,6 +152,10 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 	h.groups.Lock()
 	defer h.groups.Unlock()
 	g := h.groups.at(input, prefix, known)
+	if own, host, ok := reportPrefix(f.Path); ok && !isLog && len(findings) > 0 {
+		g = h.groups.at(input, own, false)
+		g.host = host
+	}
 	g.findings = append(g.findings, findings...)
 	if !isLog && (len(findings) > 0 || len(parts) > 0 || h.opt.Hash == HashAll) {
 		g.kept = append(g.kept, f)
