@@ -79,18 +79,18 @@ var elfFields = slices.Concat(
 		elfInt("number_of_segments", func(p program) int64 { return int64(p.NumSegments()) }),
 		elfInt("ph_offset", func(p program) int64 { return int64(p.SegmentsAt()) }),
 		elfInt("ph_entry_size", func(p program) int64 { return int64(p.SegmentSize()) }),
-		structures("sections", func(p program) []elf.Section {
+		entries("sections", func(p program) int {
 			if p == nil {
-				return nil
+				return 0
 			}
 			return p.Sections()
-		},
-			intOf("type", func(s *elf.Section) int64 { return int64(s.Type) }),
-			intOf("flags", func(s *elf.Section) int64 { return int64(s.Flags) }),
-			intOf("address", func(s *elf.Section) int64 { return int64(s.Address) }),
-			text("name", func(s *elf.Section) (string, bool) { return s.Name, s.HasName }),
-			intOf("size", func(s *elf.Section) int64 { return int64(s.Size) }),
-			intOf("offset", func(s *elf.Section) int64 { return int64(s.Offset) })),
+		}, program.Section,
+			intOf("type", func(s elf.Section) int64 { return int64(s.Type) }),
+			intOf("flags", func(s elf.Section) int64 { return int64(s.Flags) }),
+			intOf("address", func(s elf.Section) int64 { return int64(s.Address) }),
+			text("name", func(s elf.Section) (string, bool) { return s.Name, s.HasName }),
+			intOf("size", func(s elf.Section) int64 { return int64(s.Size) }),
+			intOf("offset", func(s elf.Section) int64 { return int64(s.Offset) })),
 		entries("segments", func(p program) int {
 			if p == nil {
 				return 0

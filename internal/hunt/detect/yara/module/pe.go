@@ -239,7 +239,7 @@ func labelNumber(name string, get func(*pe.Resource) pe.Label) *Decl {
 func labelName(name string, get func(*pe.Resource) pe.Label) *Decl {
 	return text(name, func(r *pe.Resource) (string, bool) {
 		l := get(r)
-		return l.Name, l.Kind == pe.NameLabel
+		return string(l.Name), l.Kind == pe.NameLabel
 	})
 }
 

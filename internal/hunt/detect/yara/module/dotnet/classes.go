@@ -68,9 +68,9 @@ func (m *metadata) readClasses(a *Assembly) {
 		index := uint32(i + 1)
 		c.Namespace = m.text(m.value(types, i, typeDefNamespace))
 		if nested(flags) {
-			c.Namespace = fullName(c.Namespace, m.enclosingName(index, 1))
+			c.Namespace = m.fullName(c.Namespace, m.enclosingName(index, 1))
 		}
-		c.FullName = fullName(Text{name, true}, c.Namespace)
+		c.FullName = m.fullName(Text{name, true}, c.Namespace)
 		c.Generics = m.generics[index<<1]
 		c.Bases = m.bases(index, m.value(types, i, typeDefExtends), c.Generics)
 		m.readMethods(&c, i)
@@ -125,7 +125,7 @@ func visibilityOfMethod(flags uint16) string {
 }
 
 // fullName joins a name and its namespace, without the number of generic parameters.
-func fullName(name, namespace Text) Text {
+func (m *metadata) fullName(name, namespace Text) Text {
 	full := name.Value
 	switch {
 	case name.Value == "":
@@ -134,7 +134,7 @@ func fullName(name, namespace Text) Text {
 		full = namespace.Value + "." + name.Value
 	}
 	full, _, _ = strings.Cut(full, "`")
-	return Text{full, true}
+	return m.whole(full, maxTypeNames)
 }
 
 // enclosingName gives the full name of the type that a type is declared in.
@@ -151,9 +151,9 @@ func (m *metadata) enclosingName(index uint32, depth int) Text {
 	}
 	namespace := m.text(m.value(types, i, typeDefNamespace))
 	if nested(m.u32(types.offset+i*types.size)) && outer != index {
-		namespace = fullName(namespace, m.enclosingName(outer, depth+1))
+		namespace = m.fullName(namespace, m.enclosingName(outer, depth+1))
 	}
-	return fullName(name, namespace)
+	return m.fullName(name, namespace)
 }
 
 // bases gives the class that a type extends and the interfaces that it has.
@@ -255,11 +255,11 @@ func (m *metadata) typeName(coded uint32, classGenerics []string, depth int) Tex
 	case tTypeDef:
 		namespace := m.text(m.value(t, i, typeDefNamespace))
 		if nested(m.u32(t.offset + i*t.size)) {
-			namespace = fullName(namespace, m.enclosingName(uint32(i+1), 1))
+			namespace = m.fullName(namespace, m.enclosingName(uint32(i+1), 1))
 		}
-		return fullName(m.text(m.value(t, i, typeDefName)), namespace)
+		return m.fullName(m.text(m.value(t, i, typeDefName)), namespace)
 	case tTypeRef:
-		return fullName(m.text(m.value(t, i, 1)), m.text(m.value(t, i, 2)))
+		return m.fullName(m.text(m.value(t, i, 1)), m.text(m.value(t, i, 2)))
 	}
 	sig, _, ok := m.blob(m.blobs.offset + int64(m.value(t, i, 0)))
 	if !ok {
@@ -318,7 +318,7 @@ func (s *signature) typ(depth int) Text {
 			return Text{}
 		}
 		if n := s.unsigned(); n <= maxGenerics {
-			return whole(element.Value + "<" + s.list(n, ",", depth) + ">")
+			return s.whole(element.Value + "<" + s.list(n, ",", depth) + ">")
 		}
 	case 0x1b:
 		if len(s.rest) == 0 {
@@ -330,7 +330,7 @@ func (s *signature) typ(depth int) Text {
 			return Text{}
 		}
 		if result := s.typ(depth + 1); result.Has {
-			return whole("FnPtr<" + result.Value + "(" + s.list(n, ", ", depth) + ")>")
+			return s.whole("FnPtr<" + result.Value + "(" + s.list(n, ", ", depth) + ")>")
 		}
 	case 0x1f, 0x20: // modifiers are left out
 		s.unsigned()
@@ -339,13 +339,15 @@ func (s *signature) typ(depth int) Text {
 	return Text{}
 }
 
-// whole is a name made of parts, unless there are too many of them.
-func whole(name string) Text {
-	if len(name) > maxTypeName {
+// whole is a name made of parts, unless it or all of them are too long.
+func (m *metadata) whole(name string, limit int) Text {
+	if m.names += len(name); m.names > maxTypeNames || len(name) > limit {
 		return Text{}
 	}
 	return Text{name, true}
 }
+
+func (s *signature) whole(name string) Text { return s.m.whole(name, maxTypeName) }
 
 func nth(names []string, i uint32) Text {
 	if int64(i) >= int64(len(names)) {
@@ -359,7 +361,7 @@ func (s *signature) around(before, after string, depth int) Text {
 	if !t.Has {
 		return Text{}
 	}
-	return whole(before + t.Value + after)
+	return s.whole(before + t.Value + after)
 }
 
 // list reads n types; those that cannot be read are left out.
@@ -421,7 +423,7 @@ func (s *signature) array(depth int) Text {
 			fmt.Fprintf(&b, "%d", sizes[i])
 		}
 	}
-	return whole(b.String() + "]")
+	return s.whole(b.String() + "]")
 }
 
 // unsigned reads a number of 1, 2 or 4 bytes; 0 for what is none, which is then not

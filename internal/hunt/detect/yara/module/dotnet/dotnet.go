@@ -8,6 +8,7 @@
 package dotnet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -32,6 +33,7 @@ const (
 	maxNestedDepth = 10
 	maxTypeSteps   = 1 << 20 // parts of types read for all classes
 	maxTypeName    = 1 << 13 // bytes of the name of a type made of parts
+	maxTypeNames   = 1 << 25 // bytes of all names that are put together
 )
 
 // Assembly is what the metadata says. Fields that the file does not have are empty;
@@ -185,11 +187,11 @@ func (r *reader) text(index uint32) Text {
 		return Text{}
 	}
 	b := r.data[at:]
-	s, _, ended := strings.Cut(string(b[:min(len(b), maxText+1)]), "\x00")
-	if !ended {
+	n := bytes.IndexByte(b[:min(len(b), maxText+1)], 0)
+	if n < 0 {
 		return Text{}
 	}
-	return Text{s, true}
+	return Text{string(b[:n]), true}
 }
 
 // blob reads an entry of the heaps #Blob and #US: its length in 1, 2 or 4 bytes, and

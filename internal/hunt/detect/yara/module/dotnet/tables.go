@@ -187,6 +187,7 @@ type metadata struct {
 	enclosing  map[uint32]uint32
 	steps      int
 	methods    int
+	names      int // bytes put together
 }
 
 func (m *metadata) width(c column) int64 {

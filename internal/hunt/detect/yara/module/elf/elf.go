@@ -19,11 +19,11 @@ import (
 
 // Bounds, for what libyara would read without end.
 const (
-	maxDynamic   = 1 << 16 // entries of the dynamic section
-	maxSteps     = 1 << 20 // entries looked at in all dynamic segments
-	maxNames     = 1 << 18 // symbols in a hash; a file with more has none
-	maxNameBytes = 16 << 20
-	maxName      = 1 << 16 // bytes of one name
+	maxDynamic   = 1 << 16  // entries of the dynamic section
+	maxSteps     = 1 << 20  // entries looked at in all dynamic segments
+	maxNames     = 1 << 18  // symbols in a hash; a file with more has none
+	maxNameBytes = 64 << 20 // of all symbols of such a file
+	maxName      = 1 << 16  // bytes of one name
 )
 
 const (
@@ -43,7 +43,7 @@ type File struct {
 	order binary.ByteOrder
 	is64  bool
 
-	sections []Section
+	sections int
 	symbols  *Symbols
 	dynsym   *Symbols
 	dynamic  func() ([]Dynamic, int)
@@ -69,7 +69,7 @@ func Parse(data []byte) (*File, bool) {
 	if size == 0 || len(data) <= size {
 		return nil, false
 	}
-	f.readSections()
+	f.findSymbols()
 	f.dynamic = sync.OnceValues(f.readDynamic)
 	f.imports = sync.OnceValues(f.hashImports)
 	f.telf = sync.OnceValues(f.hashFunctions)
@@ -183,8 +183,19 @@ type Section struct {
 	HasName        bool
 }
 
-// Sections gives the section table, if it is in the file.
-func (f *File) Sections() []Section { return f.sections }
+// Sections gives how many sections can be read, and Section one of them.
+func (f *File) Sections() int { return f.sections }
+
+// Section gives the i-th section, 0 ≤ i < Sections.
+func (f *File) Section(i int) Section {
+	s := f.section(i)
+	names := f.section(int(f.nameSection())).Offset
+	name := f.u32(f.SectionsAt() + uint64(i)*f.sectionHeader())
+	if size := uint64(len(f.data)); names > 0 && names < size && uint64(name) < size {
+		s.Name, s.HasName = f.text(names, size, name)
+	}
+	return s
+}
 
 func (f *File) section(i int) Section {
 	at := f.SectionsAt() + uint64(i)*f.sectionHeader()
@@ -194,7 +205,8 @@ func (f *File) section(i int) Section {
 	}
 }
 
-func (f *File) readSections() {
+// findSymbols looks through the section table, if it is in the file.
+func (f *File) findSymbols() {
 	count, at := f.NumSections(), f.SectionsAt()
 	if count >= firstReserved || f.nameSection() >= count || at >= uint64(len(f.data)) || !f.table(at, count, f.sectionHeader()) {
 		return
@@ -202,14 +214,9 @@ func (f *File) readSections() {
 	// libyara compares links with the number of sections as it stands in the file,
 	// whatever its byte order.
 	links := uint32(binary.LittleEndian.Uint16(f.data[f.by(48, 60):]))
-	names := f.section(int(f.nameSection())).Offset
+	f.sections = int(count)
 	for i := range int(count) {
 		s := f.section(i)
-		name := f.u32(at + uint64(i)*f.sectionHeader())
-		if names > 0 && names < uint64(len(f.data)) && uint64(name) < uint64(len(f.data)) {
-			s.Name, s.HasName = f.text(names, uint64(len(f.data)), name)
-		}
-		f.sections = append(f.sections, s)
 		if s.link >= links || s.Type != sectionSymbols && s.Type != sectionDynamicSymbols {
 			continue
 		}
@@ -383,11 +390,11 @@ func (f *File) names(wanted func(*Symbol) bool) ([]string, bool) {
 	total := 0
 	for i := range table.Len() {
 		s := table.At(i)
-		if !s.HasName || !wanted(s) {
-			continue
-		}
 		if total += len(s.Name); total > maxNameBytes {
 			return nil, false
+		}
+		if !s.HasName || !wanted(s) {
+			continue
 		}
 		list = append(list, lower(s.Name))
 	}

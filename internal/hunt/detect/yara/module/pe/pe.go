@@ -28,6 +28,7 @@ const (
 	maxTextLength  = 1 << 16 // of any other text that ends with a zero byte
 	maxVersionInfo = 16384   // blocks of the version information
 	maxInfoText    = 4096    // characters of a key or value in it
+	maxRichLength  = 1 << 16 // of the record of tools; a few hundred bytes are usual
 )
 
 // Directories by their index in the optional header.
@@ -64,6 +65,7 @@ type Image struct {
 	signed    func() []Signature
 	imphash   func() string
 	rich      func() (Rich, bool)
+	debug     func() (string, bool)
 }
 
 // Section is one entry of the section table.
@@ -107,6 +109,7 @@ func Parse(data []byte) (*Image, bool) {
 	p.signed = sync.OnceValue(p.readSignatures)
 	p.imphash = sync.OnceValue(p.hashImports)
 	p.rich = sync.OnceValues(p.readRich)
+	p.debug = sync.OnceValues(p.readDebugPath)
 	return p, true
 }
 
@@ -384,7 +387,9 @@ func (p *Image) Checksum() uint64 {
 }
 
 // DebugPath gives the path of the debug file that the linker left.
-func (p *Image) DebugPath() (string, bool) {
+func (p *Image) DebugPath() (string, bool) { return p.debug() }
+
+func (p *Image) readDebugPath() (string, bool) {
 	dir := p.Directory(DirDebug)
 	if dir.Size == 0 || dir.VirtualAddress == 0 {
 		return "", false
@@ -393,7 +398,7 @@ func (p *Image) DebugPath() (string, bool) {
 	if !ok {
 		return "", false
 	}
-	for range dir.Size / 28 {
+	for range min(dir.Size/28, maxSteps) {
 		if !p.fits(at, 28) {
 			break
 		}
@@ -460,9 +465,9 @@ func (p *Image) readRich() (Rich, bool) {
 	if r.Key = p.u32(end + 4); r.Key == 0 {
 		return r, false
 	}
-	for at -= 4; at >= dosHeaderSize && p.u32(at)^r.Key != 0x536e6144; at -= 4 { // "DanS"
+	for at -= 4; at >= dosHeaderSize && end-at <= maxRichLength && p.u32(at)^r.Key != 0x536e6144; at -= 4 { // "DanS"
 	}
-	if at < dosHeaderSize {
+	if at < dosHeaderSize || end-at > maxRichLength {
 		return r, false
 	}
 	r.Offset = at

@@ -22,7 +22,7 @@ type Resource struct {
 // Label is how a level of the tree is called.
 type Label struct {
 	Number int32
-	Name   string // UTF-16LE bytes
+	Name   []byte // UTF-16LE, in the file: names of resources may be most of it
 	Kind   LabelKind
 }
 
@@ -62,13 +62,13 @@ func (p *Image) readResources() Resources {
 	}
 	r.Present, r.Timestamp, r.Major, r.Minor = true, p.u32(root+4), p.u16(root+8), p.u16(root+10)
 	w := &walk{root: root, number: [3]int32{-1, -1, -1}}
-	p.walk(w, root, 0, [3]string{}, [3]bool{})
+	p.walk(w, root, 0, [3][]byte{})
 	r.List, r.Version = w.list, w.version
 	return r
 }
 
 // walk reads one directory of the tree, which has three levels: type, ID, language.
-func (p *Image) walk(w *walk, dir int64, level int, names [3]string, named [3]bool) {
+func (p *Image) walk(w *walk, dir int64, level int, names [3][]byte) {
 	byName, byID := p.u16(dir+12), p.u16(dir+14)
 	entries := int64(byName) + int64(byID)
 	if p.u32(dir) != 0 || byName > 32768 || byID > 32768 || !p.fits(dir+16, 8*entries) {
@@ -83,35 +83,35 @@ func (p *Image) walk(w *walk, dir int64, level int, names [3]string, named [3]bo
 			return // libyara looks at this entry again and again, and at none behind it
 		}
 		w.number[level] = int32(label)
-		names[level], named[level] = p.resourceName(w.root, label)
+		names[level] = p.resourceName(w.root, label)
 		target := w.root + int64(to&0x7fffffff)
 		switch {
 		case to&0x80000000 != 0 && level < 2:
 			if target != dir && p.fits(target, 16) {
-				p.walk(w, target, level+1, names, named)
+				p.walk(w, target, level+1, names)
 			}
 		case p.fits(target, 16):
 			if size := p.u32(target + 4); size > 0 && size <= 0x3fffffff {
-				p.leaf(w, target, names, named)
+				p.leaf(w, target, names)
 			}
 		}
 	}
 }
 
-// resourceName reads the name that a label refers to.
-func (p *Image) resourceName(root int64, label uint32) (string, bool) {
+// resourceName gives the name that a label refers to; nil if it is a number.
+func (p *Image) resourceName(root int64, label uint32) []byte {
 	if label&0x80000000 == 0 {
-		return "", false
+		return nil
 	}
 	at := root + int64(label&0x7fffffff)
 	n := int64(p.u16(at))
 	if !p.fits(at, 2) || n > 1000 || !p.fits(at, 2+2*n) {
-		return "", false
+		return nil
 	}
-	return string(p.data[at+2 : at+2+2*n]), true
+	return p.data[at+2 : at+2+2*n]
 }
 
-func (p *Image) leaf(w *walk, at int64, names [3]string, named [3]bool) {
+func (p *Image) leaf(w *walk, at int64, names [3][]byte) {
 	if len(w.list) >= maxResources {
 		return
 	}
@@ -119,7 +119,7 @@ func (p *Image) leaf(w *walk, at int64, names [3]string, named [3]bool) {
 	r.Offset, r.HasOffset = p.Offset(uint64(r.RVA))
 	for i, l := range []*Label{&r.Type, &r.ID, &r.Language} {
 		switch {
-		case named[i]:
+		case names[i] != nil:
 			l.Name, l.Kind = names[i], NameLabel
 		case w.number[i] != -1:
 			l.Number, l.Kind = w.number[i], NumberLabel

@@ -23,6 +23,8 @@ const (
 	maxNesting      = 4
 	maxCertificates = 64 // of one signature
 	maxNameText     = 255
+	maxDigest       = 1024    // bytes; no digest is longer than 64
+	maxProgramName  = 1 << 16 // bytes
 )
 
 // Signature is one signature, or one of those nested in the first.
@@ -77,30 +79,39 @@ func (p *Image) readSignatures() []Signature {
 	if length < certificateHeadSize || !p.fits(at, length) {
 		return nil
 	}
-	var list []Signature
-	p.signatures(&list, p.data[at+certificateHeadSize:at+length], 0)
-	return list
+	r := &signatureReader{Image: p, digests: make(map[string]string)}
+	r.read(p.data[at+certificateHeadSize:at+length], 0)
+	return r.list
 }
 
-// signatures reads one PKCS #7 message and those nested in it.
-func (p *Image) signatures(list *[]Signature, message []byte, depth int) {
+// signatureReader reads the signatures of one file.
+type signatureReader struct {
+	*Image
+	list    []Signature
+	digests map[string]string // of the file, by algorithm
+}
+
+func (r *signatureReader) add(s Signature) { r.list = append(r.list, s) }
+
+// read reads one PKCS #7 message and those nested in it.
+func (r *signatureReader) read(message []byte, depth int) {
 	signed, ok := signedData(message)
-	if !ok || depth > maxNesting || len(*list) >= maxSignatures {
+	if !ok || depth > maxNesting || len(r.list) >= maxSignatures {
 		return
 	}
 	s := Signature{Certificates: signed.certificates}
 	if signed.contentType != oidIndirectData {
-		*list = append(*list, s)
+		r.add(s)
 		return
 	}
 	algorithm, digest, ok := indirectDigest(signed.content)
 	if !ok {
-		*list = append(*list, s)
+		r.add(s)
 		return
 	}
 	s.DigestName, s.Digest, s.HasDigest = longName(algorithm), hex.EncodeToString(digest), len(digest) > 0
 	if s.HasDigest {
-		s.FileDigest, s.HasFileDigest = p.fileDigest(algorithm)
+		s.FileDigest, s.HasFileDigest = r.fileDigest(algorithm)
 	}
 	// libyara leaves out a signature without its signer, but only if the file is what
 	// was signed: the wrong digest hides the other fault.
@@ -108,7 +119,7 @@ func (p *Image) signatures(list *[]Signature, message []byte, depth int) {
 	info, ok := signed.signer()
 	if !ok {
 		if altered {
-			*list = append(*list, s)
+			r.add(s)
 		}
 		return
 	}
@@ -127,15 +138,15 @@ func (p *Image) signatures(list *[]Signature, message []byte, depth int) {
 	nested := info.unsigned(oidNested)
 	if s.Signer != nil || altered {
 		if value := info.signed(oidMessageDigest); len(value) > 0 && s.Signer != nil {
-			if e, ok := value[0].take(tagOctets); ok {
+			if e, ok := value[0].take(tagOctets); ok && len(e.content) <= maxDigest {
 				s.SignerDigest, s.SignerAlg, s.HasSigner = hex.EncodeToString(e.content), longName(info.algorithm), true
 				s.ProgramName, s.HasProgram = programName(info.signed(oidOpusInfo))
 			}
 		}
-		*list = append(*list, s)
+		r.add(s)
 	}
 	for _, n := range nested {
-		p.signatures(list, n, depth+1)
+		r.read(n, depth+1)
 	}
 }
 
@@ -198,7 +209,7 @@ func indirectDigest(content der) (algorithm string, digest []byte, ok bool) {
 		return "", nil, false
 	}
 	e, ok := info.take(tagOctets)
-	return algorithm, e.content, ok
+	return algorithm, e.content, ok && len(e.content) <= maxDigest
 }
 
 // signerInfo is the first of the signers; Authenticode has one.
@@ -273,7 +284,7 @@ func programName(values []der) (string, bool) {
 	}
 	e, ok := name.next()
 	switch {
-	case !ok:
+	case !ok || len(e.content) > maxProgramName:
 		return "", false
 	case e.tag == 0x80: // two bytes a character
 		units := make([]uint16, 0, len(e.content)/2)
@@ -528,7 +539,11 @@ func longName(oid string) string {
 
 // fileDigest computes the digest that a signature of this file would have: of all up
 // to the certificates but the checksum and the certificates' directory.
-func (p *Image) fileDigest(algorithm string) (string, bool) {
+func (r *signatureReader) fileDigest(algorithm string) (string, bool) {
+	if digest, ok := r.digests[algorithm]; ok {
+		return digest, true
+	}
+	p := r.Image
 	var h hash.Hash
 	switch longName(algorithm) {
 	case "md5":
@@ -552,5 +567,6 @@ func (p *Image) fileDigest(algorithm string) (string, bool) {
 	h.Write(p.data[:checksum])
 	h.Write(p.data[checksum+4 : table])
 	h.Write(p.data[table+8 : end])
-	return hex.EncodeToString(h.Sum(nil)), true
+	r.digests[algorithm] = hex.EncodeToString(h.Sum(nil))
+	return r.digests[algorithm], true
 }
