@@ -147,7 +147,6 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 		}
 		d.probes = d.probes[:probes]
 	}
-	d.rate = append(d.rate, rate)
 	for _, list := range found {
 		d.atoms += len(list)
 	}
@@ -167,6 +166,7 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 	}
 	d.strings = append(d.strings, result)
 	d.passOf = append(d.passOf, way)
+	d.rate = append(d.rate, rate)
 	b.ids[key] = id
 	return id, nil
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -276,8 +278,67 @@ func TestAgainstYara(t *testing.T) {
 			list = append(list, g.text(), g.hex(), g.regexp(), g.regexp())
 		}
 		slices.Sort(list)
-		compare(t, slices.Compact(list), 25, g)
+		contents := make(map[string][]byte)
+		for i := range 25 {
+			contents[fmt.Sprintf("f%d", i)] = g.data()
+		}
+		compare(t, slices.Compact(list), contents)
 	}
+}
+
+// TestPublicStrings does the same with the strings of the rules in POSTERN_YARA_RULES
+// and some of the files below POSTERN_YARA_TREE.
+func TestPublicStrings(t *testing.T) {
+	t.Parallel()
+	dir, tree := os.Getenv("POSTERN_YARA_RULES"), os.Getenv("POSTERN_YARA_TREE")
+	if _, err := exec.LookPath("yara"); err != nil || dir == "" || tree == "" {
+		t.Skip("needs the program yara, and POSTERN_YARA_RULES and POSTERN_YARA_TREE to name folders")
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.yar*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, f := range files {
+		src, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules, err := gyp.ParseString(string(src))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rules.Rules {
+			for _, s := range r.Strings {
+				var source strings.Builder
+				if err := s.(interface{ WriteSource(io.Writer) error }).WriteSource(&source); err != nil {
+					t.Fatal(err)
+				}
+				_, text, _ := strings.Cut(source.String(), " = ")
+				list = append(list, text)
+			}
+		}
+	}
+	slices.Sort(list)
+	list = slices.Compact(list)
+	contents := make(map[string][]byte)
+	var names []string
+	err = filepath.WalkDir(tree, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const some, largest = 400, 1 << 19
+	for i := 0; i < len(names); i += 1 + len(names)/some {
+		if data, err := os.ReadFile(names[i]); err == nil && len(data) <= largest {
+			contents[fmt.Sprintf("f%d", i)] = data
+		}
+	}
+	compare(t, list, contents)
 }
 
 func offsets(list []string) []string {
@@ -292,7 +353,7 @@ func offsets(list []string) []string {
 // severalJumps is a hex string with more than one jump of varying length.
 var severalJumps = regexp.MustCompile(`^\{.*\[\d+-\d+\].*\[\d+-\d+\].*\}$`)
 
-func compare(t *testing.T, list []string, files int, g generator) {
+func compare(t *testing.T, list []string, contents map[string][]byte) {
 	t.Helper()
 	dir := t.TempDir()
 	list, refused := asked(t, dir, list)
@@ -321,11 +382,8 @@ func compare(t *testing.T, list []string, files int, g generator) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	contents := make(map[string][]byte)
-	for i := range files {
-		name := fmt.Sprintf("f%d", i)
-		contents[name] = g.data()
-		write(t, filepath.Join(data, name), contents[name])
+	for name, c := range contents {
+		write(t, filepath.Join(data, name), c)
 	}
 	want := yaras(t, dir, data, list)
 	var m Matches
@@ -355,9 +413,9 @@ func compare(t *testing.T, list []string, files int, g generator) {
 				got, want = offsets(got), offsets(want)
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("%s in %q:\n got %v\nwant %v", s, c, got, want)
+				t.Errorf("%s in %s %.400q:\n got %v\nwant %v", s, name, c, got, want)
 			}
 		}
 	}
-	t.Logf("%d strings, %d refused, %d files, %d matches; %d files with other lengths of alternatives", len(list), len(refused), files, total, otherwise)
+	t.Logf("%d strings, %d refused, %d files, %d matches; %d files with other lengths of alternatives", len(list), len(refused), len(contents), total, otherwise)
 }
