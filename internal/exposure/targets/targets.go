@@ -127,6 +127,8 @@ func (l *reader) form(line []byte) row {
 	switch line[0] {
 	case '{', '[':
 		return l.json
+	case '<':
+		return l.xml()
 	}
 	if columns := header(line); columns != nil {
 		return l.csv(columns)
@@ -163,8 +165,11 @@ func show(s string) string {
 }
 
 // plain reads "host[:port]", "[v6]:port", a network or a URL without a path, and the
-// host name in a second column. Masscan's list has lines of its own.
+// host name in a second column. Masscan's lists have lines of their own.
 func (l *reader) plain(line []byte) {
+	if l.grepable(string(line)) {
+		return
+	}
 	if len(line) > maxPlain {
 		l.problem(postern.Limit, postern.Say("exposure.targets.long", "line", l.line, "max", maxPlain))
 		return

@@ -71,6 +71,13 @@ func TestForms(t *testing.T) {
 		{"masscan list", "#masscan\nopen tcp 443 192.0.2.1 1615366364\nopen udp 53 192.0.2.9 1615366364\nopen tcp 8443 192.0.2.2 1615366364\n# end\n", []string{"192.0.2.1:443 192.0.2.1:443", "192.0.2.2:8443 192.0.2.2:8443"}, []string{"3 malformed"}},
 		{"masscan json", "[\n{   \"ip\": \"192.0.2.1\",   \"timestamp\": \"1\", \"ports\": [ {\"port\": 443, \"proto\": \"tcp\", \"status\": \"open\", \"ttl\": 1} ] },\n{\"ip\": \"192.0.2.2\", \"ports\": [{\"port\": 80, \"proto\": \"tcp\", \"status\": \"closed\"}]},\n{finished: 1}\n]\n",
 			[]string{"192.0.2.1:443 192.0.2.1:443"}, []string{"4 malformed"}},
+		{"masscan xml", "<?xml version=\"1.0\"?>\r\n<nmaprun scanner=\"masscan\" start=\"1\">\r\n<host endtime=\"1\"><address addr=\"192.0.2.1\" addrtype=\"ipv4\"/><ports><port protocol=\"tcp\" portid=\"443\"><state state=\"open\" reason=\"syn-ack\"/></port></ports></host>\r\n" +
+			"<host endtime=\"1\"><address addr=\"192.0.2.2\" addrtype=\"ipv4\"/><ports><port protocol=\"udp\" portid=\"53\"><state state=\"open\"/></port></ports></host>\r\n<host><address addr=\"x\" addrtype=\"ipv4\"/><ports><port protocol=\"tcp\" portid=\"443\"><state state=\"open\"/></port></ports></host>\r\n<runstats>",
+			[]string{"192.0.2.1:443 192.0.2.1:443"}, []string{"5 malformed"}},
+		{"nmap xml", "<?xml version='1.0'?>\n<host starttime='1'><status state='up'/>\n<address addr='2001:db8::1' addrtype='ipv6'/>\n<address addr='00:00:00:00:00:01' addrtype='mac'/>\n<hostnames><hostname name='mail.alpha.example' type='user'/><hostname name='x' type='PTR'/></hostnames>\n" +
+			"<ports><port protocol='tcp' portid='80'><state state='closed'/></port>\n<port protocol='tcp' portid='8443'><state state='open'/></port>\n</ports></host>\n<host", []string{"[2001:db8::1]:8443 [2001:db8::1]:8443 mail.alpha.example"}, []string{"9 malformed"}},
+		{"masscan grepable", "# Masscan\nTimestamp: 1615366364\tHost: 192.0.2.1 ()\tPorts: 443/open/tcp//https//\nHost: 192.0.2.2 (mail.alpha.example)\tStatus: Up\nHost: 192.0.2.2 (mail.alpha.example)\tPorts: 80/closed/tcp//http///, 8443/open/tcp//https///, 53/open/udp/////\tIgnored State: closed (1)\n",
+			[]string{"192.0.2.1:443 192.0.2.1:443", "192.0.2.2:8443 192.0.2.2:8443 mail.alpha.example"}, nil},
 		{"zgrab2", `{"ip":"192.0.2.1","domain":"mail.alpha.example","data":{"tls":{"status":"success","result":{"x":"}{"}}}}` + "\n" + `{"domain":"beta.example","data":{}}`,
 			[]string{"192.0.2.1:443 192.0.2.1:443 mail.alpha.example", "beta.example:443 ?:443 beta.example"}, nil},
 		{"Shodan jsonl", `{"ip":3221225985,"ip_str":"192.0.2.1","port":8443,"hostnames":["192.0.2.1","mail.alpha.example"],"asn":"AS64496","location":{"country_code":"NL"},"data":"a\nb"}`,
@@ -178,8 +185,13 @@ func check(t *testing.T, in []byte) {
 }
 
 func FuzzPlain(f *testing.F) {
-	f.Add([]byte("192.0.2.1\n[2001:db8::1]:443 mail.alpha.example\n192.0.2.0/30\nhttp://beta.example/\nopen tcp 443 192.0.2.1 1"))
+	f.Add([]byte("192.0.2.1\n[2001:db8::1]:443 mail.alpha.example\n192.0.2.0/30\nhttp://beta.example/\nopen tcp 443 192.0.2.1 1\nHost: 192.0.2.1 (a.example)\tPorts: 443/open/tcp//x//, 1/open/tcp"))
 	f.Fuzz(check)
+}
+
+func FuzzXML(f *testing.F) {
+	f.Add([]byte("<nmaprun><host><address addr=\"192.0.2.1\" addrtype=\"ipv4\"/><hostname name='a.example' type='user'/><ports><port protocol=\"tcp\" portid=\"443\"><state state=\"open\"/></port>\n</ports></host>"))
+	f.Fuzz(func(t *testing.T, in []byte) { check(t, append([]byte("<?xml?>\n"), in...)) })
 }
 
 func FuzzTable(f *testing.F) {
