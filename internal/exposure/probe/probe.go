@@ -32,7 +32,7 @@ import (
 	"postern/internal/exposure"
 )
 
-// maxConnections bounds the connections to one host in one visit, one at a time: two
+// maxConnections bounds the connections to one host in one visit, one at a time: three
 // profiles, one more protocol, and a new one for each request to a host that closes.
 const maxConnections = 8
 
@@ -361,6 +361,8 @@ func (v *visit) connect() error {
 			v.protocol = "h2"
 		case v.profile == modern:
 			v.profile, v.protocol = legacy, "http/1.1"
+		case v.profile == legacy && refused(err):
+			v.profile = oldest
 		default:
 			return err
 		}
@@ -547,6 +549,12 @@ func text(err error) string {
 		return r
 	}, strings.TrimPrefix(err.Error(), "tls: "))
 	return s[:min(len(s), most)]
+}
+
+// refused says whether the host ended the handshake, with an alert or without.
+func refused(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" || errors.Is(err, io.EOF) || oneOf(err, errnoReset)
 }
 
 // wantsOther says whether the host ended the handshake because it speaks none of the

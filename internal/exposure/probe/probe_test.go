@@ -258,6 +258,12 @@ func TestProfiles(t *testing.T) {
 		{"TLS 1.1, short key", "rsa1024", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "1.1", "legacy"},
 		{"key exchange by RSA", "rsa1024", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}}, "1.2", "legacy"},
 		{"3DES", "rsa1024", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10, CipherSuites: []uint16{tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA}}, "1.0", "legacy"},
+		{"nothing of TLS 1.2", "rsa1024", &tls.Config{MinVersion: tls.VersionTLS10, GetConfigForClient: func(i *tls.ClientHelloInfo) (*tls.Config, error) {
+			if slices.Max(i.SupportedVersions) > tls.VersionTLS11 {
+				return nil, errors.New("no signature that we both know")
+			}
+			return nil, nil
+		}}, "1.1", "legacy"},
 		{"RC4", "rsa1024", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10, CipherSuites: []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}}, "1.0", "legacy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

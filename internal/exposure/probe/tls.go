@@ -18,13 +18,17 @@ type profile int
 const (
 	modern profile = iota // TLS 1.2 and 1.3 as a browser of today speaks them
 	legacy                // TLS 1.0 to 1.2 with everything that old servers still need
+	// oldest is legacy without TLS 1.2. The library no longer offers SHA-1 in that
+	// version, and servers with a certificate that is signed with it may then refuse;
+	// before it nobody was asked.
+	oldest
 )
 
 func (p profile) String() string {
-	if p == legacy {
-		return "legacy"
+	if p == modern {
+		return "modern"
 	}
-	return "modern"
+	return "legacy"
 }
 
 // Bounds of what is kept of a certificate.
@@ -57,8 +61,11 @@ func (p *Prober) config(prof profile, name, protocol string, seen func(*x509.Cer
 		// Called as soon as the certificate is there, in a handshake that fails later too.
 		VerifyConnection: func(cs tls.ConnectionState) error { return seen(cs.PeerCertificates[0]) },
 	}
-	if prof == legacy {
+	switch prof {
+	case legacy:
 		c.MinVersion, c.MaxVersion, c.CipherSuites = tls.VersionTLS10, tls.VersionTLS12, p.suites
+	case oldest:
+		c.MinVersion, c.MaxVersion, c.CipherSuites = tls.VersionTLS10, tls.VersionTLS11, p.suites
 	}
 	return c
 }
