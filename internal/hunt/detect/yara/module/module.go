@@ -56,6 +56,20 @@ func Refused(name string) (why postern.Text, known bool) {
 	return postern.Text{}, false
 }
 
+// Missing says why a field that libyara has is not declared here; false for a name
+// that nobody knows.
+func (d *Decl) Missing(field string) (why postern.Text, known bool) {
+	verified := map[string][]string{
+		"pe":          {"is_signed"},
+		"signatures":  {"verified", "number_of_countersignatures", "countersignatures"},
+		"signer_info": {"length_of_chain", "chain"},
+	}
+	if slices.Contains(verified[d.Name], field) {
+		return postern.Say("yara.module.unverified", "field", field), true
+	}
+	return postern.Text{}, false
+}
+
 // Name is what stands after import.
 func (m *Module) Name() string { return m.decl.Name }
 

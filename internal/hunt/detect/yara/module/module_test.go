@@ -71,3 +71,33 @@ func TestTimeAndConsole(t *testing.T) {
 		t.Errorf("said %q", said)
 	}
 }
+
+// What other engines have and this one has not is refused by name, so that a rule's
+// author reads why.
+func TestWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"cuckoo", "vt", "magic", "androguard", "macho"} {
+		if _, ok := Lookup(name); ok {
+			t.Errorf("there is a module %s", name)
+		}
+		if _, known := Refused(name); !known {
+			t.Errorf("the module %s is refused without a reason", name)
+		}
+	}
+	if _, known := Refused("nothing"); known {
+		t.Error("a module that nobody has is refused with a reason")
+	}
+	pe, _ := Lookup("pe")
+	signatures, _ := pe.Decl().Field("signatures")
+	for d, field := range map[*Decl]string{pe.Decl(): "is_signed", signatures.Elem: "verified"} {
+		if _, ok := d.Field(field); ok {
+			t.Errorf("%s is declared, and nothing verifies signatures", field)
+		}
+		if _, known := d.Missing(field); !known {
+			t.Errorf("%s is missing without a reason", field)
+		}
+	}
+	if _, known := pe.Decl().Missing("machine_type"); known {
+		t.Error("a field that nobody has is missing with a reason")
+	}
+}

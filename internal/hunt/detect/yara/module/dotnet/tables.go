@@ -194,11 +194,8 @@ func (m *metadata) width(c column) int64 {
 	switch {
 	case c.bytes != 0:
 		return c.bytes
-	case c.heap != 0:
-		if m.heaps&map[byte]byte{'s': 1, 'g': 2, 'b': 4}[c.heap] != 0 {
-			return 4
-		}
-		return 2
+	case c.heap == 's' && m.heaps&1 != 0, c.heap == 'g' && m.heaps&2 != 0, c.heap == 'b' && m.heaps&4 != 0:
+		return 4
 	}
 	var most uint32
 	for _, t := range c.into {
