@@ -787,6 +787,9 @@ func (c *ruleCompiler) object(e ast.Node) *node {
 		}
 		d, ok := a.decl.Field(e.Member)
 		if !ok {
+			if why, known := a.decl.Missing(e.Member); known {
+				return c.fail(why)
+			}
 			return c.fail(postern.Say("yara.unknown-field", "name", source(e)))
 		}
 		if d.Const.Defined() {
