@@ -248,7 +248,7 @@ func (o *exposureOptions) clock() (func(time.Time) time.Time, error) {
 	if !o.lab {
 		return nil, usage("cmd.exposure.at-without-lab")
 	}
-	shift := at.Sub(time.Now())
+	shift := time.Until(at)
 	return func(t time.Time) time.Time { return t.Add(shift).UTC() }, nil
 }
 

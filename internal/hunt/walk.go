@@ -50,7 +50,6 @@ type hunt struct {
 	problems map[postern.ProblemKind]int
 	lost     bool          // something was not looked at
 	losses   map[loss]bool // where
-	stats    postern.Stats
 	sinkErr  error
 	opened   []Evidence
 	paths    map[int]string // of the inputs
@@ -224,7 +223,7 @@ func (h *hunt) recognise(f source.File, head []byte) (l logFile, whole []byte, i
 		more, _ := io.ReadFull(r, head[n:cap(head)]) // its first record lies behind two headers
 		return logFile{file: f, kin: &kin{records: records, server: records.Server(head[:n+more])}}, whole, true
 	}
-	if !parse.Plausible(head[:n], f.Path) {
+	if !parse.Plausible(head[:n], f.Path) || secondHand(head[:n]) {
 		return l, whole, false
 	}
 	format, said := parse.Recognise(head[:n], f.Path, h.opt.Formats, &h.headers)

@@ -54,7 +54,7 @@ func (s *sample) fit(from []float64, tol float64) (share, jumps []float64) {
 		e.step(p, one)
 		like := e.step(one, two)
 		if distance(one, two) < tol {
-			p, two = two, p
+			p = two
 			break
 		}
 		var rr, vv float64
@@ -64,7 +64,7 @@ func (s *sample) fit(from []float64, tol float64) (share, jumps []float64) {
 			vv += v * v
 		}
 		if vv == 0 {
-			p, two = two, p
+			p = two
 			break
 		}
 		alpha := -math.Sqrt(rr / vv)

@@ -458,7 +458,9 @@ func openSevenWith(ra randomAccess, dir sevenDirectory, password string) (r *sev
 	}()
 	o := overlay{ra: ra, dir: dir}
 	le := binary.LittleEndian
-	ra.ReadAt(o.start[:8], 0) // signature and version
+	if _, err := ra.ReadAt(o.start[:8], 0); err != nil { // signature and version
+		return nil, err
+	}
 	le.PutUint64(o.start[12:], uint64(ra.Size()-sevenStartLen))
 	le.PutUint64(o.start[20:], uint64(len(dir.bytes)))
 	le.PutUint32(o.start[28:], crc32.ChecksumIEEE(dir.bytes))
