@@ -1,5 +1,7 @@
 package all
 
+import "slices"
+
 // asked is a row of the front end about an address, without routing values.
 func asked(method, stem, query, status string, more ...string) table {
 	return log("httpproxy", []string{"Method=" + method, "IsAuthenticated=false", "UserAgent=python-requests/2.25.1", "ClientIpAddress=192.0.2.7", "ServerHostName=EX01",
@@ -122,6 +124,8 @@ func siblings() []sample {
 		{"rule made by nobody, error, web server", requested("POST", inPanel+"/RulesEditor/InboxRules.svc/SetObject", tokens, "500"), []string{"proxytoken/rule-error-iis 2"}},
 		{"settings opened by nobody, web server", requested("GET", inPanel+"/default.aspx", tokens, "200"), []string{"proxytoken/settings-iis 2"}},
 		{"token in the query, web server", requested("GET", "/ecp/default.aspx", "SecurityToken=x"+tokens, "200"), []string{"proxytoken/token-iis 2"}},
+		{"token in a cookie that the log has", cookied("GET", "/ecp/default.aspx", "SecurityToken=x;+a=b", "200"), []string{"proxytoken/token-cookie-iis 2"}},
+		{"token in a cookie, refused", cookied("GET", "/ecp/", "a=b;+SecurityToken=x", "302"), []string{"proxytoken/token-cookie-iis 1"}},
 		{"rule of a named mailbox in the panel's log", forwarded("/ecp/victim@contoso.com/RulesEditor/InboxRules.svc/NewObject"), []string{"proxytoken/rule-logged 0"}},
 		// What looks like it.
 		{"rule of one's own", asked("POST", "/ecp/RulesEditor/InboxRules.svc/NewObject", "?msExchEcpCanary=Ab", "200", person, signedIn), none},
@@ -133,6 +137,13 @@ func siblings() []sample {
 		{"settings of another, by an administrator", asked("GET", inPanel+"/?rfr=owa", "", "200", person, signedIn), none},
 		{"rule of one's own in the panel's log", forwarded("/ecp/RulesEditor/InboxRules.svc/NewObject"), none},
 	}
+}
+
+// cookied is a row of a web server that logs cookies too.
+func cookied(method, stem, cookie, status string) table {
+	tb := requested(method, stem, tokens, status, "cs(Cookie)="+cookie)
+	tb.columns = append(slices.Clone(tb.columns), "cs(Cookie)")
+	return tb
 }
 
 // forwarded is a row of the control panel about a rule that sends messages on.
