@@ -41,6 +41,7 @@ type Matches struct {
 	err     error
 	steps   int64
 	bound   int64 // of steps
+	most    int64 // of steps, in tests; else 0
 	check   int64 // steps at which the context is asked
 	lengths []int32
 }
@@ -78,7 +79,10 @@ func (m *Matches) reset(s *all) {
 func (s *Set) scan(ctx context.Context, data []byte, wanted Wanted, dst *Matches) error {
 	dst.ctx, dst.err, dst.data, dst.wanted = ctx, nil, data, wanted
 	dst.bound = max(minSteps, stepsPerByte*int64(len(data)))
-	dst.check = dst.steps + stepsPerCheck
+	if dst.most > 0 {
+		dst.bound = dst.most
+	}
+	dst.check = dst.steps + dst.vm.steps + stepsPerCheck
 	for i, e := range s.engines {
 		if e != nil && dst.err == nil && (wanted == nil || wanted.meets(s.ids[i])) {
 			dst.run(e)
