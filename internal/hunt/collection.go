@@ -2,6 +2,7 @@ package hunt
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"path"
@@ -217,4 +218,23 @@ func nameCollections(groups []*group, all []collected) {
 			}
 		}
 	}
+}
+
+// hits is the header of the report of Test-ProxyLogon that has rows of the front end's
+// log, without quotes and in lower case.
+const hits = "datetime,requestid,clientipaddress,urlhost,urlstem,routinghint,useragent,anchormailbox,httpstatus"
+
+// secondHand says whether the beginning of a file is that of rows which somebody's
+// script took out of a log. They have the columns of the log, and a handful of them would
+// look as if its hours were covered.
+func secondHand(head []byte) bool {
+	for line := range bytes.Lines(head[:min(len(head), 4096)]) {
+		text := strings.ToLower(string(bytes.TrimSpace(bytes.ReplaceAll(line, []byte{0}, nil))))
+		text = strings.TrimLeft(text, "\ufeff\ufffd")
+		if text == "" || text[0] == '#' {
+			continue
+		}
+		return strings.HasPrefix(strings.NewReplacer(`"`, "", " ", "").Replace(text), hits)
+	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"postern/internal/hunt/detect"
 	"postern/internal/hunt/detect/msert"
 	"postern/internal/hunt/detect/staging"
+	"postern/internal/hunt/detect/testproxylogon"
 	"postern/internal/hunt/detect/webfile"
 )
 
@@ -29,5 +30,6 @@ func fileDetectors(k Knowledge) ([]detect.FileDetector, error) {
 		webfile.New(pages),
 		staging.New(stolen),
 		msert.New(msert.Knowledge{Families: scanners}),
+		testproxylogon.New(),
 	}, nil
 }
