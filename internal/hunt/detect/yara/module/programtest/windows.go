@@ -52,6 +52,7 @@ func wide(s string) []byte {
 
 const (
 	textRVA, dataRVA   = 0x1000, 0x2000
+	imageBase          = 0x10000000 // of PE32
 	headerSize         = 0x400
 	textSize           = 0x200
 	maxSymbolNameAt    = 0x3c0 // string table of long section names
@@ -99,8 +100,13 @@ func Windows(is64 bool) []byte {
 	}
 	add(1, data.put(append(imports, make([]byte, 20)...)), len(imports))
 
-	delayed := thunks(byName("CoCreateGuid"), ordinal|4)
-	delay := numbers(uint32(1), data.text("ole32.dll"), uint32(0), thunks(1, 1), delayed, uint32(0), uint32(0), uint32(0))
+	// In PE32 as Visual C++ 6.0 wrote them: with addresses that are absolute.
+	attributes, base := uint32(1), uint32(0)
+	if !is64 {
+		attributes, base = 0, imageBase
+	}
+	late := thunks(byName("CoCreateGuid")+uint64(base), ordinal|4)
+	delay := numbers(attributes, base+data.text("ole32.dll"), uint32(0), base+thunks(1, 1), base+late, uint32(0), uint32(0), uint32(0))
 	add(delayImport, data.put(append(delay, make([]byte, 32)...)), len(delay))
 
 	functions := data.put(numbers(uint32(textRVA), uint32(textRVA+16), uint32(0), uint32(0)))
@@ -206,7 +212,7 @@ func image(is64 bool, data *section, dirs map[int][2]uint32, overlay []byte) []b
 	if is64 {
 		h = append(h, numbers(uint64(0x180000000))...)
 	} else {
-		h = append(h, numbers(uint32(dataRVA), uint32(0x10000000))...)
+		h = append(h, numbers(uint32(dataRVA), uint32(imageBase))...)
 	}
 	h = append(h, numbers(uint32(0x1000), uint32(0x200), uint16(6), uint16(1), uint16(2), uint16(3), uint16(6), uint16(0), uint32(0),
 		uint32(0x10000), uint32(headerSize), uint32(0x1234), uint16(3), uint16(0x8160))...)
