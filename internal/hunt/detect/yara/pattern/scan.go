@@ -128,10 +128,10 @@ func (m *Matches) every4(t *table, i, end int) {
 		d := data[i : i+16]
 		x := binary.LittleEndian.Uint64(d) | fold8
 		y := binary.LittleEndian.Uint64(d[8:]) | fold8
-		h0 := uint32(x) * hashFactor >> shift
-		h1 := uint32(x>>32) * hashFactor >> shift
-		h2 := uint32(y) * hashFactor >> shift
-		h3 := uint32(y>>32) * hashFactor >> shift
+		h0 := uint32(x) * hashFactor >> (shift & 31)
+		h1 := uint32(x>>32) * hashFactor >> (shift & 31)
+		h2 := uint32(y) * hashFactor >> (shift & 31)
+		h3 := uint32(y>>32) * hashFactor >> (shift & 31)
 		b0 := filter[h0>>6] >> (h0 & 63)
 		b1 := filter[h1>>6] >> (h1 & 63)
 		b2 := filter[h2>>6] >> (h2 & 63)
@@ -166,10 +166,10 @@ func (m *Matches) every2(t *table, i, end int) {
 	for ; i+8 <= end && i+10 <= len(data); i += 8 {
 		x := binary.LittleEndian.Uint64(data[i:]) | fold8
 		y := uint32(x>>48) | uint32(binary.LittleEndian.Uint16(data[i+8:])|foldBit*0x0101)<<16
-		h0 := uint32(x) * hashFactor >> shift
-		h1 := uint32(x>>16) * hashFactor >> shift
-		h2 := uint32(x>>32) * hashFactor >> shift
-		h3 := y * hashFactor >> shift
+		h0 := uint32(x) * hashFactor >> (shift & 31)
+		h1 := uint32(x>>16) * hashFactor >> (shift & 31)
+		h2 := uint32(x>>32) * hashFactor >> (shift & 31)
+		h3 := y * hashFactor >> (shift & 31)
 		b0 := filter[h0>>6] >> (h0 & 63)
 		b1 := filter[h1>>6] >> (h1 & 63)
 		b2 := filter[h2>>6] >> (h2 & 63)
@@ -203,10 +203,10 @@ func (m *Matches) every1(t *table, i, end int) {
 	filter, shift, data := t.filter, t.shift, m.data
 	for ; i+4 <= end && i+8 <= len(data); i += 4 {
 		x := binary.LittleEndian.Uint64(data[i:]) | fold8
-		h0 := uint32(x) * hashFactor >> shift
-		h1 := uint32(x>>8) * hashFactor >> shift
-		h2 := uint32(x>>16) * hashFactor >> shift
-		h3 := uint32(x>>24) * hashFactor >> shift
+		h0 := uint32(x) * hashFactor >> (shift & 31)
+		h1 := uint32(x>>8) * hashFactor >> (shift & 31)
+		h2 := uint32(x>>16) * hashFactor >> (shift & 31)
+		h3 := uint32(x>>24) * hashFactor >> (shift & 31)
 		b0 := filter[h0>>6] >> (h0 & 63)
 		b1 := filter[h1>>6] >> (h1 & 63)
 		b2 := filter[h2>>6] >> (h2 & 63)
@@ -265,18 +265,18 @@ func (m *Matches) each(e *engine, i, end int) {
 func (m *Matches) fast(e *engine, i, end int) int {
 	data := m.data
 	var none [1]uint64
-	filter4, shift4 := none[:], uint(32)
+	filter4, shift4 := none[:], uint(31)
 	if t := e.tables[4]; t != nil {
 		filter4, shift4 = t.filter, t.shift
 	}
-	filter3, shift3 := none[:], uint(32)
+	filter3, shift3 := none[:], uint(31)
 	if t := e.tables[3]; t != nil {
 		filter3, shift3 = t.filter, t.shift
 	}
 	pairs := e.pairs
 	may := func(x uint32) uint64 {
-		h4 := x * hashFactor >> shift4
-		h3 := x & 0xffffff * hashFactor >> shift3
+		h4 := x * hashFactor >> (shift4 & 31)
+		h3 := x & 0xffffff * hashFactor >> (shift3 & 31)
 		h2 := x & 0xffff
 		return filter4[h4>>6]>>(h4&63) | filter3[h3>>6]>>(h3&63) | pairs[h2>>6]>>(h2&63)
 	}
