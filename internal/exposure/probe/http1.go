@@ -17,7 +17,7 @@ const (
 	maxStatusLine = 512
 	maxHead       = 32 << 10  // bytes of all header lines: a real head has about 1 KB
 	maxLines      = 100       // header lines kept; real heads have about 20
-	maxBody       = 32 << 10  // bytes of a body that are kept: the facts stand in the first 8 KB of a page
+	maxBody       = 16 << 10  // bytes of a body that are kept: the facts stand in the first 8 KB of a page
 	maxDrain      = 192 << 10 // bytes of a body that are read away so that the connection can be used again
 	maxInterim    = 3         // 1xx answers before the real one
 	maxChunkLine  = 256       // size and extensions of a chunk
@@ -32,7 +32,8 @@ var (
 	errHTTP2    = errors.New("the host speaks HTTP/2 without having been asked to")
 )
 
-// scratch is the memory of one visit, used again by the next.
+// scratch is the memory of one visit from its first handshake that succeeds, used
+// again by the next: most visits that are under way wait for a host to speak.
 type scratch struct {
 	br   *bufio.Reader
 	head []byte

@@ -121,7 +121,7 @@ type visit struct {
 	place exposure.Place
 	o     *exposure.Observation
 	until time.Time // the deadline
-	s     *scratch
+	s     *scratch // nil until a connection stands
 
 	conn     net.Conn // nil if there is none
 	wire     *line
@@ -147,13 +147,15 @@ func (p *Prober) Look(ctx context.Context, to exposure.Place, known Known, o *ex
 		o.Outcome, o.Why = exposure.Aborted, postern.Say("exposure.stop.interrupted")
 		return 0
 	}
-	v := &visit{Prober: p, ctx: ctx, pass: pass, place: to, o: o, until: p.now().Add(p.timeout), s: p.pool.Get().(*scratch), plain: to.Plain, protocol: "http/1.1"}
+	v := &visit{Prober: p, ctx: ctx, pass: pass, place: to, o: o, until: p.now().Add(p.timeout), plain: to.Plain, protocol: "http/1.1"}
 	v.cut = func() {}
 	defer func() {
 		v.close()
 		pass.release()
-		v.s.br.Reset(nil)
-		p.pool.Put(v.s)
+		if v.s != nil {
+			v.s.br.Reset(nil)
+			p.pool.Put(v.s)
+		}
 	}()
 	return v.run(known)
 }
@@ -394,6 +396,9 @@ func (v *visit) dial() (*line, error) {
 // use takes a connection for requests.
 func (v *visit) use(c net.Conn, l *line) {
 	v.conn, v.wire = c, l
+	if v.s == nil {
+		v.s = v.pool.Get().(*scratch)
+	}
 	v.s.br.Reset(c)
 }
 
