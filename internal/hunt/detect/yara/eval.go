@@ -133,6 +133,8 @@ func (m *machine) truth(n *node) truth {
 		return m.truthOfValue(n.a)
 	case opRule:
 		return truthOf(m.matched[n.num])
+	case opBytesAt:
+		return m.bytesAt(n)
 	case opEqual, opNotEqual, opLess, opLessEqual, opGreater, opGreaterEqual:
 		return m.compare(n)
 	case opContains, opStarts, opEnds, opIEquals, opMatches:
@@ -434,6 +436,19 @@ func (m *machine) read(r reader, at int64) (int64, bool) {
 		return int64(int32(order.Uint32(b))), true
 	}
 	return int64(order.Uint32(b)), true
+}
+
+func (m *machine) bytesAt(n *node) truth {
+	end := n.num + int64(len(n.text))
+	switch {
+	case end > m.size:
+		return no
+	case end > int64(len(m.data)):
+		m.beyond = true
+		return undefined
+	}
+	l := literal{n.text, n.fold}
+	return truthOf(l.is(m.data[n.num:end]))
 }
 
 // entrypoint is the old name for the place where a program starts, in the file.

@@ -2,17 +2,20 @@ package yara
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/VirusTotal/gyp/ast"
 )
 
-// A hint is two bytes of which a string has one pair wherever it matches. Whether a
-// pair is in a file is known from one look at what follows its first byte, which is
-// much quicker than a search for strings of two or three bytes.
-type hint struct{ first, second byte }
+// A hint is two bytes that stand side by side wherever a string matches; of several
+// hints of a string, one pair does. Whether a pair is in a file is known from one look
+// at what stands around its rarer byte, which is much quicker than a search.
+type hint struct {
+	mark, other byte
+	before      bool // other stands before mark
+}
 
-// hintsOf gives the pairs of which one is found wherever a string is, nil if there
-// are none to name.
+// hintsOf gives the hints of a string, nil if there are none to name.
 func hintsOf(s ast.String) []hint {
 	var all []hint
 	for _, l := range literalsOf(s) {
@@ -29,23 +32,29 @@ func hintsOf(s ast.String) []hint {
 // rarest first.
 const marks = "`~^\\@$%?|<&#!*+[]{}"
 
-// rarestPair gives the pair of a literal whose first byte is the rarest: both cases
-// of its second if the literal is without case.
+// rarestPair gives the pair of a literal with its rarest byte, nil if it has no mark.
 func rarestPair(l literal) []hint {
 	best, rank := -1, len(marks)
-	for i := 0; i+1 < len(l.text); i++ {
-		if r := bytes.IndexByte([]byte(marks), l.text[i]); r >= 0 && r < rank {
+	for i := range len(l.text) {
+		if r := strings.IndexByte(marks, l.text[i]); r >= 0 && r < rank && len(l.text) > 1 {
 			best, rank = i, r
 		}
 	}
 	if best < 0 {
 		return nil
 	}
-	first, second := l.text[best], l.text[best+1]
-	if l.fold && lowerByte(second) >= 'a' && lowerByte(second) <= 'z' {
-		return []hint{{first, lowerByte(second)}, {first, lowerByte(second) - 'a' + 'A'}}
+	h := hint{mark: l.text[best], before: best+1 == len(l.text)}
+	if h.before {
+		h.other = l.text[best-1]
+	} else {
+		h.other = l.text[best+1]
 	}
-	return []hint{{first, second}}
+	if c := lowerByte(h.other); l.fold && 'a' <= c && c <= 'z' {
+		other := h
+		h.other, other.other = c, c-'a'+'A'
+		return []hint{h, other}
+	}
+	return []hint{h}
 }
 
 func lowerByte(b byte) byte {
@@ -55,26 +64,33 @@ func lowerByte(b byte) byte {
 	return b
 }
 
-// followers has a bit for each byte that follows a first byte somewhere in a file.
-type followers struct {
-	known bool
-	bits  [4]uint64
+// around has a bit for each byte that stands before or behind a mark somewhere in a
+// file.
+type around struct {
+	known        bool
+	before, then [4]uint64
 }
 
-// follows says whether a pair is in the data; what follows a byte is kept for the
+// has says whether a pair is in the data; what stands around a mark is kept for the
 // next who asks.
-func (f *followers) follows(data []byte, h hint) bool {
-	if !f.known {
-		f.known, f.bits = true, [4]uint64{}
-		for {
-			i := bytes.IndexByte(data, h.first)
-			if i < 0 || i+1 >= len(data) {
+func (a *around) has(data []byte, h hint) bool {
+	if !a.known {
+		*a = around{known: true}
+		for i := 0; ; i++ {
+			n := bytes.IndexByte(data[i:], h.mark)
+			if n < 0 {
 				break
 			}
-			b := data[i+1]
-			f.bits[b>>6] |= 1 << (b & 63)
-			data = data[i+1:]
+			if i += n; i > 0 {
+				a.before[data[i-1]>>6] |= 1 << (data[i-1] & 63)
+			}
+			if i+1 < len(data) {
+				a.then[data[i+1]>>6] |= 1 << (data[i+1] & 63)
+			}
 		}
 	}
-	return f.bits[h.second>>6]>>(h.second&63)&1 != 0
+	if h.before {
+		return a.before[h.other>>6]>>(h.other&63)&1 != 0
+	}
+	return a.then[h.other>>6]>>(h.other&63)&1 != 0
 }

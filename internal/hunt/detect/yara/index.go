@@ -31,13 +31,13 @@ type index struct {
 	gates []gate
 	// opens gives the rules whose gate has a string.
 	opens map[pattern.ID][]int32
-	// late are the rules whose gate has costly strings, and late the set of these.
-	late    []lateRule
-	lateSet *pattern.Set
-	// free are the rules without a gate: they are always evaluated if their guards hold.
-	free []int32
-	// all guards of the rules of a gate, to see whether the beginning of a file
-	// leaves any rule: by first atom.
+	// late are the rules whose gate is asked by hints, or who have none: they are
+	// looked at for every file for which their guards hold.
+	late []int32
+	// hints of the strings of clauses.
+	hints [][]hint
+	// groups are the rules by first guard, to see from the beginning of a file whether
+	// any rule is left for the rest.
 	groups []group
 }
 
@@ -54,21 +54,13 @@ type group struct {
 	rules []int32
 }
 
-// lateRule is a rule whose gate has strings that cost more to look for. Whether they
-// can be in a file is asked by their hints first.
-type lateRule struct {
-	rule  int32
-	ids   []pattern.ID
-	hints [][]hint // of each string; nil if it has none
-}
-
 // minGroup is how many rules must share a guard that reads the file's first bytes for
 // their gates to be searched for on their own: a pass has its price.
 const minGroup = 64
 
 func newIndex(set *Rules, sources map[pattern.ID]ast.String) index {
 	x := index{guards: make([][]int32, len(set.rules)), clauses: make([][]clause, len(set.rules)), opens: make(map[pattern.ID][]int32)}
-	a := needs{strings: set.strings, clauses: x.clauses}
+	a := needs{strings: set.strings, sources: sources, clauses: x.clauses}
 	guards := make([]*node, len(set.rules))
 	atoms := make(map[string]int32)
 	byAtom := make(map[int32]*group)
@@ -102,47 +94,53 @@ func newIndex(set *Rules, sources map[pattern.ID]ast.String) index {
 
 // makeGates parts the gates of all rules by what they cost and when they are needed.
 func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.String) {
-	wanted := make(map[int32]pattern.Wanted)
-	late := strings.NewWanted()
+	x.hints = make([][]hint, strings.Len())
+	wanted := map[int32]pattern.Wanted{-1: strings.NewWanted()}
 	for _, g := range x.groups {
 		atom := int32(-1)
 		if g.atom >= 0 && len(g.rules) >= minGroup && reads(x.atoms[g.atom]) {
 			atom = g.atom
+			wanted[atom] = strings.NewWanted()
 		}
 		for _, rule := range g.rules {
-			if len(x.clauses[rule]) == 0 {
-				x.free = append(x.free, rule)
+			clauses := x.clauses[rule]
+			for _, c := range clauses {
+				for _, id := range c {
+					if x.hints[id] == nil {
+						x.hints[id] = hintsOf(sources[id])
+					}
+				}
+			}
+			if len(clauses) == 0 || x.hintable(strings, clauses[0]) {
+				x.late = append(x.late, rule)
 				continue
 			}
-			l := lateRule{rule: rule}
-			for _, id := range x.clauses[rule][0] {
+			for _, id := range clauses[0] {
 				x.opens[id] = append(x.opens[id], rule)
-				if strings.Cost(id) > 0 {
-					l.ids = append(l.ids, id)
-					l.hints = append(l.hints, hintsOf(sources[id]))
-					late.Add(id)
-					continue
-				}
-				if wanted[atom] == nil {
-					wanted[atom] = strings.NewWanted()
-				}
 				wanted[atom].Add(id)
-			}
-			if l.ids != nil {
-				x.late = append(x.late, l)
 			}
 		}
 	}
-	if wanted[-1] == nil {
-		wanted[-1] = strings.NewWanted()
-	}
+	x.gates = []gate{{-1, strings.Part(wanted[-1]), wanted[-1]}}
 	for _, g := range x.groups {
 		if w := wanted[g.atom]; w != nil && g.atom >= 0 {
 			x.gates = append(x.gates, gate{g.atom, strings.Part(w), w})
 		}
 	}
-	x.gates = append([]gate{{-1, strings.Part(wanted[-1]), wanted[-1]}}, x.gates...)
-	x.lateSet = strings.Part(late)
+}
+
+// hintable says whether a gate is better asked by hints: it has costly strings, and
+// each of them has a hint.
+func (x *index) hintable(strings *pattern.Set, c clause) bool {
+	costly := false
+	for _, id := range c {
+		if strings.Cost(id) > 0 {
+			if costly = true; x.hints[id] == nil {
+				return false
+			}
+		}
+	}
+	return costly
 }
 
 // tidy sorts the clauses, the cheapest first, and leaves out those that say nothing
@@ -204,5 +202,5 @@ func weight(n *node) int {
 }
 
 func reads(n *node) bool {
-	return n.op == opRead || n.a != nil && reads(n.a) || n.b != nil && reads(n.b) || slices.ContainsFunc(n.list, reads)
+	return n.op == opRead || n.op == opBytesAt || n.a != nil && reads(n.a) || n.b != nil && reads(n.b) || slices.ContainsFunc(n.list, reads)
 }

@@ -41,6 +41,41 @@ func literalsOf(s ast.String) []literal {
 	return nil
 }
 
+// plain gives the forms of a string that is no more than its bytes; of a hex string,
+// those that it begins with.
+func plain(s ast.String) []literal {
+	switch s := s.(type) {
+	case *ast.TextString:
+		return literalsOf(s)
+	case *ast.HexString:
+		if len(s.Tokens) > 0 {
+			if first, ok := s.Tokens[0].(*ast.HexBytes); ok {
+				n := 0
+				for n < len(first.Bytes) && first.Masks[n] == 0xff && !(n < len(first.Nots) && first.Nots[n]) {
+					n++
+				}
+				if n > 0 {
+					return []literal{{text: string(first.Bytes[:n])}}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// is compares bytes with the literal, which has the same length.
+func (l *literal) is(data []byte) bool {
+	if !l.fold {
+		return string(data) == l.text
+	}
+	for i, b := range data {
+		if lowerByte(b) != lowerByte(l.text[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // widths gives a literal in the forms that the modifiers ask for.
 func widths(l literal, ascii, wide bool) []literal {
 	if !wide {

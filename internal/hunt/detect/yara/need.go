@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/VirusTotal/gyp/ast"
+
 	"postern/internal/hunt/detect/yara/pattern"
 )
 
@@ -20,6 +22,7 @@ const selfID pattern.ID = -2
 // needs derives the clauses of a condition.
 type needs struct {
 	strings *pattern.Set
+	sources map[pattern.ID]ast.String
 	clauses [][]clause // of the rules before
 	rule    *rule
 }
@@ -252,8 +255,27 @@ func (a *needs) guard(n *node, guards []*node) *node {
 		return any
 	case opRule:
 		return guards[n.num]
+	case opFoundAt:
+		return a.beginning(n)
 	}
 	return nil
+}
+
+// beginning gives a guard for a plain string at a place that is a number: its bytes
+// must be there.
+func (a *needs) beginning(n *node) *node {
+	if n.num == self || n.a.op != opConst || n.a.num < 0 {
+		return nil
+	}
+	var any *node
+	for _, l := range plain(a.sources[a.rule.strings[n.num]]) {
+		g := &node{op: opBytesAt, num: n.a.num, text: l.text, fold: l.fold}
+		if any == nil {
+			any = &node{op: opOr}
+		}
+		any.list = append(any.list, g)
+	}
+	return any
 }
 
 // maxCheap bounds how much a guard may cost, in operations.
@@ -271,7 +293,7 @@ func cheapIn(n *node, count *int) bool {
 		return false
 	}
 	switch n.op {
-	case opConst, opFilesize, opExternal, opRegexp:
+	case opConst, opFilesize, opExternal, opRegexp, opBytesAt:
 		return true
 	case opRead, opNot, opDefined, opAnd, opOr, opTruth, opNegate, opComplement, opAdd, opSub, opMul, opDiv, opMod,
 		opBitAnd, opBitOr, opBitXor, opShiftLeft, opShiftRight, opToFloat, opEqual, opNotEqual, opLess, opLessEqual,

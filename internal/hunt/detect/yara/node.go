@@ -69,6 +69,7 @@ const (
 	opExternal // num
 	opVar      // num
 	opRead     // num: form of reader; a: offset
+	opBytesAt  // num: offset; text, fold: only in guards
 
 	opModule // mod
 	opField  // a, decl

@@ -32,8 +32,9 @@ type scratch struct {
 	matches pattern.Matches
 	atoms   []truth // of the index: undefined is "not asked yet"
 	alive   []uint64
-	follow  [256]followers
+	around  [256]around
 	found   []pattern.ID
+	parts   map[uint64]*part
 	wanted  pattern.Wanted
 	// searched are the strings that were looked for.
 	searched pattern.Wanted
@@ -47,6 +48,7 @@ func (r *Rules) newScratch() *scratch {
 		atoms: make([]truth, len(r.index.atoms)),
 		alive: make([]uint64, (len(r.rules)+63)/64),
 		unmet: make([]bool, r.groups),
+		parts: make(map[uint64]*part),
 
 		wanted: r.strings.NewWanted(), searched: r.strings.NewWanted(),
 	}
@@ -63,7 +65,7 @@ func (r *Rules) begin(ctx context.Context, s *scratch, in *input) {
 		s.atoms[i] = undefined
 	}
 	for i := range marks {
-		s.follow[marks[i]].known = false
+		s.around[marks[i]].known = false
 	}
 	clear(s.alive)
 	clear(s.searched)
@@ -132,24 +134,26 @@ func (r *Rules) scanPlain(ctx context.Context, s *scratch, in *input) result {
 // openGates searches for the gates and lets through the rules whose gate opens and
 // whose guards hold.
 func (r *Rules) openGates(ctx context.Context, s *scratch, out *result) {
-	for _, rule := range r.index.free {
-		if r.guarded(s, rule) {
-			s.let(rule)
-		}
-	}
 	for i := range r.index.gates {
 		g := &r.index.gates[i]
 		switch {
 		case i == 0: // has no atom, and empties what was found in the file before
 			out.find(g.set.Scan(ctx, s.m.data, nil, &s.matches))
 		case r.holds(s, g.atom):
-			out.find(g.set.ScanMore(ctx, s.m.data, s.not(g.ids), &s.matches))
+			for i, word := range g.ids {
+				s.wanted[i] = word &^ s.searched[i]
+			}
+			out.find(g.set.ScanMore(ctx, s.m.data, s.wanted, &s.matches))
 		default:
 			continue
 		}
 		s.book(g.ids)
 	}
-	r.openLate(ctx, s, out)
+	for _, rule := range r.index.late {
+		if r.guarded(s, rule) {
+			s.let(rule)
+		}
+	}
 	s.found = s.matches.Found(s.found[:0])
 	for _, id := range s.found {
 		for _, rule := range r.index.opens[id] {
@@ -160,113 +164,127 @@ func (r *Rules) openGates(ctx context.Context, s *scratch, out *result) {
 	}
 }
 
-// openLate searches for the costly strings of gates, for the rules whose guards hold
-// and as far as their hints do not rule them out.
-func (r *Rules) openLate(ctx context.Context, s *scratch, out *result) {
-	clear(s.wanted)
-	some := false
-	for i := range r.index.late {
-		l := &r.index.late[i]
-		if !r.guarded(s, l.rule) {
-			continue
-		}
-		for k, id := range l.ids {
-			if s.searched.Has(id) {
-				continue
-			}
-			s.searched.Add(id) // what its hints rule out was looked for, too
-			if s.hinted(l.hints[k]) {
-				s.wanted.Add(id)
-				some = true
-			}
-		}
-	}
-	if some {
-		out.find(r.index.lateSet.ScanMore(ctx, s.m.data, s.wanted, &s.matches))
-	}
-}
-
-// hinted says whether one of a string's hints is in the file, or it has none.
-func (s *scratch) hinted(hints []hint) bool {
-	if hints == nil {
-		return true
-	}
-	for _, h := range hints {
-		if s.follow[h.first].follows(s.m.data, h) {
-			return true
-		}
-	}
-	return false
-}
-
 // let lets a rule through, lives says whether one was.
 func (s *scratch) let(rule int32)        { s.alive[rule>>6] |= 1 << (rule & 63) }
 func (s *scratch) lives(rule int32) bool { return s.alive[rule>>6]>>(rule&63)&1 != 0 }
 
-// book marks strings as searched for; not gives those of a set that are not.
+// book marks strings as searched for.
 func (s *scratch) book(ids pattern.Wanted) {
 	for i, word := range ids {
 		s.searched[i] |= word
 	}
 }
 
-func (s *scratch) not(ids pattern.Wanted) pattern.Wanted {
-	for i, word := range ids {
-		s.wanted[i] = word &^ s.searched[i]
-	}
-	return s.wanted
-}
+// rounds is how often only the next clause of each rule is searched for, before all
+// its strings are: each round is a pass over the file, and two settle nearly all.
+const rounds = 3
 
-// search looks for the other strings of the rules that are left, the costlier ones
-// later: a rule of which a clause is not found needs no more.
+// search looks for the other strings of the rules that are left. A rule of which a
+// clause is not found needs no more.
 func (r *Rules) search(ctx context.Context, s *scratch, out *result) {
-	for cost := 0; cost < costs && r.narrow(s); cost++ {
+	for round := 0; ; round++ {
 		clear(s.wanted)
 		some := false
 		for rule := range r.survivor(s) {
-			for _, id := range r.rules[rule].strings {
-				if id >= 0 && r.strings.Cost(id) <= cost && !s.searched.Has(id) {
+			next, dead := r.nextClause(s, rule)
+			switch {
+			case dead:
+				s.alive[rule>>6] &^= 1 << (rule & 63)
+				continue
+			case next == nil || round >= rounds:
+				next = r.rules[rule].strings
+			}
+			for _, id := range next {
+				if id >= 0 && !s.searched.Has(id) && !s.wanted.Has(id) {
 					s.wanted.Add(id)
 					some = true
 				}
 			}
 		}
-		if some {
-			out.find(r.strings.ScanMore(ctx, s.m.data, s.wanted, &s.matches))
-			s.book(s.wanted)
+		if !some {
+			return
 		}
+		set, wanted := r.part(s)
+		out.find(set.ScanMore(ctx, s.m.data, wanted, &s.matches))
+		s.book(s.wanted)
 	}
-	r.narrow(s)
 }
 
-// costs is how many kinds of strings the pattern set knows.
-const costs = 4
+// Files of a kind ask for the same strings again and again, and a set of these alone
+// is several times faster than the whole.
+const (
+	// minUses is how often a selection must have been asked for to get its own set.
+	minUses = 3
+	// maxParts bounds the selections that are remembered; then all are forgotten.
+	maxParts = 512
+)
 
-// narrow drops the rules of which a clause was searched for and not found, and says
-// whether any are left.
-func (r *Rules) narrow(s *scratch) bool {
-	some := false
-rules:
-	for rule := range r.survivor(s) {
-		for _, c := range r.index.clauses[rule] {
-			if !r.open(s, c) {
-				s.alive[rule>>6] &^= 1 << (rule & 63)
-				continue rules
+// part is a selection of strings that was asked for.
+type part struct {
+	wanted pattern.Wanted
+	uses   int
+	set    *pattern.Set
+}
+
+// part gives the set to look for what is wanted in.
+func (r *Rules) part(s *scratch) (*pattern.Set, pattern.Wanted) {
+	h := uint64(14695981039346656037) // FNV-1a, by words
+	for _, word := range s.wanted {
+		h = (h ^ word) * 1099511628211
+	}
+	p := s.parts[h]
+	switch {
+	case p == nil:
+		if len(s.parts) >= maxParts {
+			clear(s.parts)
+		}
+		s.parts[h] = &part{wanted: slices.Clone(s.wanted), uses: 1}
+	case !slices.Equal(p.wanted, s.wanted):
+	case p.set != nil:
+		return p.set, nil
+	default:
+		if p.uses++; p.uses >= minUses {
+			p.set = r.strings.Part(p.wanted)
+			return p.set, nil
+		}
+	}
+	return r.strings, s.wanted
+}
+
+// nextClause gives the cheapest clause of a rule that is still to be searched for,
+// nil if each has a string that was found. dead is true if one was searched for in
+// vain.
+func (r *Rules) nextClause(s *scratch, rule int32) (next clause, dead bool) {
+clauses:
+	for _, c := range r.index.clauses[rule] {
+		open := false
+		for _, id := range c {
+			if s.searched.Has(id) {
+				if len(s.matches.Of(id)) > 0 {
+					continue clauses
+				}
+			} else if s.hinted(r.index.hints[id]) {
+				open = true
 			}
 		}
-		some = true
+		if !open {
+			return nil, true
+		}
+		if next == nil {
+			next = c
+		}
 	}
-	return some
+	return next, false
 }
 
-// open says whether a string of a clause was found, or has yet to be looked for.
-func (r *Rules) open(s *scratch, c clause) bool {
-	for _, id := range c {
-		if !s.searched.Has(id) || len(s.matches.Of(id)) > 0 {
+// hinted says whether one of a string's hints is in the file, or it has none.
+func (s *scratch) hinted(hints []hint) bool {
+	for _, h := range hints {
+		if s.around[h.mark].has(s.m.data, h) {
 			return true
 		}
 	}
-	return false
+	return len(hints) == 0
 }
 
 // survivor gives the rules that are left, in their order.
