@@ -3,6 +3,8 @@ package module
 import (
 	"testing"
 	"time"
+
+	"postern/internal/hunt/detect/yara/module/programtest"
 )
 
 func TestNamesTypesAndCalls(t *testing.T) {
@@ -99,5 +101,43 @@ func TestWhatIsMissing(t *testing.T) {
 	}
 	if _, known := pe.Decl().Missing("machine_type"); known {
 		t.Error("a field that nobody has is missing with a reason")
+	}
+}
+
+func TestProgramsAndOtherFiles(t *testing.T) {
+	t.Parallel()
+	pe, _ := Lookup("pe")
+	program := pe.Load(&File{Data: programtest.Windows(true)})
+	info := program.Field("version_info")
+	if got := info.Key("CompanyName").Text(); got != "Again" {
+		t.Errorf("version_info[CompanyName] = %q, want the last of two", got)
+	}
+	if info.Len() != 3 || info.Key("none").Defined() || info.Index(0).Defined() {
+		t.Errorf("version_info has %d keys; another key gives %v", info.Len(), info.Key("none"))
+	}
+	sections := program.Field("sections")
+	if sections.Len() != 2 || sections.Index(2).Defined() || sections.Index(-1).Defined() || sections.Index(1).Field("name").Text() != "/4" {
+		t.Errorf("there are %d sections, the second is %q", sections.Len(), sections.Index(1).Field("name").Text())
+	}
+
+	text := pe.Load(&File{Data: []byte("no program")})
+	for _, d := range pe.Decl().Fields {
+		v := text.Get(d)
+		switch {
+		case d.Name == "is_pe":
+			if v.Int() != 0 || !v.Defined() {
+				t.Errorf("is_pe = %v", v)
+			}
+		case d.Type == Func:
+			if len(d.Overloads[0].Args) == 0 && v.Call(0).Defined() {
+				t.Errorf("%s() is defined for a text", d.Name)
+			}
+		case d.Type == Struct:
+			if w := v.Get(d.Fields[0]); w.Defined() {
+				t.Errorf("%s.%s is defined for a text", d.Name, d.Fields[0].Name)
+			}
+		case d.Const.Defined() != v.Defined() && v.Len() != 0 || d.Type == Int && !d.Const.Defined() && v.Defined():
+			t.Errorf("%s is defined for a text", d.Name)
+		}
 	}
 }
