@@ -146,13 +146,12 @@ func integers[T any](name string, list func(T) []int64) *Decl {
 	}}
 }
 
-// pair is one entry of a dictionary of strings.
-type pair struct{ key, value string }
-
-// dictionary declares a dictionary of strings, with each key once.
-func dictionary[T any](name string, list func(T) []pair) *Decl {
+// dictionary declares a dictionary of strings, whose list has each key once. The list
+// is asked for at each access, so it must be kept by T.
+func dictionary[T, U any](name string, list func(T) []U, entry func(*U) (key, value string)) *Decl {
 	return &Decl{Name: name, Type: Dict, Elem: &Decl{Name: name, Type: String}, get: func(of any) Value {
-		return Value{kind: Dict, of: list(of.(T))}
+		all := list(of.(T))
+		return Value{kind: Dict, of: &dict{len(all), func(i int) (string, string) { return entry(&all[i]) }}}
 	}}
 }
 

@@ -8,9 +8,14 @@
 //
 // A compiler asks Lookup for a module and checks names, types and overloads against
 // its Decl. At run time Module.Load gives the module's value for a file, from which
-// Field, Index, Key and Call lead on. Nothing is parsed before a field is asked for.
-// Files come from an intruder: no value of a damaged file is an error, it is
-// undefined, as in libyara.
+// Field, Index, Key and Call lead on. A table of a file is read when it is first
+// asked for, and once. Files come from an intruder: no value of a damaged file is an
+// error, it is undefined, as in libyara.
+//
+// Known differences from libyara 4.5: lists that it reads without end are bounded (see
+// the packages pe, dotnet and elf); signatures that OpenSSL finds damaged are read as
+// far as they go; "+" in the names of certificates has no backslash before it, as rules
+// have it and OpenSSL before version 3 wrote it.
 package module
 
 import (
@@ -76,6 +81,6 @@ func (m *Module) Name() string { return m.decl.Name }
 // Decl is the module's struct: all that a rule can name below it.
 func (m *Module) Decl() *Decl { return m.decl }
 
-// Load gives the module's struct for a file. It costs nothing; what a field needs is
-// parsed when it is asked for and kept in the file.
+// Load gives the module's struct for a file. What it takes from the file is kept
+// there, so that asking again costs next to nothing.
 func (m *Module) Load(f *File) Value { return structOf(m.decl, f.loaded(m)) }

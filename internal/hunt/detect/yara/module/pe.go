@@ -185,12 +185,8 @@ var peTables = []*Decl{
 		labelName("name_string", func(r *pe.Resource) pe.Label { return r.ID }),
 		labelName("language_string", func(r *pe.Resource) pe.Label { return r.Language })),
 	peInt("number_of_version_infos", func(p image) int64 { return int64(len(p.Resources().Version)) }),
-	dictionary("version_info", func(p image) []pair {
-		if p == nil {
-			return nil
-		}
-		return versionPairs(p.Resources().Version)
-	}),
+	dictionary("version_info", list(func(p image) []pe.VersionInfo { return p.Resources().VersionByKey }),
+		func(v *pe.VersionInfo) (key, value string) { return v.Key, v.Value }),
 	structures("version_info_list", list(func(p image) []pe.VersionInfo { return p.Resources().Version }),
 		textOf("key", func(v *pe.VersionInfo) string { return v.Key }),
 		textOf("value", func(v *pe.VersionInfo) string { return v.Value })),
@@ -241,21 +237,6 @@ func labelName(name string, get func(*pe.Resource) pe.Label) *Decl {
 		l := get(r)
 		return string(l.Name), l.Kind == pe.NameLabel
 	})
-}
-
-// versionPairs keeps each key once, at its first place with its last value.
-func versionPairs(list []pe.VersionInfo) []pair {
-	var pairs []pair
-	at := make(map[string]int)
-	for _, v := range list {
-		if i, ok := at[v.Key]; ok {
-			pairs[i].value = v.Value
-			continue
-		}
-		at[v.Key] = len(pairs)
-		pairs = append(pairs, pair{v.Key, v.Value})
-	}
-	return pairs
 }
 
 type rich struct {

@@ -9,13 +9,19 @@ type Value struct {
 	num  uint64 // Bool, Int, and the bits of a Float
 	str  string
 	decl *Decl // Struct: its declaration; Func: the function's
-	of   any   // Struct, Func: what the getters are given; Array: *array; Dict: []pair; Regexp: Matcher
+	of   any   // Struct, Func: what the getters are given; Array: *array; Dict: *dict; Regexp: Matcher
 }
 
 // array is a list whose elements are made when asked for.
 type array struct {
 	n  int
 	at func(int) Value
+}
+
+// dict is a list of keys and values, likewise.
+type dict struct {
+	n  int
+	at func(int) (key, value string)
 }
 
 // Matcher is a regexp that a rule gives to a function.
@@ -109,7 +115,7 @@ func (v Value) Len() int {
 	case Array:
 		return v.of.(*array).n
 	case Dict:
-		return len(v.of.([]pair))
+		return v.of.(*dict).n
 	}
 	return 0
 }
@@ -124,10 +130,13 @@ func (v Value) Index(i int64) Value {
 
 // Key gives the value of a Dict for a key; undefined if it has none.
 func (v Value) Key(key string) Value {
-	list, _ := v.of.([]pair)
-	for _, p := range list {
-		if p.key == key {
-			return StringValue(p.value)
+	if v.kind != Dict {
+		return Value{}
+	}
+	d := v.of.(*dict)
+	for i := range d.n {
+		if k, value := d.at(i); k == key {
+			return StringValue(value)
 		}
 	}
 	return Value{}
@@ -135,8 +144,8 @@ func (v Value) Key(key string) Value {
 
 // Entry gives the i-th entry of a Dict, 0 ≤ i < Len, for loops over it.
 func (v Value) Entry(i int) (key string, value Value) {
-	p := v.of.([]pair)[i]
-	return p.key, StringValue(p.value)
+	key, s := v.of.(*dict).at(i)
+	return key, StringValue(s)
 }
 
 // Call calls a Func with the form that Decl.Overload chose. An undefined argument

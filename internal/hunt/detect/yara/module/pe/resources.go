@@ -9,6 +9,7 @@ type Resources struct {
 	Major, Minor uint16
 	List         []Resource
 	Version      []VersionInfo
+	VersionByKey []VersionInfo // each key once, at its first place with its last value
 }
 
 // Resource is one leaf. Type, ID and Language are numbers or names.
@@ -64,6 +65,16 @@ func (p *Image) readResources() Resources {
 	w := &walk{root: root, number: [3]int32{-1, -1, -1}}
 	p.walk(w, root, 0, [3][]byte{})
 	r.List, r.Version = w.list, w.version
+	at := make(map[string]int)
+	for _, v := range r.Version {
+		i, twice := at[v.Key]
+		if !twice {
+			i = len(r.VersionByKey)
+			at[v.Key] = i
+			r.VersionByKey = append(r.VersionByKey, v)
+		}
+		r.VersionByKey[i] = v
+	}
 	return r
 }
 
