@@ -89,6 +89,7 @@ var doors = []struct{ from, to, why string }{
 	{"internal/hunt/detect/iisconfig", "internal/hunt/parse", "asks the stage what counts as text"},
 	{"internal/hunt/detect/msert", "internal/hunt/parse/msert", "judges a whole scan, which has no form as events"},
 	{"internal/hunt/detect/msert", "internal/hunt/parse", "its parser speaks in the words of the stage"},
+	{"internal/hunt/detect/registry", "internal/hunt/parse/regf", "judges keys of a hive, which have no form as events"},
 	{"internal/hunt/detect/testproxylogon", "internal/hunt/parse/testproxylogon", "judges the rows of a report, which are no events of a log"},
 	{"internal/hunt/detect/webfile", "internal/hunt/parse/webfile", "judges a page as tokens, which have no form as events"},
 	{"internal/report/adoption", "internal/picture", "draws the curve that the picture computes; it has no report of a hunt to render"},

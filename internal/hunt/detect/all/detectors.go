@@ -6,6 +6,7 @@ import (
 	"postern"
 	"postern/internal/hunt/detect"
 	"postern/internal/hunt/detect/iisconfig"
+	"postern/internal/hunt/detect/registry"
 	"postern/internal/hunt/detect/sigma"
 	"postern/internal/hunt/detect/version"
 )
@@ -73,7 +74,7 @@ func Detectors(k Knowledge) (files []detect.FileDetector, hosts []detect.HostDet
 			maps.Copy(messages[lang], texts)
 		}
 	}
-	hosts = []detect.HostDetector{&configurations{iisconfig.New(config)}, version.New(k.Layout.VersionFile)}
+	hosts = []detect.HostDetector{&configurations{iisconfig.New(config)}, version.New(k.Layout.VersionFile), registry.New()}
 	files, err = fileDetectors(k)
 	return files, hosts, messages, err
 }
