@@ -134,8 +134,12 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 	rate := 0.0 // of all its atoms
 	for way = range pass(passes) {
 		found, rate = atoms{}, 0
-		ok := true
+		// The parts of a chain are found in order, which a search byte by byte is not.
+		ok := way != passRare || len(parts) == 1
 		for i := range parts {
+			if !ok {
+				break
+			}
 			var r float64
 			if r, ok = d.place(&parts[i], way, &found); !ok {
 				break
@@ -219,6 +223,14 @@ func (d *draft) placeExpression(p *part, wide bool, way pass, found *atoms) (rat
 		d.add(probe{piece: p.at, next: p.start, first: first, anchored: d.asm.code[p.start].op == opStart}, []uint32{0}, 0, found)
 		return 1, true
 	}
+	if way == passRare {
+		// Places have to be found in order, so all with the same byte.
+		for i := range best.windows {
+			if best.windows[i].byte() != best.windows[0].byte() {
+				return 0, false
+			}
+		}
+	}
 	for _, w := range best.windows {
 		prev := w.first.pc[1]
 		if d.asm.code[prev].op == opMatch {
@@ -265,8 +277,13 @@ func (d *draft) placeTexts(p *part, wide bool, way pass, found *atoms) (rate flo
 }
 
 func (p *probe) setRare(w *window) {
-	p.rare = int8(w.rare)
-	p.rareByte, _ = w.sets[w.rare].single()
+	p.rare, p.rareByte = int8(w.rare), w.byte()
+}
+
+// byte gives the rare one.
+func (w *window) byte() byte {
+	b, _ := w.sets[w.rare].single()
+	return b
 }
 
 // keys gives the values of an atom under every key of an xor string.

@@ -68,7 +68,7 @@ func (g generator) modifiers(list ...string) string {
 func (g generator) text() string {
 	s := ""
 	for range 1 + g.IntN(7) {
-		s += g.pick("a", "b", "c", "A", "B", "1", "_", " ", `\x00`, `\"`, "ab", "abc")
+		s += g.pick("a", "b", "c", "A", "B", "1", "_", " ", "%", "~", `\x00`, `\"`, "ab", "abc", "abc~%")
 	}
 	s = `"` + s + `"`
 	switch g.IntN(5) {
@@ -105,7 +105,7 @@ func (g generator) hex() string {
 }
 
 func (g generator) hexByte() string {
-	return g.pick("61 ", "62 ", "63 ", "41 ", "31 ", "20 ", "6? ", "?1 ", "?? ", "00 ", "61 62 ", "62 63 61 ")
+	return g.pick("61 ", "62 ", "63 ", "41 ", "31 ", "20 ", "6? ", "?1 ", "?? ", "00 ", "25 ", "7e 25 ", "61 62 ", "62 63 61 ")
 }
 
 // regexp makes an expression whose quantifiers are all greedy, or all lazy.
@@ -117,9 +117,9 @@ func (g generator) regexp() string {
 	lazy := g.pick("", "", "?")
 	var sequence func(depth int) string
 	sequence = func(depth int) string {
-		s := g.pick("a", "b", "ab", "abc", "1", ".", `\w`, "[ab]", `\x61`)
+		s := g.pick("a", "b", "ab", "abc", "1", ".", `\w`, "[ab]", `\x61`, "%", "~b", "a~%")
 		for range g.IntN(5) {
-			atom := g.pick("a", "b", "c", "ab", "abc", "B", "1", "_", " ", ".", `\w`, `\W`, `\s`, `\S`, `\d`, `\D`,
+			atom := g.pick("a", "b", "c", "ab", "abc", "B", "1", "_", " ", "%", "~", "a%~b", ".", `\w`, `\W`, `\s`, `\S`, `\d`, `\D`,
 				"[ab]", "[^a]", "[a-c1]", `[\w-]`, `\x61`, `\x00`, `\b`, `\B`)
 			if depth < 2 && g.IntN(5) == 0 {
 				atom = "(" + sequence(depth+1)
@@ -156,7 +156,7 @@ func (g generator) regexp() string {
 func (g generator) data() []byte {
 	var d []byte
 	for range g.IntN(120) {
-		word := g.pick("a", "b", "c", "A", "B", "C", "1", "_", " ", "\n", "\x00", "ab", "abc", "Abc", "a\x00b\x00", "a\x00b\x00c\x00", "1\x00", " \x00", "`ca", "bcab", "YWJj", "FiY", "hYm", "Y\x00W\x00J\x00j\x00")
+		word := g.pick("a", "b", "c", "A", "B", "C", "1", "_", " ", "%", "~", "~%", "abc~%", "a%~b", "\n", "\x00", "ab", "abc", "Abc", "a\x00b\x00", "a\x00b\x00c\x00", "1\x00", " \x00", "`ca", "bcab", "YWJj", "FiY", "hYm", "Y\x00W\x00J\x00j\x00")
 		d = append(d, word...)
 		if g.IntN(60) == 0 {
 			d = append(d, bytes.Repeat([]byte{'.'}, g.IntN(250))...)
@@ -350,8 +350,8 @@ func offsets(list []string) []string {
 	return o
 }
 
-// severalJumps is a hex string with more than one jump of varying length.
-var severalJumps = regexp.MustCompile(`^\{.*\[\d+-\d+\].*\[\d+-\d+\].*\}$`)
+// severalJumps is a hex string with more than one jump.
+var severalJumps = regexp.MustCompile(`^\{.*\[\d*-?\d*\].*\[\d*-?\d*\].*\}$`)
 
 func compare(t *testing.T, list []string, contents map[string][]byte) {
 	t.Helper()
@@ -400,7 +400,8 @@ func compare(t *testing.T, list []string, contents map[string][]byte) {
 			got, want := places2text(m.Of(id)), want[fmt.Sprintf("r%d", i)][name]
 			total += len(want)
 			if severalJumps.MatchString(s) {
-				// Yara loses matches of these where two ways lead to the same byte.
+				// Yara loses matches of these where two ways lead to the same byte, and
+				// where the part behind a large jump is found in several lengths.
 				got, want = offsets(got), offsets(want)
 				got = slices.DeleteFunc(got, func(m string) bool { return !slices.Contains(want, m) })
 			}

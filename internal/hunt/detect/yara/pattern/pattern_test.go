@@ -136,18 +136,19 @@ func many(tb testing.TB, seed uint64, n int) *Set {
 // However a search is parted, it finds the same.
 func TestPartsFindTheSame(t *testing.T) {
 	t.Parallel()
-	s := many(t, 3, 150)
+	s := many(t, 3, 300)
 	r := rand.New(rand.NewPCG(5, 5))
 	g := generator{r}
 	var whole, parted, chosen Matches
-	for range 40 {
+	for round := range 60 {
+		share := 2 + round%3*20 // half of the strings, or a few
 		data := g.data()
 		if err := s.Scan(context.Background(), data, nil, &whole); err != nil {
 			t.Fatal(err)
 		}
 		some, rest := s.NewWanted(), s.NewWanted()
 		for id := range ID(s.Len()) {
-			if r.IntN(2) == 0 {
+			if r.IntN(share) == 0 {
 				some.Add(id)
 			} else {
 				rest.Add(id)

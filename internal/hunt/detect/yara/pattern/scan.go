@@ -44,6 +44,7 @@ type Matches struct {
 	most    int64 // of steps, in tests; else 0
 	check   int64 // steps at which the context is asked
 	lengths []int32
+	key     []byte
 }
 
 type list struct {
@@ -83,6 +84,9 @@ func (s *Set) scan(ctx context.Context, data []byte, wanted Wanted, dst *Matches
 		dst.bound = dst.most
 	}
 	dst.check = dst.steps + dst.vm.steps + stepsPerCheck
+	if wanted != nil && len(s.strings) > 4*fewWanted && wanted.count() <= fewWanted {
+		s, dst.key = s.few(wanted, dst.key)
+	}
 	for i, e := range s.engines {
 		if e != nil && dst.err == nil && (wanted == nil || wanted.meets(s.ids[i])) {
 			dst.run(e)

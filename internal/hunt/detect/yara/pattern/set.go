@@ -1,16 +1,21 @@
 package pattern
 
 import (
+	"encoding/binary"
+	"iter"
 	"math/bits"
 	"slices"
 	"sync"
 )
 
-// Set holds strings, ready to be looked for. Immutable.
+// Set holds strings, ready to be looked for. It serves any number of goroutines.
 type Set struct {
 	*all
 	engines [passes]*engine // nil without strings
 	ids     [passes]Wanted  // of each
+
+	mu    sync.RWMutex
+	parts map[string]*Set // by the strings in them
 }
 
 // all is what a Set and its parts share.
@@ -23,6 +28,7 @@ type all struct {
 	maxStates int
 	chains    []ID // the strings with parts
 	passes    [passes]atoms
+	bytes     *rates
 	passOf    []pass    // by string
 	rates     []float64 // the same
 }
@@ -102,8 +108,14 @@ func (a *all) newEngine(way pass, list *atoms) *engine {
 		return nil
 	}
 	if way == passRare {
-		e.rare = a.newRare(list)
+		e.rare = a.newRare(list, func(e entry, _ int) (int, []byte) {
+			p := &a.probes[e.probe]
+			return int(p.rare), []byte{p.rareByte}
+		})
 		return e
+	}
+	if anchors := a.anchors(way, list); anchors != nil {
+		return &engine{pass: passRare, rare: a.newRare(list, anchors)}
 	}
 	for n := 1; n <= maxAtom; n++ {
 		e.tables[n] = newTable(list[n])
@@ -123,31 +135,103 @@ func (a *all) newEngine(way pass, list *atoms) *engine {
 	return e
 }
 
-// newRare sorts atoms by their rare byte and where it is.
-func (a *all) newRare(list *atoms) []rareAtoms {
-	var sorted [256][maxAtom]atoms
+// newRare sorts atoms by a byte that they have, which bytes gives with its place.
+func (a *all) newRare(list *atoms, bytes func(entry, int) (at int, values []byte)) []rareAtoms {
+	var sorted [256]*[maxAtom]atoms
 	for n := range list {
 		for _, e := range list[n] {
-			p := &a.probes[e.probe]
-			to := &sorted[p.rareByte][p.rare][n]
-			*to = append(*to, e)
+			at, values := bytes(e, n)
+			for _, b := range values {
+				if sorted[b] == nil {
+					sorted[b] = new([maxAtom]atoms)
+				}
+				to := &sorted[b][at][n]
+				*to = append(*to, e)
+			}
 		}
 	}
 	var rare []rareAtoms
-	for b := range sorted {
-		some := false
+	for b, lists := range sorted {
+		if lists == nil {
+			continue
+		}
 		r := rareAtoms{b: byte(b)}
-		for before := range sorted[b] {
-			for n, entries := range sorted[b][before] {
+		for before := range lists {
+			for n, entries := range lists[before] {
 				r.tables[before][n] = newTable(entries)
-				some = some || len(entries) > 0
 			}
 		}
-		if some {
-			rare = append(rare, r)
-		}
+		rare = append(rare, r)
 	}
 	return rare
+}
+
+// What looking at a byte costs, in billionths of a second on a common processor: in
+// each pass, where it is searched for among others, and where it is the one.
+const (
+	costSearch = 0.06
+	costFound  = 10
+)
+
+// anchors gives for each atom the rarest of its bytes in all forms that it may have,
+// if searching for these is cheaper than the pass that the atoms are for: a few
+// strings are found best by one letter of theirs.
+func (a *all) anchors(way pass, list *atoms) func(entry, int) (int, []byte) {
+	price := [passes]float64{passSecond: 0.7, passEvery: 1.2, passRest: 2.2}[way]
+	if price == 0 || len(list[0]) > 0 {
+		return nil
+	}
+	choose := func(e entry, n int) (int, []byte) {
+		p := &a.probes[e.probe]
+		pc := &a.pieces[p.piece]
+		best, rate := 0, 2.0
+		for i := range n {
+			if r := a.bytes.first[classOf(byte(e.key>>(8*i)))]; r < rate {
+				best, rate = i, r
+			}
+		}
+		b := byte(e.key >> (8 * best))
+		if pc.expression || pc.noCase || pc.xor {
+			return best, []byte{b, b &^ foldBit}
+		}
+		at := int(p.back) + best
+		if p.wide {
+			if at%2 == 1 {
+				return best, []byte{0}
+			}
+			at /= 2
+		}
+		return best, []byte{pc.texts[p.text][at]}
+	}
+	var seen charset
+	probes := make(map[ID]int32)
+	for n := range list {
+		for _, e := range list[n] {
+			// Places are found byte by byte and not in order, which the parts of a chain
+			// need, and expressions that can have several ends.
+			p, id := &a.probes[e.probe], a.owner(e)
+			if first, ok := probes[id]; ok && first != e.probe && a.pieces[p.piece].expression ||
+				p.prev != 0 || len(a.strings[id].parts) > 0 {
+				return nil
+			}
+			probes[id] = e.probe
+			_, values := choose(e, n)
+			for _, b := range values {
+				if seen.has(b) {
+					continue
+				}
+				seen.add(b)
+				r := a.bytes.first[classOf(b)]
+				if b >= 'A' && b <= 'Z' {
+					r /= 8
+				}
+				if price -= costSearch + costFound*r; price < 0 {
+					return nil
+				}
+			}
+		}
+	}
+	return choose
 }
 
 func build(d *draft) *Set {
@@ -159,6 +243,7 @@ func build(d *draft) *Set {
 		sets:      slices.Clone(d.asm.sets),
 		maxStates: d.asm.maxStates,
 		passes:    d.passes,
+		bytes:     d.rates,
 		passOf:    slices.Clone(d.passOf),
 		rates:     slices.Clone(d.rate),
 	}
@@ -177,17 +262,13 @@ func build(d *draft) *Set {
 
 // part gives a Set of some of the strings; of all if wanted is nil.
 func (a *all) part(wanted Wanted) *Set {
-	s := &Set{all: a}
+	s := &Set{all: a, parts: make(map[string]*Set)}
 	for i := range a.passes {
 		list := &a.passes[i]
 		if wanted != nil {
 			var some atoms
 			for n, entries := range list {
-				for _, e := range entries {
-					if wanted.Has(a.pieces[a.probes[e.probe].piece].owner) {
-						some[n] = append(some[n], e)
-					}
-				}
+				some[n] = a.entriesOf(entries, wanted)
 			}
 			list = &some
 		}
@@ -200,6 +281,53 @@ func (a *all) part(wanted Wanted) *Set {
 		}
 	}
 	return s
+}
+
+func (a *all) owner(e entry) ID { return a.pieces[a.probes[e.probe].piece].owner }
+
+// entriesOf gives those of some strings. They are in the order of their strings.
+func (a *all) entriesOf(entries []entry, wanted Wanted) []entry {
+	var some []entry
+	for id := range wanted.each() {
+		if len(entries) == 0 {
+			break
+		}
+		from, _ := slices.BinarySearchFunc(entries, id, func(e entry, id ID) int { return int(a.owner(e) - id) })
+		entries = entries[from:]
+		n := 0
+		for n < len(entries) && a.owner(entries[n]) == id {
+			n++
+		}
+		some = append(some, entries[:n]...)
+		entries = entries[n:]
+	}
+	return some
+}
+
+// fewWanted is up to how many strings a Scan looks for with tables of their own, and
+// keptParts how many such tables are kept: the same rules are left for many files.
+const fewWanted, keptParts = 64, 128
+
+// few gives a part for a few strings, with room to write its key.
+func (s *Set) few(wanted Wanted, key []byte) (*Set, []byte) {
+	key = key[:0]
+	for id := range wanted.each() {
+		key = binary.LittleEndian.AppendUint32(key, uint32(id))
+	}
+	s.mu.RLock()
+	p := s.parts[string(key)]
+	s.mu.RUnlock()
+	if p != nil {
+		return p, key
+	}
+	p = s.part(wanted)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.parts) >= keptParts {
+		clear(s.parts)
+	}
+	s.parts[string(key)] = p
+	return p, key
 }
 
 // Part gives a Set of some of the strings of s, under the same IDs, which is faster to
@@ -253,6 +381,26 @@ func (s *Set) Stats() Stats {
 		}
 	}
 	return st
+}
+
+// each gives the strings in order.
+func (w Wanted) each() iter.Seq[ID] {
+	return func(yield func(ID) bool) {
+		for i, word := range w {
+			for ; word != 0; word &= word - 1 {
+				if !yield(ID(i<<6 + bits.TrailingZeros64(word))) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (w Wanted) count() (n int) {
+	for _, word := range w {
+		n += bits.OnesCount64(word)
+	}
+	return n
 }
 
 func (w Wanted) meets(o Wanted) bool {
