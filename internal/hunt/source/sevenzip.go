@@ -191,7 +191,7 @@ func (a *sevenArchive) unpack(b *sevenBlock) {
 		}
 		from := a.spool.Size()
 		a.spool.fill(a.e.ctx, io.LimitReader(r, part.grant), nil, a.outer)
-		guardClose(r)
+		_ = guardClose(r)
 		length := a.spool.Size() - from
 		b.spans[part.no] = span{from, length}
 		if length < part.grant {
@@ -225,7 +225,7 @@ func prime(password string, aes []byte) {
 		return
 	}
 	if f, err := openSevenFile(r.File[0]); err == nil {
-		guardClose(f)
+		_ = guardClose(f)
 	}
 }
 
@@ -342,7 +342,7 @@ func sevenFits(f *sevenzip.File) bool {
 	if err != nil {
 		return false
 	}
-	defer guardClose(r)
+	defer func() { _ = guardClose(r) }()
 	h := crc32.NewIEEE()
 	n, err := io.CopyN(h, guarded{r}, sevenTrial)
 	switch {
@@ -438,7 +438,7 @@ func readSevenHeader(f *sevenzip.File, size uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer guardClose(r)
+	defer func() { _ = guardClose(r) }()
 	var b bytes.Buffer
 	if _, err := io.CopyN(&b, guarded{r}, int64(size)); err != nil {
 		return nil, errSevenHeader

@@ -18,6 +18,7 @@ const (
 	headHeight = 122
 	rowHeight  = 36 // a name, and the numbers below it
 	lineHeight = 19
+	halfDate   = 36 // of a day below the axis
 )
 
 // layout is what a wide and a narrow drawing differ in: on a telephone the letters of
@@ -157,7 +158,11 @@ func (c *canvas) scales(r *picture.Report) {
 	c.text(c.margin, c.top-14, "s", "start", c.w.say("picture.axis-share"))
 	for _, t := range ticks(c.from, c.to, c.ticks) {
 		c.f(`<line class="g" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`+"\n", c.x(t), c.top+plotHeight, c.x(t), c.top+plotHeight+6)
-		c.text(c.x(t), c.top+plotHeight+22, "s n", "middle", t.Format("2006-01-02"))
+		x, anchor := c.x(t), "middle"
+		if x+halfDate > c.width {
+			x, anchor = c.width-2, "end"
+		}
+		c.text(x, c.top+plotHeight+22, "s n", anchor, t.Format(time.DateOnly))
 	}
 }
 
