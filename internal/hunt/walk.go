@@ -375,8 +375,12 @@ func (h *hunt) lostAt(input int, path string) bool {
 // lossless says of a problem that everything that there is was looked at for all
 // that: a log is always cut somewhere, and a row in another charset was read.
 func lossless(p postern.Problem) bool {
-	return source.Lossless(p) || parse.Lossless(p) || parse.LosslessRecords(p)
+	return source.Lossless(p) || parse.Lossless(p) || parse.LosslessRecords(p) || p.Detail.Key == inUse
 }
+
+// inUse is said of a hive of the registry that was copied from a running system, as
+// nearly all are. It lacks what changed last, and no verdict rests on it.
+const inUse = "registry.dirty"
 
 // note books the problems of one file and the error that ended reading it.
 func (h *hunt) note(input int, path string, problems []postern.Problem, err error) {
