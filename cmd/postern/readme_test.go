@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -21,9 +22,15 @@ func TestReadmeIsTrue(t *testing.T) {
 	if block == nil {
 		t.Fatal("the README has no example between ```console and ```")
 	}
-	examples := strings.Split("\n"+string(block[1]), "\n$ postern ")[1:]
+	runExamples(t, string(block[1]))
+}
+
+// runExamples runs the commands that a paper shows and compares what they print.
+func runExamples(t *testing.T, block string) {
+	t.Helper()
+	examples := strings.Split("\n"+block, "\n$ postern ")[1:]
 	if len(examples) < 2 {
-		t.Fatalf("the README shows %d commands", len(examples))
+		t.Fatalf("there are %d commands", len(examples))
 	}
 	for _, example := range examples {
 		command, shown, _ := strings.Cut(example, "\n")
@@ -48,4 +55,32 @@ func TestReadmeIsTrue(t *testing.T) {
 			rest = rest[at+len(piece):]
 		}
 	}
+}
+
+// The worked example of docs/adding.md is a pack that loads, and a hunt with it says
+// what stands there.
+func TestAddingIsTrue(t *testing.T) {
+	paper, err := os.ReadFile("../../docs/adding.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	blocks := regexp.MustCompile("(?s)```(?:yaml|text) ([a-z0-9-]+/[^\n]+)\n(.*?)```").FindAllSubmatch(paper, -1)
+	if len(blocks) < 5 {
+		t.Fatalf("the example has %d files", len(blocks))
+	}
+	for _, b := range blocks {
+		name := string(b[1])
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, b[2], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	example := regexp.MustCompile("(?s)```console\n(.*?)```").FindSubmatch(paper)
+	if example == nil {
+		t.Fatal("no commands between ```console and ```")
+	}
+	runExamples(t, string(example[1]))
 }
