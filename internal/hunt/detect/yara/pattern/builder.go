@@ -29,8 +29,11 @@ type piece struct {
 	min, max   byte // keys of xor
 	onlyFirst  bool // one match is enough
 	expression bool
-	after      int32 // of a later link of a chain: the piece before it, else 0
-	owner      ID
+	// A place may be found from several of the expression's atoms, or with several
+	// lengths, so that the order in which they are found matters.
+	ordered bool
+	after   int32 // of a later link of a chain: the piece before it, else 0
+	owner   ID
 }
 
 // probe says what to do where an atom is.
@@ -231,11 +234,13 @@ func (d *draft) placeExpression(p *part, wide bool, way pass, found *atoms) (rat
 			}
 		}
 	}
+	p.piece.ordered = p.piece.ordered || ch.some != nil
 	for _, w := range best.windows {
 		prev := w.first.pc[1]
 		if d.asm.code[prev].op == opMatch {
 			prev = 0
 		}
+		p.piece.ordered = p.piece.ordered || !d.asm.fixed(prev)
 		pr := probe{piece: p.at, back: int32(w.back), next: w.first.pc[0], prev: prev}
 		if way == passRare {
 			pr.setRare(&w)
@@ -304,6 +309,18 @@ func (d *draft) add(p probe, keys []uint32, length int, found *atoms) {
 	d.probes = append(d.probes, p)
 	for _, k := range keys {
 		found[length] = append(found[length], entry{key: k, probe: id})
+	}
+}
+
+// fixed says whether a program has only one way through it, of one length.
+func (a *assembler) fixed(pc int32) bool {
+	for ; ; pc++ {
+		switch a.code[pc].op {
+		case opRep, opSplit, opJump:
+			return false
+		case opMatch:
+			return true
+		}
 	}
 }
 

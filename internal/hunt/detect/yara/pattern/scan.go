@@ -247,9 +247,23 @@ func (m *Matches) rare(r *rareAtoms, at, end int) {
 			return
 		}
 		at += next + 1
-		for before := range r.tables {
-			if i := at - 1 - before; i >= 0 {
-				m.lookups(&r.tables[before], i)
+		for j := range r.tables {
+			t := &r.tables[j]
+			i := at - 1 - t.before
+			if i < 0 || i+t.length > len(m.data) {
+				continue
+			}
+			var x uint32
+			if i+4 <= len(m.data) {
+				x = binary.LittleEndian.Uint32(m.data[i:])
+			} else {
+				for k, b := range m.data[i:] {
+					x |= uint32(b) << (8 * k)
+				}
+			}
+			x = (x | fold8&0xffffffff) & t.mask
+			if h := x * hashFactor >> (t.shift & 31); t.filter[h>>6]>>(h&63)&1 != 0 {
+				m.lookup(t.table, x, i)
 			}
 		}
 	}

@@ -44,10 +44,18 @@ type engine struct {
 	rare  []rareAtoms
 }
 
-// rareAtoms are those with one rare byte, by how many bytes are before it.
+// rareAtoms are those with one rare byte.
 type rareAtoms struct {
 	b      byte
-	tables [maxAtom][maxAtom + 1]*table
+	tables []rareTable
+}
+
+// rareTable holds those of one length that have their rare byte at one place.
+type rareTable struct {
+	*table
+	before int    // bytes before the rare one
+	length int    // of the atoms
+	mask   uint32 // the same, of a key
 }
 
 // table finds the atoms of one length by their hash: first in a filter that is small
@@ -158,7 +166,9 @@ func (a *all) newRare(list *atoms, bytes func(entry, int) (at int, values []byte
 		r := rareAtoms{b: byte(b)}
 		for before := range lists {
 			for n, entries := range lists[before] {
-				r.tables[before][n] = newTable(entries)
+				if len(entries) > 0 {
+					r.tables = append(r.tables, rareTable{newTable(entries), before, n, 1<<(8*n) - 1})
+				}
 			}
 		}
 		rare = append(rare, r)
@@ -204,17 +214,13 @@ func (a *all) anchors(way pass, list *atoms) func(entry, int) (int, []byte) {
 		return best, []byte{pc.texts[p.text][at]}
 	}
 	var seen charset
-	probes := make(map[ID]int32)
 	for n := range list {
 		for _, e := range list[n] {
 			// Places are found byte by byte and not in order, which the parts of a chain
-			// need, and expressions that can have several ends.
-			p, id := &a.probes[e.probe], a.owner(e)
-			if first, ok := probes[id]; ok && first != e.probe && a.pieces[p.piece].expression ||
-				p.prev != 0 || len(a.strings[id].parts) > 0 {
+			// need, too.
+			if id := a.owner(e); len(a.strings[id].parts) > 0 || a.pieces[a.probes[e.probe].piece].ordered {
 				return nil
 			}
-			probes[id] = e.probe
 			_, values := choose(e, n)
 			for _, b := range values {
 				if seen.has(b) {
@@ -369,8 +375,8 @@ func (s *Set) Stats() Stats {
 			st.WithoutAtom += len(e.always)
 			tables := e.tables[:]
 			for _, r := range e.rare {
-				for before := range r.tables {
-					tables = append(tables, r.tables[before][:]...)
+				for i := range r.tables {
+					tables = append(tables, r.tables[i].table)
 				}
 			}
 			for _, t := range tables {
