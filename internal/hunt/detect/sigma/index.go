@@ -7,15 +7,73 @@ import "math/bits"
 // each place whether some literal can be there, and only then is one compared.
 // An automaton would say it exactly, but for ten thousand literals its tables
 // leave the caches, and this one fits.
+//
+// What must stand at the end of a value, as most names of programs must, is looked
+// for there alone.
 type index struct {
 	whole   map[string][]int32 // values that must be equal, to rules
 	longest int                // of whole
 	windows [maxWindow]*windows
+	ends    [maxEnd + 1]*ends
 }
 
 // maxWindow is the longest window in bytes; shorter literals have tables of
 // their own length.
 const maxWindow = 4
+
+// Bounds of the part of a literal by which an end is found. Names of programs
+// differ in it, where the last four bytes are .exe of nearly all.
+const (
+	minEnd = 4
+	maxEnd = 8
+)
+
+// ends are literals that stand at the end of values, by their last n bytes.
+type ends struct {
+	n      int
+	filter [4]uint64 // one bit a hash
+	at     map[uint64][]entry
+}
+
+func endHash(key uint64) uint64 { return key * 0x9e3779b97f4a7c15 >> 56 }
+
+// lastBytes packs the last n bytes of a text that has as many.
+func lastBytes[T string | []byte](s T, n int) uint64 {
+	var key uint64
+	for i := len(s) - n; i < len(s); i++ {
+		key = key<<8 | uint64(s[i])
+	}
+	return key
+}
+
+func (x *index) addEnd(l literal, rules []int32) {
+	n := min(len(l.text), maxEnd)
+	e := x.ends[n]
+	if e == nil {
+		e = &ends{n: n, at: make(map[uint64][]entry)}
+		x.ends[n] = e
+	}
+	key := lastBytes(l.text, n)
+	h := endHash(key)
+	e.filter[h/64] |= 1 << (h % 64)
+	e.at[key] = append(e.at[key], entry{literal: l, rules: rules})
+}
+
+func (e *ends) scan(v []byte, marks []uint64) {
+	if len(v) < e.n {
+		return
+	}
+	key := lastBytes(v, e.n)
+	h := endHash(key)
+	if e.filter[h/64]>>(h%64)&1 == 0 {
+		return
+	}
+	for _, entry := range e.at[key] {
+		if from := len(v) - len(entry.text); from >= 0 && string(v[from:]) == entry.text {
+			mark(marks, entry.rules)
+		}
+	}
+}
 
 type windows struct {
 	n      int      // bytes of a window
@@ -57,7 +115,7 @@ func (b *builder) build() *index {
 		count[i] = make(map[uint32]int)
 	}
 	for _, l := range b.order {
-		if n := min(len(l.text), maxWindow); n > 0 {
+		if n := min(len(l.text), maxWindow); n > 0 && !l.atEnd() {
 			for i := 0; i+n <= len(l.text); i++ {
 				count[n-1][windowAt(l.text, i, n)]++
 			}
@@ -71,6 +129,10 @@ func (b *builder) build() *index {
 			}
 			x.whole[l.text] = rules
 			x.longest = max(x.longest, len(l.text))
+			continue
+		}
+		if l.atEnd() {
+			x.addEnd(l, rules)
 			continue
 		}
 		n := min(len(l.text), maxWindow)
@@ -128,12 +190,20 @@ func (x *index) scan(v []byte, marks []uint64) {
 	if len(v) <= x.longest {
 		mark(marks, x.whole[string(v)])
 	}
+	for _, e := range x.ends {
+		if e != nil {
+			e.scan(v, marks)
+		}
+	}
 	for _, w := range x.windows {
 		if w != nil {
 			w.scan(v, marks)
 		}
 	}
 }
+
+// atEnd says whether a literal is looked for at the end of values alone.
+func (l literal) atEnd() bool { return l.end && !l.start && len(l.text) >= minEnd }
 
 func (w *windows) scan(v []byte, marks []uint64) {
 	if len(v) < w.n {

@@ -37,6 +37,28 @@ const (
 	reference
 )
 
+// Costs of looking at an item, in tests of a text: an expression runs over the
+// value step by step, and a keyword over all values of an event.
+const (
+	regexpCost  = 50
+	keywordCost = 20
+)
+
+// cost says about how much time an item takes beside others.
+func (it *item) cost() int {
+	n := 1
+	for _, t := range it.tests {
+		if _, slow := t.(*regexpTest); slow {
+			n += regexpCost
+		}
+	}
+	n += len(it.tests)
+	if it.field == keyword {
+		n *= keywordCost
+	}
+	return n
+}
+
 // test decides on one value of an event.
 type test interface {
 	match(v *view, i int32) bool

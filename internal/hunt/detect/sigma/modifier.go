@@ -303,6 +303,9 @@ func (c *compiler) compileValue(line int, m *modifiers, raw any) ([]test, error)
 	}
 	switch {
 	case m.re:
+		if t, ok := compileRun(s, m.flags); ok {
+			return []test{t}, nil
+		}
 		t, size, err := compileRegexp(line, s, m.flags)
 		if err != nil {
 			return nil, err

@@ -41,6 +41,48 @@ func compileRegexp(line int, expr, flags string) (*regexpTest, int, error) {
 	return t, size, nil
 }
 
+// compileRun compiles an expression such as .{1000,}, that asks for nothing but a
+// number of characters: the engine would count them in as many states.
+func compileRun(expr, flags string) (*runTest, bool) {
+	if flags != "" {
+		flags = "(?" + flags + ")"
+	}
+	tree, err := syntax.Parse(flags+expr, syntax.Perl)
+	if err != nil || tree.Op != syntax.OpRepeat {
+		return nil, false
+	}
+	switch tree.Sub[0].Op {
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return &runTest{n: tree.Min, newlines: tree.Sub[0].Op == syntax.OpAnyChar}, true
+	}
+	return nil, false
+}
+
+// runTest asks for so many characters in a row, on one line if newlines do not count.
+type runTest struct {
+	n        int
+	newlines bool
+}
+
+func (t *runTest) match(v *view, i int32) bool {
+	s := v.values[i].text
+	if len(s) < t.n {
+		return false
+	}
+	run := 0
+	for _, r := range s {
+		if run++; r == '\n' && !t.newlines {
+			run = 0
+		}
+		if run >= t.n {
+			return true
+		}
+	}
+	return t.n == 0
+}
+
+func (t *runTest) literals() []literal { return nil }
+
 // refuseRegexp tells what of PCRE the linear-time engine does not have from what
 // is simply wrong.
 func refuseRegexp(line int, expr string, err error) error {

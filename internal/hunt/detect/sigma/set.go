@@ -142,6 +142,7 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 		if at[i].aliases != nil {
 			aliases = compared(at[i].aliases)
 		}
+		g.table.all = g.table.all || r.own.all
 		bind := make([]int32, len(r.own.names))
 		for f, name := range r.own.names {
 			if event, ok := aliases[string(appendName(nil, name))]; ok {

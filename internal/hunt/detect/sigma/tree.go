@@ -9,6 +9,10 @@ type node struct {
 	kids []*node
 	item int32 // index of Rule.items, for opItem
 	size int   // nodes and patterns below and with this one, as a tree
+
+	// cheap are the kids with the cheapest first: the order decides nothing but the time.
+	cheap []*node
+	cost  int
 }
 
 type op uint8
@@ -20,7 +24,9 @@ const (
 	opNot
 )
 
-func notNode(kid *node) *node { return &node{op: opNot, kids: []*node{kid}, size: kid.size + 1} }
+func notNode(kid *node) *node {
+	return &node{op: opNot, kids: []*node{kid}, cheap: []*node{kid}, size: kid.size + 1, cost: kid.cost}
+}
 
 // join makes an and or an or, without a step that has only one kid.
 func join(op op, kids []*node) *node {
@@ -30,7 +36,10 @@ func join(op op, kids []*node) *node {
 	n := &node{op: op, kids: slices.Clip(kids), size: 1}
 	for _, kid := range kids {
 		n.size += kid.size
+		n.cost += kid.cost
 	}
+	n.cheap = slices.Clone(n.kids)
+	slices.SortStableFunc(n.cheap, func(a, b *node) int { return a.cost - b.cost })
 	return n
 }
 
@@ -41,14 +50,14 @@ func (n *node) eval(r *Rule, v *view) bool {
 	case opNot:
 		return !n.kids[0].eval(r, v)
 	case opAnd:
-		for _, kid := range n.kids {
+		for _, kid := range n.cheap {
 			if !kid.eval(r, v) {
 				return false
 			}
 		}
 		return true
 	default:
-		for _, kid := range n.kids {
+		for _, kid := range n.cheap {
 			if kid.eval(r, v) {
 				return true
 			}

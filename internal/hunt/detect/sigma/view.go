@@ -12,6 +12,7 @@ import (
 type table struct {
 	slots map[string]int32
 	names []string // by slot, as first spelt
+	all   bool     // some rule looks at values whatever their names
 }
 
 func newTable() *table { return &table{slots: make(map[string]int32)} }
@@ -68,6 +69,7 @@ type value struct {
 	text       string
 	from, to   int   // of the folded value in buf, once folded
 	next       int32 // next value of the same slot, -1 for the last
+	slot       int32 // of its name, -1 if the table does not have it
 	foldedDone bool
 }
 
@@ -83,28 +85,33 @@ func (v *view) load(ev *postern.Event, t *table) {
 		v.first[i] = -1
 	}
 	v.values, v.buf = v.values[:0], v.buf[:0]
-	v.list(ev.Derived)
+	v.list(ev.Derived, false)
 	derived := int32(len(v.values))
-	v.list(ev.Fields)
+	v.list(ev.Fields, true)
 	// Walking backwards makes each chain come out in the event's order.
 	v.chain(0, derived, derived)
 	v.chain(derived, int32(len(v.values)), derived)
-	if ev.Raw != "" {
-		v.values = append(v.values, value{text: ev.Raw, next: -1})
+	if ev.Raw != "" && t.all {
+		v.values = append(v.values, value{text: ev.Raw, next: -1, slot: -1})
 	}
 }
 
-func (v *view) list(fields []postern.Field) {
+// list takes the values that some rule can look at.
+func (v *view) list(fields []postern.Field, columns bool) {
 	for i := range fields {
-		v.values = append(v.values, value{name: fields[i].Name, text: fields[i].Value, next: -1})
+		slot := v.find(i, columns, fields[i].Name)
+		if slot >= 0 || v.table.all {
+			v.values = append(v.values, value{name: fields[i].Name, text: fields[i].Value, next: -1, slot: slot})
+		}
 	}
+	v.buf = v.buf[:0]
 }
 
 // chain links the values from one index to another into their slots; those of
 // columns only where no derived value is linked.
 func (v *view) chain(from, to, derived int32) {
 	for i := to - 1; i >= from; i-- {
-		slot := v.find(int(i-from), from == derived, v.values[i].name)
+		slot := v.values[i].slot
 		if slot < 0 {
 			continue
 		}
@@ -115,7 +122,6 @@ func (v *view) chain(from, to, derived int32) {
 		v.values[i].next = head
 		v.first[slot] = i
 	}
-	v.buf = v.buf[:0]
 }
 
 // find gives the slot for the name of the nth value of a list, -1 if there is none.

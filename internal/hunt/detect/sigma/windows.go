@@ -80,7 +80,7 @@ func AppendPath(dst []byte, channel string, id string) []byte {
 	return append(dst, id...)
 }
 
-func path(channel, id string) string { return string(AppendPath(nil, channel, id)) }
+func eventPath(channel, id string) string { return string(AppendPath(nil, channel, id)) }
 
 // Places gives where a rule looks, nothing for one that is not about Windows, or
 // about a log that Windows does not have.
@@ -112,7 +112,7 @@ func (w *Windows) Places(r *Rule) []Placement {
 		ids := said
 		switch {
 		case k.IDs == nil && said == nil:
-			places = append(places, Placement{Source: path(k.Channel, ""), Aliases: k.Fields})
+			places = append(places, Placement{Source: eventPath(k.Channel, ""), Aliases: k.Fields})
 		case k.IDs != nil:
 			ids = nil
 			for _, id := range k.IDs {
@@ -122,7 +122,7 @@ func (w *Windows) Places(r *Rule) []Placement {
 			}
 		}
 		for _, id := range ids {
-			places = append(places, Placement{Source: path(k.Channel, id), Aliases: k.Fields})
+			places = append(places, Placement{Source: eventPath(k.Channel, id), Aliases: k.Fields})
 		}
 	}
 	return places
@@ -139,10 +139,10 @@ func (w *Windows) everywhere(r *Rule) []Placement {
 	var places []Placement
 	for _, c := range channels {
 		if ids == nil {
-			places = append(places, Placement{Source: path(c, "")})
+			places = append(places, Placement{Source: eventPath(c, "")})
 		}
 		for _, id := range ids {
-			places = append(places, Placement{Source: path(c, id)})
+			places = append(places, Placement{Source: eventPath(c, id)})
 		}
 	}
 	return places
