@@ -1,0 +1,232 @@
+package sigma
+
+import (
+	"errors"
+	"io/fs"
+	gopath "path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"postern"
+)
+
+// Bounds of loading a collection. SigmaHQ has 3,900 files of 5 KB.
+const (
+	maxFiles      = 20_000
+	maxFileBytes  = 4 << 20
+	maxTotalBytes = 256 << 20
+	// maxFolders is how deep a folder of rules may be.
+	maxFolders = 32
+)
+
+// Source is one file or folder of rules that a user named.
+type Source struct {
+	FS   fs.FS
+	Path string // the file or folder in FS, "." for all of it
+	Name string // stands before the paths of FS in messages, "" for nothing
+}
+
+// Loaded is a rule of a file: one over events, or a correlation.
+type Loaded struct {
+	Src         []byte
+	File        string
+	Line        int // lines of the file before it
+	Rule        *Rule
+	Correlation *Correlation // instead of Rule
+}
+
+// Report says what was loaded, and what not and why.
+type Report struct {
+	Files       int
+	Rules       int
+	Loaded      int
+	Unsupported []Unsupported
+}
+
+// Unsupported is a rule that was not loaded, or a whole file.
+type Unsupported struct {
+	File string
+	Rule string // title, "" for a file
+	Line int    // 0 where the whole is meant
+	Why  postern.Text
+}
+
+// Load reads and compiles rules. Correlations whose rules are not there are not
+// loaded; what is left of the others takes no harm.
+func Load(sources []Source) ([]Loaded, *Report) {
+	l := &loader{}
+	for _, s := range sources {
+		l.source(s)
+	}
+	l.resolve()
+	return l.rules, &l.report
+}
+
+type loader struct {
+	rules  []Loaded
+	report Report
+	total  int
+}
+
+func (l *loader) refuse(file, rule string, line int, why postern.Text) {
+	l.report.Unsupported = append(l.report.Unsupported, Unsupported{File: file, Rule: rule, Line: line, Why: why})
+}
+
+func (l *loader) source(s Source) {
+	info, err := fs.Stat(s.FS, s.Path)
+	if err != nil {
+		l.refuse(gopath.Join(s.Name, s.Path), "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
+		return
+	}
+	if !info.IsDir() {
+		l.file(s, s.Path)
+		return
+	}
+	err = fs.WalkDir(s.FS, s.Path, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			l.refuse(gopath.Join(s.Name, name), "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
+		case d.IsDir() && name != s.Path && (strings.HasPrefix(d.Name(), ".") || strings.Count(name, "/") >= maxFolders):
+			return fs.SkipDir
+		case d.Type().IsRegular() && slices.Contains([]string{".yml", ".yaml"}, strings.ToLower(gopath.Ext(name))):
+			l.file(s, name)
+		}
+		return nil
+	})
+	if err != nil {
+		l.refuse(gopath.Join(s.Name, s.Path), "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
+	}
+}
+
+// reason leaves the path out of an error, which stands beside it.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+func (l *loader) file(s Source, name string) {
+	shown := gopath.Join(s.Name, name)
+	l.report.Files++
+	if l.report.Files > maxFiles {
+		if l.report.Files == maxFiles+1 {
+			l.refuse(shown, "", 0, postern.Say("sigma.many-files", "bound", maxFiles))
+		}
+		return
+	}
+	info, err := fs.Stat(s.FS, name)
+	if err == nil && (info.Size() > maxFileBytes || int64(l.total)+info.Size() > maxTotalBytes) {
+		l.refuse(shown, "", 0, postern.Say("sigma.large-file", "bound", maxFileBytes>>20, "total", maxTotalBytes>>20))
+		return
+	}
+	var src []byte
+	if err == nil {
+		src, err = fs.ReadFile(s.FS, name)
+	}
+	if err != nil {
+		l.refuse(shown, "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
+		return
+	}
+	l.total += len(src)
+	docs := Split(src)
+	if !slices.ContainsFunc(docs, func(d Document) bool { return isRule.Match(d.Src) }) {
+		l.refuse(shown, "", 0, postern.Say("sigma.no-rule"))
+		return
+	}
+	for _, d := range docs {
+		l.document(shown, d)
+	}
+}
+
+var (
+	isRule = regexp.MustCompile(`(?m)^(detection|correlation|logsource)[ \t]*:`)
+	title  = regexp.MustCompile(`(?m)^title[ \t]*:[ \t]*["']?([^\r\n"']*)`)
+)
+
+func (l *loader) document(file string, d Document) {
+	l.report.Rules++
+	loaded := Loaded{Src: d.Src, File: file, Line: d.Line}
+	var err error
+	if d.Correlation {
+		loaded.Correlation, err = CompileCorrelation(d.Src)
+	} else {
+		loaded.Rule, err = Compile(d.Src, nil)
+	}
+	if err == nil {
+		l.rules = append(l.rules, loaded)
+		return
+	}
+	why, line := postern.Say("sigma.unreadable", "error", err), 0
+	var said *Error
+	if errors.As(err, &said) {
+		why = said.Reason
+		if said.Line > 0 {
+			line = said.Line + d.Line
+		}
+	}
+	l.refuse(file, titleOf(d.Src), line, why)
+}
+
+// titleOf gives what a document that cannot be read calls itself.
+func titleOf(src []byte) string {
+	if m := title.FindSubmatch(src); m != nil {
+		return strings.TrimSpace(string(m[1]))
+	}
+	return ""
+}
+
+// resolve finds the rules that correlations name, and drops those that have lost one.
+func (l *loader) resolve() {
+	for {
+		ids := make(map[string]string)
+		for i := range l.rules {
+			id, name := l.rules[i].ids()
+			if ids[id] = id; name != "" {
+				ids[name] = id
+			}
+		}
+		before := len(l.rules)
+		l.rules = slices.DeleteFunc(l.rules, func(r Loaded) bool {
+			if r.Correlation == nil {
+				return false
+			}
+			dangling := r.Correlation.Resolve(ids)
+			if len(dangling) == 0 {
+				return false
+			}
+			l.refuse(r.File, r.Correlation.Title, r.Line+1, postern.Say("sigma.dangling", "rule", dangling[0]))
+			return true
+		})
+		if len(l.rules) == before {
+			break
+		}
+	}
+	l.report.Loaded = len(l.rules)
+}
+
+// ids gives the identifier by which a rule is known, its title if it has none, and
+// its name.
+func (r *Loaded) ids() (id, name string) {
+	if c := r.Correlation; c != nil {
+		return first(c.ID, c.Name, c.Title), c.Name
+	}
+	return first(r.Rule.ID, r.Rule.Name, r.Rule.Title), r.Rule.Name
+}
+
+// ID gives the identifier by which a rule is known: its id, or else its name or title.
+func (r *Loaded) ID() string {
+	id, _ := r.ids()
+	return id
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
