@@ -42,6 +42,8 @@ var walls = []wall{
 		"a stage declares what its leaves satisfy and does not know them"},
 	{"internal/hunt/detect/*", []string{".", "internal/hunt/detect"},
 		"a detector is told what it needs as plain values, never by a neighbour or a pack"},
+	{"internal/hunt/detect/yara", []string{".", "internal/hunt/detect", "internal/hunt/detect/yara/*"},
+		"a rule speaks of strings and modules, which are rooms of their own; the rest it is told"},
 	{"internal/hunt/detect/yara/module", []string{".", "internal/hunt/detect/yara/module/*"},
 		"a rule asks for values by name; the module names them and its folders read the formats"},
 	{"internal/hunt/detect/yara/module/*", nil,

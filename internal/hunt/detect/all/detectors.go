@@ -17,7 +17,8 @@ type Knowledge struct {
 	Indicators  []postern.Indicator
 	Layout      Layout
 	Mitigations []Mitigations
-	Languages   []string // every text of a mitigation must be in all of them
+	FileRules   []detect.RuleFile // YARA rules of packs and products
+	Languages   []string          // every text of a mitigation must be in all of them
 }
 
 // Layout is where a product keeps its files. Folders are lower case with '/',

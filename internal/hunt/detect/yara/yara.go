@@ -55,9 +55,9 @@ const TagFileTime = "file-time"
 
 // Options is what a detector is told beside its rules.
 type Options struct {
-	// Level maps what a rule says about itself to a level and a confidence. A rule
+	// Level maps what a rule says about itself, and where the file lies, to a level and a confidence. A rule
 	// that says them itself (postern_level, postern_confidence) is not asked about.
-	Level func(Meta) (postern.Level, postern.Confidence)
+	Level func(Meta, *detect.File) (postern.Level, postern.Confidence)
 	// Owner gives the account that owns a file, for rules that ask; nil or "" is
 	// unknown.
 	Owner func(*detect.File) string
@@ -190,7 +190,7 @@ func (d *Detector) findings(f *detect.File, s *scratch, in *input, out *result) 
 	seen := make(map[string]bool)
 	for _, i := range out.matched[:min(len(out.matched), maxFindings)] {
 		r := d.rules.rules[i]
-		found := d.finding(r)
+		found := d.finding(f, r)
 		if seen[found.Rule] { // the same rule from two collections
 			continue
 		}
@@ -207,8 +207,8 @@ func (d *Detector) findings(f *detect.File, s *scratch, in *input, out *result) 
 	return all
 }
 
-// finding is what is true of a rule wherever it matches.
-func (d *Detector) finding(r *rule) postern.Finding {
+// finding is what a match of a rule in a file is worth.
+func (d *Detector) finding(f *detect.File, r *rule) postern.Finding {
 	m := &r.meta
 	found := postern.Finding{Rule: "yara/" + m.Rule, Title: postern.Say("yara.title", "rule", m.Rule)}
 	description := m.Get("description", "desc", "info")
@@ -225,7 +225,7 @@ func (d *Detector) finding(r *rule) postern.Finding {
 			found.Explain = []postern.Text{r.pack.Means}
 		}
 	} else {
-		found.Level, found.Confidence = d.level(m)
+		found.Level, found.Confidence = d.level(f, m)
 		found.Tags = append(found.Tags, m.Tags...)
 		found.CVE = cves(m)
 		found.Explain = append(found.Explain, postern.Say("yara.level", "file", m.File, "line", m.Line))
@@ -238,10 +238,10 @@ func (d *Detector) finding(r *rule) postern.Finding {
 }
 
 // level asks the rule itself, then the map.
-func (d *Detector) level(m *Meta) (postern.Level, postern.Confidence) {
+func (d *Detector) level(f *detect.File, m *Meta) (postern.Level, postern.Confidence) {
 	level, confidence := postern.Probed, postern.Low
 	if d.opt.Level != nil {
-		level, confidence = d.opt.Level(*m)
+		level, confidence = d.opt.Level(*m, f)
 	}
 	if l, ok := parseLevel(m.Get("postern_level")); ok {
 		level = l

@@ -1,0 +1,157 @@
+package yara
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"postern"
+	"postern/internal/hunt/detect"
+)
+
+// looked lets a detector look at some bytes.
+func looked(t testing.TB, d *Detector, data string) ([]postern.Finding, []postern.Problem) {
+	t.Helper()
+	f := &detect.File{Path: "C/inetpub/wwwroot/Page.aspx", Server: "inetpub/wwwroot/page.aspx", Size: int64(len(data)),
+		ModTime: time.Date(2021, 3, 3, 0, 0, 0, 0, time.UTC),
+		Open:    func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(data)), nil }}
+	if !d.Wants(f) {
+		t.Fatal("the detector does not want the file")
+	}
+	found, problems, err := d.Look(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found, problems
+}
+
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	rules, report := compiled(t, map[string]string{"rules/a.yar": `
+rule Two_Strings : webshell CVE_2021_26855 {
+  meta:
+    description = "What it is"
+    author = "Somebody"
+    reference = "https://example.org/"
+    license = "DRL 1.1"
+    score = 85
+    hash1 = "00"
+  strings:
+    $text = "needle"
+    $wide = "hay" wide
+    $bytes = { 00 01 ff }
+    $secret = "needle" private
+    $unused = "nothing"
+  condition:
+    $text and $wide and $bytes and $secret
+}
+rule Own_Words { meta: postern_level = "used" postern_confidence = "high" condition: filename == "Page.aspx" and filepath == "\\inetpub\\wwwroot\\Page.aspx" and extension == ".aspx" and not defined owner }
+private rule Nobody { condition: true }
+`})
+	if len(report.Unsupported) > 0 {
+		t.Fatal(said(report))
+	}
+	var asked []string
+	d := New(rules, Options{Level: func(m Meta) (postern.Level, postern.Confidence) {
+		asked = append(asked, m.Rule)
+		return postern.Implanted, postern.Medium
+	}})
+	found, problems := looked(t, d, "\n\nneedle h\x00a\x00y\x00 \x00\x01\xff")
+	if len(found) != 2 || len(problems) > 0 {
+		t.Fatalf("got %d findings and the problems %+v, want two and none", len(found), problems)
+	}
+	f := found[0]
+	if f.Rule != "yara/Two_Strings" || f.Level != postern.Implanted || f.Confidence != postern.Medium || f.Explain[0].Args["text"] != "What it is" ||
+		!slices.Equal(f.Tags, []string{"webshell", "CVE_2021_26855", TagFileTime}) || !slices.Equal(f.CVE, []string{"CVE-2021-26855"}) {
+		t.Errorf("got %+v", f)
+	}
+	for name, want := range map[string]string{"rule_author": "Somebody", "rule_reference": "https://example.org/", "rule_licence": "DRL 1.1", "rule_score": "85",
+		postern.File: "inetpub/wwwroot/page.aspx"} {
+		if got := f.Entities[name]; got != want {
+			t.Errorf("entity %s: got %q, want %q", name, got, want)
+		}
+	}
+	var places []string
+	for _, e := range f.Evidence {
+		places = append(places, e.Excerpt)
+		if e.Path != "C/inetpub/wwwroot/Page.aspx" || e.SHA256 != f.Entities[postern.FileSHA256] || len(e.SHA256) != 64 {
+			t.Errorf("evidence %+v", e)
+		}
+	}
+	if want := []string{"$text: needle", "$wide: hay", "$bytes: 0001ff"}; !slices.Equal(places, want) {
+		t.Errorf("excerpts: got %q, want %q", places, want)
+	}
+	if f := found[1]; f.Level != postern.Used || f.Confidence != postern.High || len(f.Evidence) != 1 {
+		t.Errorf("a rule that says its level itself: got %+v", f)
+	}
+	if !slices.Contains(asked, "Two_Strings") {
+		t.Errorf("the map was asked for %q", asked)
+	}
+}
+
+// A file above the bound is looked at as far as the bound goes, and that is said.
+func TestALargeFileIsCutAndSaid(t *testing.T) {
+	t.Parallel()
+	rules, _ := compiled(t, map[string]string{"a.yar": `
+rule begins { strings: $a = "begin" condition: $a at 0 }
+rule ends { strings: $a = "the end" condition: $a }
+rule size { condition: filesize > 32MB }`})
+	data := "begin" + strings.Repeat("x", maxRead) + "the end"
+	found, problems := looked(t, New(rules, Options{}), data)
+	var names []string
+	for _, f := range found {
+		names = append(names, f.Rule)
+	}
+	if !slices.Equal(names, []string{"yara/begins", "yara/size"}) || len(problems) != 1 || problems[0].What != postern.Limit {
+		t.Errorf("got %q and %+v, want begins, size, and one problem", names, problems)
+	}
+}
+
+// A file of which no rule wants more than the beginning is read no further.
+func TestNothingIsReadInVain(t *testing.T) {
+	t.Parallel()
+	rules, _ := compiled(t, map[string]string{"a.yar": `
+rule program { strings: $a = "needle" condition: uint16(0) == 0x5A4D and $a }
+rule image { strings: $a = { 89 50 4E 47 } $b = "needle" condition: $a at 0 and $b }`})
+	r := &counting{r: bytes.NewReader(make([]byte, 4<<20))}
+	f := &detect.File{Path: "x", Size: 4 << 20, Open: func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}
+	found, problems, err := New(rules, Options{}).Look(f)
+	if len(found)+len(problems) > 0 || err != nil || r.n > headSize+1 {
+		t.Errorf("got %v %v %v after reading %d bytes, want nothing after %d", found, problems, err, r.n, headSize+1)
+	}
+}
+
+type counting struct {
+	r io.Reader
+	n int
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
+}
+
+func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
+	t.Parallel()
+	rules, _ := compiled(t, map[string]string{"a.yar": "rule any { condition: true }"})
+	gone := errors.New("gone")
+	for name, open := range map[string]func() (io.ReadCloser, error){
+		"open": func() (io.ReadCloser, error) { return nil, gone },
+		"read": func() (io.ReadCloser, error) {
+			return io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("x", headSize+10)), failing{gone})), nil
+		},
+	} {
+		if _, _, err := New(rules, Options{}).Look(&detect.File{Path: "x", Open: open}); !errors.Is(err, gone) {
+			t.Errorf("%s: got the error %v, want %v", name, err, gone)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
