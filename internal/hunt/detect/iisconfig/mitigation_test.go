@@ -2,6 +2,7 @@ package iisconfig
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -170,18 +171,19 @@ func TestWeakPatterns(t *testing.T) {
 	t.Parallel()
 	k := knowledge(t)
 	const final, decoded = "(?=.*autodiscover)(?=.*powershell)", "{UrlDecode:{REQUEST_URI}}"
-	k.Mitigations = []Mitigation{{
-		ID: "powershell", Campaign: "proxynotshell",
-		Rules: []NeededRule{{
-			Name: "PowerShell - inbound", Input: decoded, Patterns: []string{final},
-			Weak: []WeakCondition{
-				{Pattern: `.*autodiscover\.json.*\@.*Powershell.*`, Why: postern.Say("weak.at")},
-				{Pattern: `.*autodiscover\.json.*Powershell.*`, Why: postern.Say("weak.json")},
-				{Input: "{REQUEST_URI}", Why: postern.Say("weak.input")},
-				{Input: "{URL}", Why: postern.Say("weak.input")},
-			},
-		}},
-	}}
+	b, err := os.ReadFile("../../../../campaigns/proxynotshell/mitigations.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ReadMitigations("mitigations.yaml", b, "proxynotshell", []string{"en", "es"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Mitigations) != 1 || p.Mitigations[0].Decides {
+		t.Fatalf("mitigations %+v, want one, which leaves the way through Outlook on the web open", p.Mitigations)
+	}
+	k.Mitigations = p.Mitigations
+	weak := func(n int) string { return fmt.Sprint("proxynotshell.mitigation.autodiscover-rule.weak.1.", n) }
 	d := New(k)
 	for _, tc := range []struct {
 		rule, input, pattern string
@@ -191,13 +193,14 @@ func TestWeakPatterns(t *testing.T) {
 		{"PowerShell - inbound", decoded, final, postern.Yes, "config.why.effective"},
 		{"EEMS M1.1 PowerShell - inbound", decoded, final, postern.Yes, "config.why.effective"},
 		{"RequestBlockingRule1", decoded, final, postern.Yes, "config.why.effective"},
-		{"RequestBlockingRule1", "{REQUEST_URI}", `.*autodiscover\.json.*\@.*Powershell.*`, postern.Ineffective, "weak.at"},
-		{"RequestBlockingRule1", "{REQUEST_URI}", `.*autodiscover\.json.*Powershell.*`, postern.Ineffective, "weak.json"},
-		{"PowerShell - inbound", "{REQUEST_URI}", final, postern.Ineffective, "weak.input"},
-		{"PowerShell - inbound", "{URL}", final, postern.Ineffective, "weak.input"},
+		{"RequestBlockingRule1", "{REQUEST_URI}", `.*autodiscover\.json.*\@.*Powershell.*`, postern.Ineffective, weak(1)},
+		{"RequestBlockingRule1", "{REQUEST_URI}", `.*autodiscover\.json.*Powershell.*`, postern.Ineffective, weak(2)},
+		{"PowerShell - inbound", decoded, `(?=.*autodiscover\.json)(?=.*powershell)`, postern.Ineffective, weak(3)},
+		{"PowerShell - inbound", "{REQUEST_URI}", final, postern.Ineffective, weak(4)},
+		{"PowerShell - inbound", "{URL}", final, postern.Ineffective, weak(5)},
 		{"something else", "{HTTPS}", "off", postern.No, "config.why.absent"},
 	} {
-		got := state(t, d, "powershell", map[string]string{hostPath: server{}.text(), rootPath: webConfig(rules(ruleText(tc.rule, tc.input, tc.pattern)))})
+		got := state(t, d, "autodiscover-rule", map[string]string{hostPath: server{}.text(), rootPath: webConfig(rules(ruleText(tc.rule, tc.input, tc.pattern)))})
 		if got.State != tc.want || got.Why.Key != tc.why {
 			t.Errorf("%s %s %s: %s because %s, want %s because %s", tc.rule, tc.input, tc.pattern, got.State, got.Why.Key, tc.want, tc.why)
 		}
