@@ -124,6 +124,13 @@ func (m *Matches) run(e *engine) {
 
 const fold8 = foldBit * 0x0101010101010101
 
+// both has its lowest bit set if a filter has both bits of a hash.
+func both(filter []uint64, hash uint32, shift uint) uint64 {
+	h := hash >> (shift & 31)
+	word := filter[h>>6]
+	return word >> (h & 63) & (word >> (hash >> secondBit & 63))
+}
+
 // every4 looks for atoms at every fourth place from i to before end, both of which
 // are such, unless end is that of the data.
 func (m *Matches) every4(t *table, i, end int) {
@@ -132,14 +139,14 @@ func (m *Matches) every4(t *table, i, end int) {
 		d := data[i : i+16]
 		x := binary.LittleEndian.Uint64(d) | fold8
 		y := binary.LittleEndian.Uint64(d[8:]) | fold8
-		h0 := uint32(x) * hashFactor >> (shift & 31)
-		h1 := uint32(x>>32) * hashFactor >> (shift & 31)
-		h2 := uint32(y) * hashFactor >> (shift & 31)
-		h3 := uint32(y>>32) * hashFactor >> (shift & 31)
-		b0 := filter[h0>>6] >> (h0 & 63)
-		b1 := filter[h1>>6] >> (h1 & 63)
-		b2 := filter[h2>>6] >> (h2 & 63)
-		b3 := filter[h3>>6] >> (h3 & 63)
+		p0 := uint32(x) * hashFactor
+		p1 := uint32(x>>32) * hashFactor
+		p2 := uint32(y) * hashFactor
+		p3 := uint32(y>>32) * hashFactor
+		b0 := both(filter, p0, shift)
+		b1 := both(filter, p1, shift)
+		b2 := both(filter, p2, shift)
+		b3 := both(filter, p3, shift)
 		if (b0|b1|b2|b3)&1 == 0 {
 			continue
 		}
@@ -170,14 +177,14 @@ func (m *Matches) every2(t *table, i, end int) {
 	for ; i+8 <= end && i+10 <= len(data); i += 8 {
 		x := binary.LittleEndian.Uint64(data[i:]) | fold8
 		y := uint32(x>>48) | uint32(binary.LittleEndian.Uint16(data[i+8:])|foldBit*0x0101)<<16
-		h0 := uint32(x) * hashFactor >> (shift & 31)
-		h1 := uint32(x>>16) * hashFactor >> (shift & 31)
-		h2 := uint32(x>>32) * hashFactor >> (shift & 31)
-		h3 := y * hashFactor >> (shift & 31)
-		b0 := filter[h0>>6] >> (h0 & 63)
-		b1 := filter[h1>>6] >> (h1 & 63)
-		b2 := filter[h2>>6] >> (h2 & 63)
-		b3 := filter[h3>>6] >> (h3 & 63)
+		p0 := uint32(x) * hashFactor
+		p1 := uint32(x>>16) * hashFactor
+		p2 := uint32(x>>32) * hashFactor
+		p3 := y * hashFactor
+		b0 := both(filter, p0, shift)
+		b1 := both(filter, p1, shift)
+		b2 := both(filter, p2, shift)
+		b3 := both(filter, p3, shift)
 		if (b0|b1|b2|b3)&1 == 0 {
 			continue
 		}
@@ -207,14 +214,14 @@ func (m *Matches) every1(t *table, i, end int) {
 	filter, shift, data := t.filter, t.shift, m.data
 	for ; i+4 <= end && i+8 <= len(data); i += 4 {
 		x := binary.LittleEndian.Uint64(data[i:]) | fold8
-		h0 := uint32(x) * hashFactor >> (shift & 31)
-		h1 := uint32(x>>8) * hashFactor >> (shift & 31)
-		h2 := uint32(x>>16) * hashFactor >> (shift & 31)
-		h3 := uint32(x>>24) * hashFactor >> (shift & 31)
-		b0 := filter[h0>>6] >> (h0 & 63)
-		b1 := filter[h1>>6] >> (h1 & 63)
-		b2 := filter[h2>>6] >> (h2 & 63)
-		b3 := filter[h3>>6] >> (h3 & 63)
+		p0 := uint32(x) * hashFactor
+		p1 := uint32(x>>8) * hashFactor
+		p2 := uint32(x>>16) * hashFactor
+		p3 := uint32(x>>24) * hashFactor
+		b0 := both(filter, p0, shift)
+		b1 := both(filter, p1, shift)
+		b2 := both(filter, p2, shift)
+		b3 := both(filter, p3, shift)
 		if (b0|b1|b2|b3)&1 == 0 {
 			continue
 		}
@@ -262,7 +269,7 @@ func (m *Matches) rare(r *rareAtoms, at, end int) {
 				}
 			}
 			x = (x | fold8&0xffffffff) & t.mask
-			if h := x * hashFactor >> (t.shift & 31); t.filter[h>>6]>>(h&63)&1 != 0 {
+			if both(t.filter, x*hashFactor, t.shift)&1 != 0 {
 				m.lookup(t.table, x, i)
 			}
 		}
@@ -293,10 +300,8 @@ func (m *Matches) fast(e *engine, i, end int) int {
 	}
 	pairs := e.pairs
 	may := func(x uint32) uint64 {
-		h4 := x * hashFactor >> (shift4 & 31)
-		h3 := x & 0xffffff * hashFactor >> (shift3 & 31)
 		h2 := x & 0xffff
-		return filter4[h4>>6]>>(h4&63) | filter3[h3>>6]>>(h3&63) | pairs[h2>>6]>>(h2&63)
+		return both(filter4, x*hashFactor, shift4) | both(filter3, x&0xffffff*hashFactor, shift3) | pairs[h2>>6]>>(h2&63)
 	}
 	for ; i+4 <= end && i+8 <= len(data); i += 4 {
 		x := binary.LittleEndian.Uint64(data[i:]) | fold8
@@ -343,7 +348,7 @@ func (m *Matches) lookups(tables *[maxAtom + 1]*table, i int) {
 	for n := 1; n <= maxAtom && i+n <= len(m.data); n++ {
 		x |= uint32(m.data[i+n-1]|foldBit) << (8 * (n - 1))
 		if t := tables[n]; t != nil {
-			if h := x * hashFactor >> t.shift; t.filter[h>>6]>>(h&63)&1 != 0 {
+			if both(t.filter, x*hashFactor, t.shift)&1 != 0 {
 				m.lookup(t, x, i)
 			}
 		}
