@@ -56,7 +56,7 @@ private rule Nobody { condition: true }
 		t.Fatal(said(report))
 	}
 	var asked []string
-	d := New(rules, Options{Level: func(m Meta) (postern.Level, postern.Confidence) {
+	d := New(rules, Options{Level: func(m Meta, _ *detect.File) (postern.Level, postern.Confidence) {
 		asked = append(asked, m.Rule)
 		return postern.Implanted, postern.Medium
 	}})
