@@ -38,8 +38,8 @@ type engine struct {
 	pass   pass
 	tables [maxAtom + 1]*table // by the length of atoms; nil without any
 	always []int32             // probes to be tried at every place
-	// pairs has a bit for each two folded bytes that an atom of one or two begins
-	// with.
+	// pairs has, in passRest, a bit for each two folded bytes that an atom of one or
+	// two begins with.
 	pairs *[1 << 16 / 64]uint64
 	rare  []rareAtoms
 }
@@ -110,7 +110,7 @@ func newTable(entries []entry) *table {
 }
 
 func (a *all) newEngine(way pass, list *atoms) *engine {
-	e := &engine{pass: way, pairs: new([1 << 16 / 64]uint64)}
+	e := &engine{pass: way}
 	none := true
 	for n := range list {
 		none = none && len(list[n]) == 0
@@ -131,6 +131,10 @@ func (a *all) newEngine(way pass, list *atoms) *engine {
 	for n := 1; n <= maxAtom; n++ {
 		e.tables[n] = newTable(list[n])
 	}
+	if way != passRest {
+		return e
+	}
+	e.pairs = new([1 << 16 / 64]uint64)
 	for _, en := range list[0] {
 		e.always = append(e.always, en.probe)
 	}
