@@ -319,3 +319,21 @@ func TestNetworks(t *testing.T) {
 		}
 	})
 }
+
+// Skipping columns eight bytes at a time leads where one after the other does.
+func TestSkip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		line := []byte(strings.Join(rapid.SliceOfN(rapid.StringMatching(`[a-z;-]{0,12}`), 1, 30).Draw(t, "cells"), ","))
+		n := rapid.IntRange(1, 32).Draw(t, "columns")
+		want := 0
+		for range n {
+			if want <= len(line) {
+				want = next(line, want, ',')
+			}
+		}
+		if got := skipTo(line, 0, n); got != want {
+			t.Fatalf("%d columns of %q: got %d, want %d", n, line, got, want)
+		}
+	})
+}
