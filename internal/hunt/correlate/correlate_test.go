@@ -309,6 +309,17 @@ func TestSharedFlawAfterPatch(t *testing.T) {
 	}
 }
 
+func TestWhichFlaw(t *testing.T) {
+	t.Parallel()
+	mail := found("mail", postern.Exploited, 200, "ssrf mail", func(f *postern.Finding) { f.Campaign = "" })
+	if got := Host(covered(mail)).Verdict.Summary.Key; got != "correlate.summary.2.shared" {
+		t.Errorf("mail that no pack claims: summary %s", got)
+	}
+	if got := Host(covered(mail, found("x", postern.Exploited, 1, "ssrf", nil))).Verdict.Summary.Key; got != "correlate.summary.2" {
+		t.Errorf("beside what the pack claims: summary %s", got)
+	}
+}
+
 // onlyFirst is a product whose update fixes the first flaw alone.
 type onlyFirst struct{ product }
 

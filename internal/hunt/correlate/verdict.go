@@ -174,6 +174,9 @@ func verdict(in Input, index int, findings []postern.Finding, owners [][]bool) (
 		}
 	}
 	v.Summary = summary(in, c, v, len(open), first, last)
+	if v.Summary.Key == "correlate.summary.2" && claimed(c.Name, findings) < postern.Exploited {
+		v.Summary.Key = "correlate.summary.2.shared" // which flaw it was, nothing says
+	}
 	v.Next = next(in, c, v, coverage)
 	return v, coverage
 }
