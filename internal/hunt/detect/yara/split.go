@@ -2,6 +2,7 @@ package yara
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -78,7 +79,15 @@ func (s *splitter) rule(start, line int, word string) {
 		return
 	}
 	s.blanks()
-	it := item{kind: itemRule, line: line, name: s.word()}
+	it := item{kind: itemRule, line: line, name: s.name()}
+	if it.name == "" || !s.tags() {
+		s.items = append(s.items, item{kind: itemBroken, line: line, name: it.name})
+		s.blanks()
+		if s.pos < len(s.src) && !s.keyword() {
+			s.toNextRule()
+		}
+		return
+	}
 	body, bodyLine := s.pos, s.line
 	if !s.body() {
 		s.pos, s.line = body, bodyLine
@@ -86,6 +95,35 @@ func (s *splitter) rule(start, line int, word string) {
 	}
 	it.text = string(s.src[start:s.pos])
 	s.items = append(s.items, it)
+}
+
+// begins are the words that an item begins with.
+var begins = []string{"rule", "private", "global", "import", "include"}
+
+// keyword says whether an item seems to begin here.
+func (s *splitter) keyword() bool {
+	at := s.pos
+	is := slices.Contains(begins, s.word())
+	s.pos = at
+	return is
+}
+
+// name takes a name that is no keyword, "" if here is none.
+func (s *splitter) name() string {
+	if s.keyword() {
+		return ""
+	}
+	return s.word()
+}
+
+// tags goes before the opening brace of a rule, over its tags; false if there is none.
+func (s *splitter) tags() bool {
+	if s.blanks(); s.pos < len(s.src) && s.src[s.pos] == ':' {
+		s.pos++
+		for s.blanks(); s.name() != ""; s.blanks() {
+		}
+	}
+	return s.pos < len(s.src) && s.src[s.pos] == '{'
 }
 
 // body goes behind the closing brace; false if there is none.
@@ -137,10 +175,8 @@ func (s *splitter) toNextRule() {
 		}
 		s.pos += i + 1
 		s.line++
-		for _, word := range []string{"rule ", "private ", "global ", "import ", "include "} {
-			if bytes.HasPrefix(s.src[s.pos:], []byte(word)) {
-				return
-			}
+		if s.keyword() {
+			return
 		}
 	}
 }
