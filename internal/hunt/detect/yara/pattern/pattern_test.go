@@ -417,6 +417,30 @@ func BenchmarkScan(b *testing.B) {
 	}
 }
 
+// BenchmarkPart measures what it costs to look for a few of many strings for the
+// first time.
+func BenchmarkPart(b *testing.B) {
+	r := rand.New(rand.NewPCG(5, 6))
+	builder := NewBuilder()
+	for range 20_000 {
+		text := make([]byte, 4+r.IntN(20))
+		for i := range text {
+			text[i] = byte(32 + r.IntN(95))
+		}
+		if _, err := builder.Text(text, Modifiers{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	s := builder.Build()
+	wanted := s.NewWanted()
+	for range fewWanted {
+		wanted.Add(ID(r.IntN(s.Len())))
+	}
+	for b.Loop() {
+		s.Part(wanted)
+	}
+}
+
 // BenchmarkExpression measures an expression on candidates that nearly match.
 func BenchmarkExpression(b *testing.B) {
 	for _, src := range []string{`eval\s*\([^)]{1,50}\)`, `eval.{0,200}request`, `eval[a-z0-9]{5,100}=`, `(eval|exec)(\s|\()+[$]`} {

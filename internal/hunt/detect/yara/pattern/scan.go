@@ -85,7 +85,7 @@ func (s *Set) scan(ctx context.Context, data []byte, wanted Wanted, dst *Matches
 	}
 	dst.check = dst.steps + dst.vm.steps + stepsPerCheck
 	if wanted != nil && len(s.strings) > 4*fewWanted && wanted.count() <= fewWanted {
-		s, dst.key = s.few(wanted, dst.key)
+		s, dst.key = s.few(wanted, len(data), dst.key)
 	}
 	for i, e := range s.engines {
 		if e != nil && dst.err == nil && (wanted == nil || wanted.meets(s.ids[i])) {

@@ -276,24 +276,50 @@ func build(d *draft) *Set {
 // part gives a Set of some of the strings; of all if wanted is nil.
 func (a *all) part(wanted Wanted) *Set {
 	s := &Set{all: a, parts: make(map[string]*Set)}
-	for i := range a.passes {
-		list := &a.passes[i]
-		if wanted != nil {
-			var some atoms
-			for n, entries := range list {
-				some[n] = a.entriesOf(entries, wanted)
-			}
-			list = &some
-		}
-		s.engines[i] = a.newEngine(pass(i), list)
+	for i := range s.ids {
 		s.ids[i] = s.NewWanted()
 	}
-	for id, pass := range a.passOf {
-		if wanted == nil || wanted.Has(ID(id)) {
-			s.ids[pass].Add(ID(id))
+	if wanted == nil {
+		for id, way := range a.passOf {
+			s.ids[way].Add(ID(id))
+		}
+	} else {
+		for id := range wanted.each() {
+			s.ids[a.passOf[id]].Add(id)
 		}
 	}
+	lists := a.passes
+	if wanted != nil {
+		for i := range lists {
+			for n, entries := range lists[i] {
+				lists[i][n] = a.entriesOf(entries, s.ids[i])
+			}
+		}
+	}
+	for way := range pass(passes) {
+		s.engines[way] = a.newEngine(way, &lists[way])
+	}
+	if wanted != nil {
+		s.merge(&lists, passSecond, passEvery)
+		s.merge(&lists, passSecond, passRest)
+		s.merge(&lists, passEvery, passRest)
+	}
 	return s
+}
+
+// merge moves the strings of one pass to a later one, which looks at every place
+// anyway. Where not all strings of a Set are wanted the first may be all that is run,
+// so only parts are merged.
+func (s *Set) merge(lists *[passes]atoms, from, to pass) {
+	if e := s.engines[to]; e == nil || e.pass != to || s.engines[from] == nil || s.engines[from].pass != from {
+		return
+	}
+	lists[to][maxAtom] = slices.Concat(lists[to][maxAtom], lists[from][maxAtom])
+	s.engines[from], s.engines[to] = nil, s.newEngine(to, &lists[to])
+	for i, word := range s.ids[from] {
+		s.ids[to][i] |= word
+		s.ids[from][i] = 0
+	}
 }
 
 func (a *all) owner(e entry) ID { return a.pieces[a.probes[e.probe].piece].owner }
@@ -317,29 +343,35 @@ func (a *all) entriesOf(entries []entry, wanted Wanted) []entry {
 	return some
 }
 
-// fewWanted is up to how many strings a Scan looks for with tables of their own, and
-// keptParts how many such tables are kept: the same rules are left for many files.
-const fewWanted, keptParts = 64, 128
+// A Scan looks for up to fewWanted strings with tables of their own, of which keptParts
+// are kept, as the same rules are left for many files. Making them costs as much as
+// going over a file of some largeFile bytes, so for a smaller one they are made only
+// if the same strings are wanted again.
+const fewWanted, keptParts, largeFile = 64, 128, 64 << 10
 
-// few gives a part for a few strings, with room to write its key.
-func (s *Set) few(wanted Wanted, key []byte) (*Set, []byte) {
+// few gives a part for a few strings, or s itself, with room to write its key.
+func (s *Set) few(wanted Wanted, size int, key []byte) (*Set, []byte) {
 	key = key[:0]
 	for id := range wanted.each() {
 		key = binary.LittleEndian.AppendUint32(key, uint32(id))
 	}
 	s.mu.RLock()
-	p := s.parts[string(key)]
+	p, seen := s.parts[string(key)]
 	s.mu.RUnlock()
 	if p != nil {
 		return p, key
 	}
-	p = s.part(wanted)
+	if seen || size >= largeFile {
+		p = s.part(wanted)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.parts) >= keptParts {
 		clear(s.parts)
 	}
-	s.parts[string(key)] = p
+	if s.parts[string(key)] = p; p == nil {
+		p = s
+	}
 	return p, key
 }
 
