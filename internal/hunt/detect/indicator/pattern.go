@@ -372,10 +372,12 @@ func (p *pattern) comparison() ([]alternative, *refused) {
 	return all, nil
 }
 
+// pathCleaner takes away what object paths may be written with or without.
+var pathCleaner = strings.NewReplacer("'", "", `"`, "", "-", "")
+
 // condition0 says what a comparison with an object path of STIX is about.
 func condition0(path, value string, subset bool) (Condition, *refused) {
-	p := strings.ToLower(strings.NewReplacer("'", "", `"`, "", "-", "").Replace(path))
-	no := refuse("indicator.why.path", "path", cut(path, 120))
+	p := strings.ToLower(pathCleaner.Replace(path))
 	is := func(k postern.IndicatorKind) (Condition, *refused) {
 		if subset && k != postern.IndicatorAddress {
 			return Condition{}, refuse("indicator.why.comparison", "word", "ISSUBSET")
@@ -404,7 +406,7 @@ func condition0(path, value string, subset bool) (Condition, *refused) {
 		case property == "size" && object == "file":
 			n, err := strconv.ParseInt(value, 10, 64)
 			if err != nil || n <= 0 {
-				return Condition{}, no
+				return Condition{}, refuse("indicator.why.path", "path", cut(path, 120))
 			}
 			return Condition{Size: n}, nil
 		}
@@ -448,5 +450,5 @@ func condition0(path, value string, subset bool) (Condition, *refused) {
 			}
 		}
 	}
-	return Condition{}, no
+	return Condition{}, refuse("indicator.why.path", "path", cut(path, 120))
 }
