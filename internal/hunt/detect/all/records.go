@@ -66,10 +66,10 @@ func (r *records) place(sourceOf func(category, product, service string) []strin
 func (h *hostRows) Channel(name string) *parse.Channel {
 	known := h.records.windows.Channel(name)
 	return &parse.Channel{Source: known.Source, Values: known.Values, Wants: func(id uint32) (parse.Gate, bool) {
-		k := h.kind(name, id)
-		if proctree.Wants(name, id) || k.wanted && h.signs != nil {
+		if h.feeds || proctree.Wants(name, id) {
 			return nil, true
 		}
+		k := h.kind(name, id)
 		return k.gate, k.wanted
 	}}
 }
@@ -143,7 +143,9 @@ func (h *hostRows) LookAtRecord(ev *postern.Event) []postern.Finding {
 		}
 		findings = append(findings, f)
 	}
-	compare(h.seen, ev, findings)
+	if h.feeds || len(findings) > 0 {
+		compare(h.seen, ev, findings)
+	}
 	return findings
 }
 

@@ -161,6 +161,7 @@ func (r *Rows) Host() hunt.HostRules {
 	h := &hostRows{Rows: r, pages: page.New(), trees: r.records.trees.NewHost()}
 	if r.signs != nil {
 		h.seen = r.signs.set.NewHost(r.signs.now)
+		h.feeds = r.signs.set.HasFeeds()
 	}
 	return h
 }
@@ -172,6 +173,7 @@ type hostRows struct {
 	trees *proctree.Host
 	own   *gates // of the logs in which the pages are looked for; nil without pages
 	seen  *indicator.Host
+	feeds bool // some indicators are looked for in every event
 }
 
 // Learn takes pages from findings. The logs of requests then need gates of their own.
