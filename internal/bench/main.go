@@ -42,10 +42,17 @@ func main() {
 	flag.IntVar(&x.hosts, "hosts", 5000, "hosts of a fleet of the exposure part")
 	flag.StringVar(&x.zgrab2, "zgrab2", "", "the peer's binary; none leaves it out (default: built from its module)")
 	flag.StringVar(&x.part, "part", "", "one part of the exposure rows: speed, country, hostile, busy, memory")
+	logs := eventLogs{bench: &b}
+	flag.StringVar(&logs.samples, "evtx", "", "measure event logs instead: a folder of samples")
+	flag.StringVar(&logs.dumpevtx, "dumpevtx", "", "the peer's binary for event logs; none leaves it out")
+	flag.StringVar(&logs.sigma, "sigma", "", "a checkout of SigmaHQ/sigma: its rules over its logs, and over the samples")
 	flag.Parse()
 	measure := b.hunts
-	if *exposure {
+	switch {
+	case *exposure:
 		measure = x.run
+	case logs.samples != "" || logs.sigma != "":
+		measure = logs.run
 	}
 	if err := b.run(measure); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
