@@ -299,7 +299,10 @@ func (f *file) parse() {
 		f.parseEach(sound)
 	}
 	for _, p := range sound {
-		p.text = "" // the tree has it all
+		if p.rule != nil && p.refuse == nil {
+			p.refuse = restore(p.rule, p.hexes)
+		}
+		p.text, p.hexes = "", nil // the tree has it all
 	}
 }
 

@@ -11,7 +11,9 @@ type item struct {
 	kind itemKind
 	line int    // of its first word
 	name string // of the rule, module or file
-	text string // a rule's own text; "" for the others
+	// text of a rule, "" for the others, with placeholders for its hex strings.
+	text  string
+	hexes []hexString
 }
 
 type itemKind uint8
@@ -38,6 +40,7 @@ type splitter struct {
 	pos   int
 	line  int
 	items []item
+	hexes []hexString // of the rule that is being read
 }
 
 // next takes one item; false at the end.
@@ -89,11 +92,19 @@ func (s *splitter) rule(start, line int, word string) {
 		return
 	}
 	body, bodyLine := s.pos, s.line
+	s.hexes = nil
 	if !s.body() {
-		s.pos, s.line = body, bodyLine
+		s.pos, s.line, s.hexes = body, bodyLine, nil
 		s.toNextRule()
 	}
 	it.text = string(s.src[start:s.pos])
+	if !strings.Contains(it.text, placeholder) {
+		for i := range s.hexes {
+			s.hexes[i].from -= start
+			s.hexes[i].to -= start
+		}
+		it.text, it.hexes = without(it.text, s.hexes), s.hexes
+	}
 	s.items = append(s.items, it)
 }
 
@@ -129,10 +140,14 @@ func (s *splitter) tags() bool {
 // body goes behind the closing brace; false if there is none.
 func (s *splitter) body() bool {
 	depth := 0
+	last := byte(0) // before this place, but for blanks and comments
 	for s.pos < len(s.src) {
-		switch c := s.src[s.pos]; c {
+		c := s.src[s.pos]
+		switch c {
 		case '{':
-			depth++
+			if depth++; depth == 2 && last == '=' {
+				s.hex()
+			}
 		case '}':
 			if depth--; depth <= 0 {
 				s.pos++
@@ -154,9 +169,28 @@ func (s *splitter) body() bool {
 		case '\n':
 			s.line++
 		}
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			last = c
+		}
 		s.pos++
 	}
 	return false
+}
+
+// hex reads the hex string that begins here, if it is one, and stays where it is.
+func (s *splitter) hex() {
+	in := splitter{src: s.src, pos: s.pos + 1}
+	for in.pos < len(in.src) && in.src[in.pos] != '}' {
+		if in.src[in.pos] != '/' || !in.comment() {
+			in.pos++
+		}
+	}
+	if in.pos == len(in.src) {
+		return
+	}
+	if tokens, ok := readHex(string(s.src[s.pos : in.pos+1])); ok {
+		s.hexes = append(s.hexes, hexString{s.pos, in.pos + 1, tokens})
+	}
 }
 
 // broken skips what is no item, up to the next that seems to be one.
