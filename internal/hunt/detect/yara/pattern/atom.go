@@ -168,8 +168,8 @@ func (r *run) oneWidth(at int) bool {
 func (ch *chooser) expression(c *core) choice {
 	ch.walk(c)
 	ch.close()
-	if best := ch.best(); len(best.windows) > 0 {
-		return best
+	if ch.quality > 0 {
+		return ch.best()
 	}
 	// As libyara tries every place, it makes no difference if those are left out
 	// that do not look like the beginning.
@@ -232,15 +232,16 @@ func (ch *chooser) walk(c *core) {
 		ch.close()
 	case coreAlt:
 		ch.close()
-		all, worst := choice{}, maxQuality
+		all, worst, complete := choice{}, maxQuality, true
 		for _, k := range c.kids {
 			sub, quality := ch.alternatives(k)
 			all.windows = append(all.windows, sub.windows...)
 			all.cost = max(all.cost, sub.cost)
+			complete = complete && len(sub.windows) > 0
 			worst = min(worst, quality)
-			if len(sub.windows) == 0 {
-				return
-			}
+		}
+		if !complete {
+			all = choice{} // none for this pass
 		}
 		if worst > ch.quality {
 			ch.quality, ch.some, ch.run = worst, &all, nil
