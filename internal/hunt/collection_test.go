@@ -71,3 +71,21 @@ func TestReportPrefix(t *testing.T) {
 		}
 	}
 }
+
+// A name that is given stands in the note, and fits where names go.
+func FuzzNotes(f *testing.F) {
+	f.Add(`{"Hostname":"EX01","os_info":{"fqdn":"x"}}`)
+	f.Add("Machine name: EX01, 64-bit: True")
+	f.Fuzz(func(t *testing.T, note string) {
+		if got := hostOfConsole(strings.NewReader(note)); !strings.Contains(note, got) || strings.ContainsAny(got, " ,\n") {
+			t.Errorf("%q: got %q", note, got)
+		}
+		if got := hostOfJSON(strings.NewReader(note)); got != strings.TrimSpace(got) {
+			t.Errorf("%q: got %q", note, got)
+		}
+		_ = secondHand([]byte(note))
+		if prefix, host, ok := reportPrefix(note); ok && !strings.HasSuffix(prefix, host) {
+			t.Errorf("%q: got %q of %q", note, host, prefix)
+		}
+	})
+}

@@ -23,7 +23,7 @@ var logRoots = regexp.MustCompile(`^(httpproxy|logfiles|w3svc\d+|oabgeneratorlog
 // Names that stand between a host and what lies on its drives.
 const (
 	letters    = `[a-z](:|%3a|_|\$|[-_ ]?drive)?|(drive|volume|vol)[-_ ]?[a-z]|\\\\[.?]\\.*`
-	containers = `uploads|auto|data\.zip!|t_?(dest|out)|targets?|kape([-_ ]?(out|output|targets?))?|(lazy_)?ntfs|file|fs|filesystem|image|root_fs|mnt|\[root\]|vss\d+`
+	containers = `uploads|collections|f\.[0-9a-z]{8,}|auto|data\.zip!|t_?(dest|out)|targets?|kape([-_ ]?(out|output|targets?))?|(lazy_)?ntfs|file|fs|filesystem|image|root_fs|mnt|\[root\]|vss\d+`
 	folders    = `v1[45]|exchange server|exchange|microsoft|exchsrvr|logging|frontend|clientaccess|iis|web|www|((iis|exchange|web|server)[-_ ]?)?logs?([-_ ]?files)?`
 )
 

@@ -29,6 +29,7 @@ func TestPlace(t *testing.T) {
 		{"all.7z!/EX01.tar.gz!/inetpub/wwwroot/aspnet_client/x.aspx", "all.7z!/EX01.tar.gz!", www, true},
 		{"Collection-EX01.zip!/uploads/auto/C%3A/inetpub/wwwroot/aspnet_client/x.aspx", "Collection-EX01.zip!", www, true},
 		{"Collection-EX01.zip!/data.zip!/uploads/auto/C%3A/inetpub/wwwroot/aspnet_client/x.aspx", "Collection-EX01.zip!", www, true},
+		{"hunt.zip!/clients/EX01/collections/F.CRS2A7T0G1/uploads/auto/C%3A/inetpub/wwwroot/aspnet_client/x.aspx", "hunt.zip!/clients/EX01", www, true},
 		{"EX01/tout/C/inetpub/wwwroot/aspnet_client/x.aspx", "EX01", www, true},
 		{"EX01/Kape_Output/C/inetpub/wwwroot/aspnet_client/x.aspx", "EX01", www, true},
 		// Folders around the hosts: the host is the one nearest to its drive.

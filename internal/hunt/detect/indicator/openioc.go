@@ -10,15 +10,18 @@ import (
 	"postern"
 )
 
-// maxElements of one definition: public ones have some hundreds.
-const maxElements = 100_000
+// Bounds of OpenIOC: public definitions have some hundreds of elements and 1 MB.
+const (
+	maxElements = 100_000
+	maxXML      = 64 << 20
+)
 
 // openIOC reads a definition of OpenIOC 1.0 or 1.1: <ioc> with <definition>, or
 // <OpenIOC> with <criteria>. In both, <Indicator operator="OR|AND"> holds
 // <IndicatorItem condition="is"> with <Context search="…"> and <Content>.
 func (f *reader) openIOC(in io.Reader) error {
 	f.Format = "openioc"
-	d := xml.NewDecoder(in)
+	d := xml.NewDecoder(io.LimitReader(in, maxXML)) // what is longer ends in its middle, and is refused
 	d.Strict = false
 	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
 	d.Entity = map[string]string{}
