@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -460,4 +461,46 @@ func BenchmarkExpression(b *testing.B) {
 			}
 		})
 	}
+}
+
+// One Set serves many goroutines, also while it makes parts for what they want.
+func TestSharedByGoroutines(t *testing.T) {
+	t.Parallel()
+	s := many(t, 9, 200)
+	g := generator{rand.New(rand.NewPCG(8, 8))}
+	var files [][]byte
+	for range 20 {
+		files = append(files, g.data())
+	}
+	scan := func(m *Matches, seed uint64) (found []int) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		for range 3 {
+			for _, data := range files {
+				wanted := s.NewWanted()
+				for range 1 + r.IntN(8) {
+					wanted.Add(ID(r.IntN(40)))
+				}
+				if err := s.Scan(context.Background(), data, wanted, m); err != nil {
+					t.Error(err)
+				}
+				for id := range ID(40) {
+					found = append(found, len(m.Of(id)))
+				}
+			}
+		}
+		return found
+	}
+	var want [4][]int
+	for i := range want {
+		want[i] = scan(new(Matches), uint64(i))
+	}
+	var workers sync.WaitGroup
+	for i := range want {
+		workers.Go(func() {
+			if got := scan(new(Matches), uint64(i)); !slices.Equal(got, want[i]) {
+				t.Errorf("goroutine %d found something else among others than alone", i)
+			}
+		})
+	}
+	workers.Wait()
 }
