@@ -37,6 +37,8 @@ type huntOptions struct {
 	indicatorsTLP string
 	color         string
 	threads       int
+	rules         ruleFlags
+	rulesOnly     bool
 }
 
 func (a *app) huntCommand() *cobra.Command {
@@ -63,6 +65,8 @@ func (a *app) huntCommand() *cobra.Command {
 	f.StringVar(&o.indicatorsTLP, "indicators-tlp", "amber+strict", t("cmd.flag.indicators-tlp"))
 	f.StringVar(&o.color, "color", "auto", t("cmd.flag.color"))
 	f.IntVar(&o.threads, "threads", 0, t("cmd.flag.threads"))
+	o.rules.add(c, t)
+	f.BoolVar(&o.rulesOnly, "rules-only", false, t("cmd.flag.rules-only"))
 	return c
 }
 
@@ -82,22 +86,9 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 		return usage("cmd.bad-value", "flag", "--threads", "value", o.threads)
 	}
 	defer a.boundMemory()()
-	known, err := a.learn(o.campaigns)
-	if err != nil {
-		return err
-	}
 	now := time.Now()
-	signs, left, err := a.indicators(o, known, now)
+	opt, left, err := a.setUp(o, now)
 	if err != nil {
-		return err
-	}
-	opt, err := known.options()
-	if err != nil {
-		return err
-	}
-	known.compare(&opt, signs, o.hash == "all", now)
-	a.words = known.words
-	if err := o.fill(&opt); err != nil {
 		return err
 	}
 	inputs, err := a.inputs(o, paths)
@@ -135,6 +126,35 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 	}
 	a.code = sink.exitCode()
 	return nil
+}
+
+// setUp puts together what a hunt knows. Problems are what of the user's rules and
+// feeds cannot be used.
+func (a *app) setUp(o huntOptions, now time.Time) (hunt.Options, []postern.Problem, error) {
+	var none hunt.Options
+	if o.rulesOnly && len(o.rules.yara)+len(o.rules.sigma) == 0 {
+		return none, nil, usage("cmd.rules-only")
+	}
+	known, err := a.learn(o.campaigns)
+	if err != nil {
+		return none, nil, err
+	}
+	if known.user, err = o.rules.open(); err != nil {
+		return none, nil, err
+	}
+	defer known.user.close()
+	known.user.only = o.rulesOnly
+	signs, left, err := a.indicators(o, known, now)
+	if err != nil {
+		return none, nil, err
+	}
+	opt, err := known.options()
+	if err != nil {
+		return none, nil, err
+	}
+	known.compare(&opt, signs, o.hash == "all", now)
+	a.words = known.words
+	return opt, append(left, known.left...), o.fill(&opt)
 }
 
 // fill adds what the flags say to the options of the hunt.

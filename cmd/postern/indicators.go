@@ -33,6 +33,9 @@ func (a *app) indicators(o huntOptions, k *knowledge, now time.Time) (*indicator
 	}
 	b := indicator.NewBuilder()
 	for _, p := range k.packs {
+		if k.user != nil && k.user.only {
+			break
+		}
 		for _, i := range p.Indicators {
 			b.Pack(i)
 		}

@@ -13,6 +13,7 @@ import (
 	"postern/internal/hunt"
 	"postern/internal/hunt/detect"
 	detectall "postern/internal/hunt/detect/all"
+	"postern/internal/hunt/detect/yara"
 	"postern/internal/hunt/parse"
 	parseall "postern/internal/hunt/parse/all"
 	"postern/internal/report"
@@ -23,6 +24,8 @@ type knowledge struct {
 	packs   []*campaign.Pack
 	formats []*parse.Format
 	words   *catalogue.Catalogue // with the packs' texts
+	user    *userRules           // nil without
+	left    []postern.Problem    // what of the user's rules is not used
 }
 
 // learn loads the packs that are named, all built-in ones if none is.
@@ -81,6 +84,9 @@ func (a *app) packError(err error) error {
 
 // campaigns gives the campaigns in the form of the root.
 func (k *knowledge) campaigns() []postern.Campaign {
+	if k.user != nil && k.user.only {
+		return []postern.Campaign{k.user.campaign()}
+	}
 	var all []postern.Campaign
 	for _, p := range k.packs {
 		all = append(all, p.Campaign)
@@ -88,11 +94,26 @@ func (k *knowledge) campaigns() []postern.Campaign {
 	return all
 }
 
-// rules compiles the rules over rows of all packs and of their products.
+// documents gives the rules over rows, and the correlations, of all packs and of their
+// products.
+func (k *knowledge) documents() (rules []campaign.RuleDoc, sequences []campaign.Sequence) {
+	products := make(map[string]bool)
+	for _, p := range k.packs {
+		rules, sequences = append(rules, p.Rules...), append(sequences, p.Sequences...)
+		if !products[p.Product] { // several packs share one
+			products[p.Product] = true
+			rules, sequences = append(rules, p.Facts.Rules...), append(sequences, p.Facts.Sequences...)
+		}
+	}
+	return rules, sequences
+}
+
+// rules compiles the rules over rows of all packs, of their products and of the user.
 func (k *knowledge) rules() (*detectall.Rows, error) {
 	var rules []detect.RowRule
 	var sequences []detect.Sequence
-	add := func(docs []campaign.RuleDoc, order []campaign.Sequence) {
+	if k.user == nil || !k.user.only {
+		docs, order := k.documents()
 		for _, r := range docs {
 			rule := detect.RowRule{Rule: r.Rule, Sigma: r.Sigma, Entities: r.Entities, Where: r.Where.String()}
 			for _, d := range r.Downgrade {
@@ -104,13 +125,8 @@ func (k *knowledge) rules() (*detectall.Rows, error) {
 			sequences = append(sequences, detect.Sequence{Rule: s.Rule, Sigma: s.Sigma, Rules: s.Rules, Where: s.Where.String()})
 		}
 	}
-	products := make(map[string]bool)
-	for _, p := range k.packs {
-		add(p.Rules, p.Sequences)
-		if !products[p.Product] { // several packs share one
-			products[p.Product] = true
-			add(p.Facts.Rules, p.Facts.Sequences)
-		}
+	if k.user != nil {
+		rules, sequences = append(rules, k.user.sigma.Rules...), append(sequences, k.user.sigma.Sequences...)
 	}
 	return detectall.NewRows(rules, sequences, k.formats, k.sourcesOf)
 }
@@ -145,9 +161,27 @@ func (k *knowledge) guidance(name string, level postern.Level) []postern.Text {
 
 // detectors makes the detectors of files and hosts.
 func (k *knowledge) detectors() ([]detect.FileDetector, []detect.HostDetector, error) {
-	var known detectall.Knowledge
+	known := detectall.Knowledge{Languages: catalogue.Languages}
+	if p := k.product(); p != nil {
+		known.Layout = layoutOf(p.Layout)
+	}
+	if k.user != nil {
+		known.UserRules = k.user.yara
+		k.left = k.user.problems()
+		known.Unsupported = func(u yara.Unsupported) { k.left = append(k.left, notLoaded(u.File, u.Line, u.Rule, u.Why)) }
+		if k.user.only {
+			rules, err := detectall.FileRules(known)
+			return rules, nil, err
+		}
+	}
+	products := make(map[string]bool)
 	for _, p := range k.packs {
 		known.Indicators = append(known.Indicators, p.Indicators...)
+		known.FileRules = append(known.FileRules, fileRules(p.Files)...)
+		if !products[p.Product] {
+			products[p.Product] = true
+			known.FileRules = append(known.FileRules, fileRules(p.Facts.Files)...)
+		}
 		if len(p.Mitigations) > 0 {
 			known.Mitigations = append(known.Mitigations, detectall.Mitigations{
 				Campaign: p.Name, File: path.Join(p.Name, "mitigations.yaml"), Data: p.Mitigations})
@@ -155,14 +189,20 @@ func (k *knowledge) detectors() ([]detect.FileDetector, []detect.HostDetector, e
 	}
 	if p := k.product(); p != nil {
 		known.Stock = p.Stock
-		known.Layout = layoutOf(p.Layout)
 	}
-	known.Languages = catalogue.Languages
 	files, hosts, messages, err := detectall.Detectors(known)
 	if err == nil {
 		k.words = k.words.With(messages[k.words.Lang()])
 	}
 	return files, hosts, err
+}
+
+func fileRules(files []campaign.FileRules) []detect.RuleFile {
+	var all []detect.RuleFile
+	for _, f := range files {
+		all = append(all, detect.RuleFile{Text: f.Text, Where: f.File, Rules: f.Rules})
+	}
+	return all
 }
 
 // options puts together what a hunt needs of the packs.

@@ -253,6 +253,9 @@ func summary(in Input, c postern.Campaign, v postern.Verdict, open int, first, l
 	if v.Conclusive {
 		return postern.Say(key+".conclusive", args...)
 	}
+	if required(c) == 0 {
+		return postern.Say(key+".rules", args...)
+	}
 	if open == 0 {
 		return postern.Say(key+".unread", args...)
 	}

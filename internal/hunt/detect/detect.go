@@ -40,6 +40,7 @@ type RowRule struct {
 	Sigma     []byte            // the rule's document
 	Downgrade []Downgrade       // the first whose condition holds applies
 	Entities  map[string]string // entity of the finding → field of the event
+	Says      map[string]string // entities that are the same in every finding
 	Where     string            // file and line, for messages about the rule
 }
 

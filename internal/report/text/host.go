@@ -2,6 +2,7 @@ package text
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -203,7 +204,7 @@ func (t *text) entity(name, value string) string {
 
 func (t *text) coverage(d *report.Digest) {
 	t.section(t.safe(t.T("report.coverage")))
-	if len(d.Campaigns) == 0 {
+	if !slices.ContainsFunc(d.Campaigns, func(v report.View) bool { return len(v.Lanes) > 0 }) {
 		t.wrap("  ", "  ", t.safe(t.T("report.no-coverage")), none)
 		return
 	}

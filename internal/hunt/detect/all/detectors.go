@@ -9,6 +9,7 @@ import (
 	"postern/internal/hunt/detect/registry"
 	"postern/internal/hunt/detect/sigma"
 	"postern/internal/hunt/detect/version"
+	"postern/internal/hunt/detect/yara"
 )
 
 // Knowledge is what packs and products teach the detectors of files and hosts.
@@ -18,7 +19,10 @@ type Knowledge struct {
 	Layout      Layout
 	Mitigations []Mitigations
 	FileRules   []detect.RuleFile // YARA rules of packs and products
-	Languages   []string          // every text of a mitigation must be in all of them
+	UserRules   []yara.Source     // and those of a user
+	// Unsupported is told about rules of the user that are not loaded.
+	Unsupported func(yara.Unsupported)
+	Languages   []string // every text of a mitigation must be in all of them
 }
 
 // Layout is where a product keeps its files. Folders are lower case with '/',
@@ -107,14 +111,14 @@ func (c *configurations) Judge(parts []any) detect.Judgement {
 			continue
 		}
 		// Of several that decide, the best one in force counts.
-		if old, ok := j.Mitigated[s.Campaign]; !ok || rank(s.State) > rank(old.State) {
+		if old, ok := j.Mitigated[s.Campaign]; !ok || strength(s.State) > strength(old.State) {
 			j.Mitigated[s.Campaign] = postern.Fact{State: s.State, Why: s.Why}
 		}
 	}
 	return j
 }
 
-func rank(s postern.State) int {
+func strength(s postern.State) int {
 	switch s {
 	case postern.Yes:
 		return 3

@@ -3,9 +3,13 @@ package all
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
+	"postern"
 	"postern/internal/hunt/detect"
 	"postern/internal/hunt/detect/msert"
+	"postern/internal/hunt/detect/rank"
 	"postern/internal/hunt/detect/staging"
 	"postern/internal/hunt/detect/testproxylogon"
 	"postern/internal/hunt/detect/webfile"
@@ -36,27 +40,51 @@ func fileDetectors(k Knowledge) ([]detect.FileDetector, error) {
 		msert.New(msert.Knowledge{Families: scanners}),
 		testproxylogon.New(),
 	}
-	if len(k.FileRules) > 0 {
-		rules, err := fileRules(k.FileRules)
-		if err != nil {
-			return nil, err
-		}
-		detectors = append(detectors, yara.New(rules, yara.Options{}))
-	}
-	return detectors, nil
+	rules, err := FileRules(k)
+	return append(detectors, rules...), err
 }
 
-// fileRules compiles the YARA rules of packs. A pack whose rules cannot all be used
-// is refused: none of them is left out in silence.
-func fileRules(files []detect.RuleFile) (*yara.Rules, error) {
-	sources := make([]yara.Source, len(files))
-	for i, f := range files {
-		sources[i] = yara.Pack(f)
+// FileRules compiles the YARA rules of packs and of a user into one detector, if there
+// are any, so that a file is read once for all. A pack whose rules cannot all be used
+// is an error: none of them is left out in silence.
+func FileRules(k Knowledge) ([]detect.FileDetector, error) {
+	if len(k.FileRules)+len(k.UserRules) == 0 {
+		return nil, nil
+	}
+	table, err := rank.New()
+	if err != nil {
+		return nil, err
+	}
+	sources := slices.Clone(k.UserRules)
+	packs := make(map[string]bool)
+	for _, f := range k.FileRules {
+		packs[f.Where] = true
+		sources = append(sources, yara.Pack(f))
 	}
 	rules, report := yara.Load(sources)
 	var errs []error
 	for _, u := range report.Unsupported {
-		errs = append(errs, fmt.Errorf("%s:%d: rule %s: %s %v", u.File, u.Line, u.Rule, u.Why.Key, u.Why.Args))
+		if packs[u.File] {
+			errs = append(errs, fmt.Errorf("%s:%d: rule %s: %s %v", u.File, u.Line, u.Rule, u.Why.Key, u.Why.Args))
+		} else if k.Unsupported != nil {
+			k.Unsupported(u)
+		}
 	}
-	return rules, errors.Join(errs...)
+	var served []string
+	for _, p := range k.Layout.Places {
+		if p.URL != "" {
+			served = append(served, p.Folder)
+		}
+	}
+	return []detect.FileDetector{yara.New(rules, yara.Options{Level: worth(table, served)})}, errors.Join(errs...)
+}
+
+// worth ranks the matches of a user's YARA rules. Folders are those that the web
+// server serves.
+func worth(table *rank.Table, folders []string) func(yara.Meta, *detect.File) (postern.Level, postern.Confidence) {
+	return func(m yara.Meta, f *detect.File) (postern.Level, postern.Confidence) {
+		score, scored := m.Score()
+		served := slices.ContainsFunc(folders, func(folder string) bool { return strings.HasPrefix(f.Server, folder+"/") })
+		return table.YARA(m.Rule, m.Tags, score, scored, served)
+	}
 }

@@ -299,6 +299,9 @@ func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
 			break
 		}
 	}
+	for entity, value := range doc.Says {
+		f.Set(entity, value)
+	}
 	for entity, field := range doc.Entities {
 		if v := strings.TrimSpace(ev.Get(m.Name(field))); v != "-" {
 			f.Set(entity, strings.Clone(v[:min(len(v), maxEntity)]))

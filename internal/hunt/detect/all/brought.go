@@ -1,0 +1,137 @@
+package all
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"postern"
+	"postern/internal/hunt/detect"
+	"postern/internal/hunt/detect/rank"
+	"postern/internal/hunt/detect/sigma"
+)
+
+// Brought are Sigma rules that a user brings, in the form of those of the packs.
+type Brought struct {
+	Rules     []detect.RowRule
+	Sequences []detect.Sequence
+	Report    *sigma.Report
+}
+
+// BringSigma loads a user's Sigma rules. Their findings are named "sigma/ID"; what
+// they are worth says the rule under "postern:", or else the table. Of two rules with
+// one ID the first counts.
+func BringSigma(sources []sigma.Source, table *rank.Table) Brought {
+	loaded, report := sigma.Load(sources)
+	b := Brought{Report: report}
+	at := make(map[string]int) // rule ID → its place
+	for _, l := range loaded {
+		if l.Rule == nil {
+			continue
+		}
+		if _, twice := at[l.ID()]; !twice {
+			at[l.ID()] = len(b.Rules)
+			b.Rules = append(b.Rules, rowRule(l, table))
+		}
+	}
+	seen := make(map[string]bool)
+	for _, l := range loaded {
+		c := l.Correlation
+		if c == nil || seen[l.ID()] {
+			continue
+		}
+		seen[l.ID()] = true
+		if !slices.ContainsFunc(c.Rules, func(id string) bool { _, ok := at[id]; return !ok }) {
+			b.Sequences = append(b.Sequences, b.sequence(l, at, table))
+			continue
+		}
+		report.Loaded--
+		report.Unsupported = append(report.Unsupported, sigma.Unsupported{File: l.File, Rule: c.Title, Line: l.Line + 1, Why: postern.Say("sigma.correlates-correlation")})
+	}
+	return b
+}
+
+func rowRule(l sigma.Loaded, table *rank.Table) detect.RowRule {
+	r := l.Rule
+	served := r.LogSource.Category == "webserver" || r.LogSource.Category == "proxy" || r.LogSource.Service == "iis" || r.LogSource.Service == "httpproxy"
+	rule := detect.RowRule{
+		Rule:  userRule(l.ID(), r.Title, r.Description, r.Tags, l.File),
+		Sigma: l.Src,
+		Says:  credits(r.Author, r.License, r.References),
+		Where: l.File,
+		Entities: map[string]string{
+			postern.ClientIP: "ClientIp", postern.UserAgent: "Agent", postern.URL: "UrlPath", postern.HTTPStatus: "sc-status",
+			postern.Method: "cs-method", postern.Account: "User", postern.File: "TargetFilename",
+		},
+	}
+	rule.Level, rule.Confidence = table.Sigma(r.Tags, r.Level, r.Status, served)
+	own(l.Src, &rule.Rule)
+	return rule
+}
+
+// userRule is what is true of a rule wherever it matches.
+func userRule(id, title, description string, tags []string, file string) postern.Rule {
+	r := postern.Rule{ID: "sigma/" + id, Title: postern.Verbatim(title), Tags: tags, Means: postern.Say("sigma.brought", "file", file)}
+	if description != "" {
+		r.Means = postern.Verbatim(strings.Join(strings.Fields(description), " "))
+	}
+	for _, tag := range tags {
+		if cve := strings.ToUpper(strings.ReplaceAll(tag, ".", "-")); strings.HasPrefix(cve, "CVE-") {
+			r.CVE = append(r.CVE, cve)
+		}
+	}
+	return r
+}
+
+// credits says whose rule it is, as the finding carries it.
+func credits(author, licence string, references []string) map[string]string {
+	says := map[string]string{"rule_author": author, "rule_licence": licence}
+	if len(references) > 0 {
+		says["rule_reference"] = references[0]
+	}
+	maps.DeleteFunc(says, func(_, v string) bool { return v == "" })
+	return says
+}
+
+// own takes what a rule itself says of its worth.
+func own(src []byte, r *postern.Rule) {
+	var doc struct {
+		Postern struct {
+			Level      *postern.Level
+			Confidence string
+		}
+	}
+	if yaml.Unmarshal(src, &doc) != nil {
+		return
+	}
+	if l := doc.Postern.Level; l != nil && l.Valid() {
+		r.Level = *l
+	}
+	if c, err := postern.ParseConfidence(doc.Postern.Confidence); err == nil {
+		r.Confidence = c
+	}
+}
+
+// sequence makes a correlation run over the findings of its rules, which from then on
+// carry the fields that it groups by.
+func (b *Brought) sequence(l sigma.Loaded, at map[string]int, table *rank.Table) detect.Sequence {
+	c := l.Correlation
+	s := detect.Sequence{Rule: userRule(l.ID(), c.Title, c.Description, c.Tags, l.File), Sigma: l.Src, Where: l.File}
+	s.Level, s.Confidence = table.Sigma(c.Tags, c.Level, c.Status, false)
+	own(l.Src, &s.Rule)
+	for _, id := range c.Rules {
+		rule := &b.Rules[at[id]]
+		s.Rules = append(s.Rules, rule.ID)
+		for _, field := range slices.Concat(c.GroupBy, c.Fields) {
+			if alias, ok := c.Aliases[field]; ok {
+				field = alias[id]
+			}
+			if field != "" {
+				rule.Entities[field] = field
+			}
+		}
+	}
+	return s
+}
