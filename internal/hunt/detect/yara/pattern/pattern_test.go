@@ -164,6 +164,18 @@ func TestPartsFindTheSame(t *testing.T) {
 		if err := s.Scan(context.Background(), data, some, &chosen); err != nil {
 			t.Fatal(err)
 		}
+		// A part has no more than its own strings, whatever is wanted of it.
+		if err := s.Part(some).Scan(context.Background(), data, rest, &chosen); err != nil {
+			t.Fatal(err)
+		}
+		for id := range ID(s.Len()) {
+			if got := chosen.Of(id); len(got) > 0 {
+				t.Errorf("string %d in %q: got %v from a part without it", id, data, got)
+			}
+		}
+		if err := s.Scan(context.Background(), data, some, &chosen); err != nil {
+			t.Fatal(err)
+		}
 		for id := range ID(s.Len()) {
 			want := whole.Of(id)
 			if got := parted.Of(id); !slices.Equal(got, want) {

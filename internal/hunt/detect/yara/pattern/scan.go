@@ -84,7 +84,7 @@ func (s *Set) scan(ctx context.Context, data []byte, wanted Wanted, dst *Matches
 		dst.bound = dst.most
 	}
 	dst.check = dst.steps + dst.vm.steps + stepsPerCheck
-	if wanted != nil && len(s.strings) > 4*fewWanted && wanted.count() <= fewWanted {
+	if s.whole && wanted != nil && len(s.strings) > 4*fewWanted && wanted.count() <= fewWanted {
 		s, dst.key = s.few(wanted, len(data), dst.key)
 	}
 	for i, e := range s.engines {

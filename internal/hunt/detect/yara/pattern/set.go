@@ -13,6 +13,7 @@ type Set struct {
 	*all
 	engines [passes]*engine // nil without strings
 	ids     [passes]Wanted  // of each
+	whole   bool            // no part
 
 	mu    sync.RWMutex
 	parts map[string]*Set // by the strings in them
@@ -275,7 +276,7 @@ func build(d *draft) *Set {
 
 // part gives a Set of some of the strings; of all if wanted is nil.
 func (a *all) part(wanted Wanted) *Set {
-	s := &Set{all: a, parts: make(map[string]*Set)}
+	s := &Set{all: a, whole: wanted == nil, parts: make(map[string]*Set)}
 	for i := range s.ids {
 		s.ids[i] = s.NewWanted()
 	}
