@@ -111,12 +111,17 @@ func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.Strin
 					}
 				}
 			}
-			if len(clauses) == 0 || x.hintable(strings, clauses[0]) {
+			late := len(clauses) == 0 || x.hintable(strings, clauses[0])
+			if late {
 				x.late = append(x.late, rule)
-				continue
 			}
-			for _, id := range clauses[0] {
-				x.opens[id] = append(x.opens[id], rule)
+			for _, id := range slices.Concat(clauses[:min(1, len(clauses))]...) {
+				switch {
+				case !late:
+					x.opens[id] = append(x.opens[id], rule)
+				case strings.Cost(id) >= costly:
+					continue
+				}
 				wanted[atom].Add(id)
 			}
 		}
@@ -132,16 +137,20 @@ func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.Strin
 // hintable says whether a gate is better asked by hints: it has costly strings, and
 // each of them has a hint.
 func (x *index) hintable(strings *pattern.Set, c clause) bool {
-	costly := false
+	some := false
 	for _, id := range c {
-		if strings.Cost(id) > 0 {
-			if costly = true; x.hints[id] == nil {
+		if strings.Cost(id) >= costly {
+			if some = true; x.hints[id] == nil {
 				return false
 			}
 		}
 	}
-	return costly
+	return some
 }
+
+// costly is the cost of a string from which on its hints are asked first: a pass over
+// every place of a file.
+const costly = 2
 
 // tidy sorts the clauses, the cheapest first, and leaves out those that say nothing
 // more.
