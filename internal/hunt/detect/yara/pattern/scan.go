@@ -18,6 +18,8 @@ const (
 	// same size differ by rules, and a second for a small file is still bearable.
 	minSteps     = 300_000_000
 	stepsPerByte = 500
+	// sortSteps is what sorting costs for each match.
+	sortSteps = 16
 	// stepsPerCheck is how many steps may pass until the context is asked again.
 	stepsPerCheck = 4_000_000
 	// block is how many bytes may.
@@ -51,7 +53,6 @@ type list struct {
 	matches  []Match
 	unsorted bool
 	cut      bool
-	sortAt   int // length at which doubles are taken out
 }
 
 func (m *Matches) of(id ID) []Match {
@@ -525,6 +526,9 @@ func (m *Matches) record(id int32, pc *piece, at, n int, wide bool, key byte) {
 	}
 	if len(l.matches) >= maxMatches || m.all >= maxAllMatches {
 		m.all -= len(l.matches)
+		if l.unsorted {
+			m.steps += sortSteps * int64(len(l.matches))
+		}
 		l.sort(pc.greedy)
 		m.all += len(l.matches)
 		if len(l.matches) >= maxMatches || m.all >= maxAllMatches {
