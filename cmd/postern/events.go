@@ -13,6 +13,7 @@ import (
 	"postern"
 	"postern/internal/hunt/parse"
 	parseall "postern/internal/hunt/parse/all"
+	"postern/internal/hunt/parse/evtx"
 	"postern/internal/hunt/parse/inventory"
 	"postern/internal/hunt/parse/msert"
 	"postern/internal/hunt/source"
@@ -102,8 +103,10 @@ func (a *app) eventsOf(ctx context.Context, f source.File, formats []*parse.Form
 	}
 	defer r.Close()
 	switch {
-	case records != nil:
+	case records != nil && records.Name == evtx.Name:
 		return true, eventLog(ctx, r, f.Path, out, tell)
+	case records != nil:
+		return true, recordRows(ctx, r, f.Path, records, out, derived, tell)
 	case scanner:
 		return true, scannerLog(r, f.Path, out, derived, tell)
 	}

@@ -3,13 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"time"
 
 	"postern"
+	"postern/internal/hunt/parse"
 	"postern/internal/hunt/parse/evtx"
 	"postern/internal/hunt/source"
 )
@@ -28,8 +28,32 @@ func eventLog(ctx context.Context, r io.Reader, path string, out *bufio.Writer, 
 	switch {
 	case unwritten != nil:
 		return failed(unwritten, "cmd.write")
-	case errors.Is(err, ctx.Err()) && err != nil:
-		return err
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && !source.Told(err):
+		return failed(err, "cmd.open", "file", path)
+	}
+	return nil
+}
+
+// recordRows prints the records of another kind of log as rows.
+func recordRows(ctx context.Context, r io.Reader, path string, records *parse.Records, out *bufio.Writer, derived bool, tell func(postern.Problem)) error {
+	var unwritten error
+	results, err := records.Scan(ctx, r, path, parse.RecordOptions{Yield: func(ev *postern.Event) {
+		if unwritten == nil {
+			unwritten = writeEvent(out, ev, derived)
+		}
+	}})
+	for _, result := range results {
+		for _, p := range result.Problems {
+			tell(p)
+		}
+	}
+	switch {
+	case unwritten != nil:
+		return failed(unwritten, "cmd.write")
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
 	case err != nil && !source.Told(err):
 		return failed(err, "cmd.open", "file", path)
 	}

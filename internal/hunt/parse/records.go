@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"strings"
@@ -14,8 +13,8 @@ import (
 // records of several sources.
 type Records struct {
 	Name string
-	// Magic lists what such a file begins with.
-	Magic []string
+	// Recognise says by its beginning whether a file is such a log.
+	Recognise func(head []byte) bool
 	// Server gives the name of the server as the first record in the beginning of a
 	// file says it, "" if that cannot be told.
 	Server func(head []byte) string
@@ -49,10 +48,8 @@ type Channel struct {
 // RecordsOf gives the kind of log that begins like head, nil if none does.
 func RecordsOf(head []byte, kinds []*Records) *Records {
 	for _, k := range kinds {
-		for _, m := range k.Magic {
-			if bytes.HasPrefix(head, []byte(m)) {
-				return k
-			}
+		if k.Recognise(head) {
+			return k
 		}
 	}
 	return nil
@@ -86,4 +83,21 @@ func LosslessRecords(p postern.Problem) bool {
 		return true
 	}
 	return false
+}
+
+// ChannelSource makes the name of a source for a channel that nobody has given one.
+func ChannelSource(channel string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, channel)
+	if name = strings.Trim(name, "-"); name == "" {
+		return "events"
+	}
+	return name
 }

@@ -107,6 +107,7 @@ func eventSamples() []eventSample {
 		{"log of system cleared", eventOf("System", "Microsoft-Windows-Eventlog", 104, "SubjectUserName", "a"), []string{"log-cleared-other 1"}},
 		{"the same number of another provider", eventOf("System", "Microsoft-Windows-DriverFrameworks", 104), none},
 		{"page written", sysmon(11, "Image", `c:\windows\system32\inetsrv\w3wp.exe`, "TargetFilename", `D:\Exchange\FrontEnd\HttpProxy`+strings.ReplaceAll(page, "/", `\`)), []string{"page-written 4"}},
+		{"page written through a share", sysmon(11, "Image", "System", "TargetFilename", `C:\Program Files\Microsoft\Exchange Server\V15\FrontEnd\HttpProxy`+strings.ReplaceAll(page, "/", `\`)), []string{"page-written 4"}},
 		{"page compiled", sysmon(11, "Image", `c:\windows\system32\inetsrv\w3wp.exe`, "TargetFilename", `C:\Windows\Microsoft.NET\Framework64\v4.0.30319\Temporary ASP.NET Files\owa\x.compiled`), none},
 		{"page exported", sysmon(11, "Image", `D:\Exchange\Bin\MSExchangeMailboxReplication.exe`, "TargetFilename", `C:\inetpub\wwwroot\aspnet_client\x`+`.aspx`), []string{"page-exported 4"}},
 		{"library", sysmon(7, "Image", `c:\windows\system32\inetsrv\w3wp.exe`, "ImageLoaded", `C:\ProgramData\x.dll`, "Signed", "false"), []string{"module-loaded 4"}},

@@ -8,6 +8,7 @@ import (
 	"postern/internal/hunt/parse/autodiscover"
 	"postern/internal/hunt/parse/cmdletinfra"
 	"postern/internal/hunt/parse/ecp"
+	"postern/internal/hunt/parse/eventjson"
 	"postern/internal/hunt/parse/evtx"
 	"postern/internal/hunt/parse/ews"
 	"postern/internal/hunt/parse/httpproxy"
@@ -25,4 +26,4 @@ func Formats() []*parse.Format {
 }
 
 // Records gives every kind of log that has records instead of lines.
-func Records() []*parse.Records { return []*parse.Records{evtx.Kind()} }
+func Records() []*parse.Records { return []*parse.Records{evtx.Kind(), eventjson.Kind()} }

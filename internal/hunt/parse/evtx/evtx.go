@@ -15,6 +15,7 @@
 package evtx
 
 import (
+	"bytes"
 	"strings"
 	"time"
 
@@ -32,7 +33,12 @@ const (
 
 // Kind gives the kind of log for a hunt.
 func Kind() *parse.Records {
-	return &parse.Records{Name: Name, Magic: []string{fileMagic, chunkMagic}, Server: Server, Scan: Scan}
+	return &parse.Records{Name: Name, Recognise: Recognise, Server: Server, Scan: Scan}
+}
+
+// Recognise says whether a file begins like an event log, or like a chunk of one.
+func Recognise(head []byte) bool {
+	return bytes.HasPrefix(head, []byte(fileMagic)) || bytes.HasPrefix(head, []byte(chunkMagic))
 }
 
 // Field is one value of a record.

@@ -359,17 +359,6 @@ func TestGate(t *testing.T) {
 	}
 }
 
-func TestSourceName(t *testing.T) {
-	t.Parallel()
-	for channel, want := range map[string]string{
-		"Microsoft-Windows-TaskScheduler/Operational": "microsoft-windows-taskscheduler-operational", "": "evtx", "Äö": "evtx",
-	} {
-		if got := sourceName(channel); got != want {
-			t.Errorf("sourceName(%q) = %q, want %q", channel, got, want)
-		}
-	}
-}
-
 // A record that nobody wants costs no allocation, and one that somebody wants few.
 func TestAllocations(t *testing.T) {
 	data := many(t, 1000)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
-	"strings"
 	"time"
 
 	"postern"
@@ -248,7 +247,7 @@ func (f *file) named(name string) *channel {
 		ch.Channel = &parse.Channel{}
 	}
 	if ch.Source == "" {
-		ch.Channel = &parse.Channel{Source: sourceName(name), Wants: ch.Wants, Values: ch.Values}
+		ch.Channel = &parse.Channel{Source: parse.ChannelSource(name), Wants: ch.Wants, Values: ch.Values}
 	}
 	f.byName[name] = ch
 	if ch.result = f.sources[ch.Source]; ch.result == nil {
@@ -257,23 +256,6 @@ func (f *file) named(name string) *channel {
 		f.order = append(f.order, ch.result)
 	}
 	return ch
-}
-
-// sourceName makes the name of a source for a channel that nobody has given one.
-func sourceName(channel string) string {
-	name := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
-			return r
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		}
-		return '-'
-	}, channel)
-	if name = strings.Trim(name, "-"); name == "" {
-		return Name
-	}
-	return name
 }
 
 // want says whether records of an id are looked at. The ids of a channel are

@@ -1,0 +1,136 @@
+package eventjson
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern"
+	"postern/internal/hunt/parse"
+)
+
+// forms are one event in every form.
+var forms = map[string]string{
+	"flat":       `{"SourceName":"p","Channel":"Security","Hostname":"EX01.contoso.test","@timestamp":"2021-03-03T06:59:18.042Z","EventID":4688,"Message":"words","NewProcessName":"C:\\cmd.exe","Count":7}`,
+	"winlogbeat": `{"@timestamp":"2021-03-03T06:59:18.042Z","message":"words","winlog":{"channel":"Security","event_id":4688,"provider_name":"p","computer_name":"EX01.contoso.test","event_data":{"NewProcessName":"C:\\cmd.exe","Count":"7"}}}`,
+	"evtx_dump":  `{"Event":{"#attributes":{},"System":{"Provider":{"#attributes":{"Name":"p"}},"EventID":{"#attributes":{"Qualifiers":0},"#text":4688},"TimeCreated":{"#attributes":{"SystemTime":"2021-03-03T06:59:18.042000Z"}},"Channel":"Security","Computer":"EX01.contoso.test"},"EventData":{"NewProcessName":"C:\\cmd.exe","Count":7,"Nothing":null}}}`,
+	"own":        `{"record":12,"time":"2021-03-03T06:59:18.042Z","channel":"Security","provider":"p","event_id":4688,"computer":"EX01.contoso.test","data":{"NewProcessName":"C:\\cmd.exe","Count":"7"},"system":{"EventID":"4688"}}`,
+}
+
+func scan(t testing.TB, text string, opt parse.RecordOptions) ([]postern.Event, []*parse.Result) {
+	t.Helper()
+	var events []postern.Event
+	opt.Yield = func(ev *postern.Event) { events = append(events, *ev) }
+	results, err := Scan(context.Background(), strings.NewReader(text), "x.json", opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events, results
+}
+
+func TestForms(t *testing.T) {
+	t.Parallel()
+	for form, line := range forms {
+		if !Recognise([]byte(line+"\n{")) || server([]byte(line)) != "EX01" {
+			t.Errorf("%s: not recognised, or of the server %q", form, server([]byte(line)))
+		}
+		events, results := scan(t, "\n"+line+"\r\n", parse.RecordOptions{})
+		if len(events) != 1 || len(results) != 1 || len(results[0].Problems) > 0 {
+			t.Errorf("%s: %d events, results %+v", form, len(events), results)
+			continue
+		}
+		ev := &events[0]
+		got := map[string]string{"time": ev.Time.Format("15:04:05.000"), "source": ev.Source, "line": fmt.Sprint(ev.Place.Line), "offset": fmt.Sprint(ev.Place.Offset)}
+		for _, name := range []string{"EventID", "Channel", "Provider_Name", "Computer", "NewProcessName", "Count", "Message"} {
+			if v, ok := ev.Lookup(name); ok {
+				got[name] = v
+			}
+		}
+		want := map[string]string{"time": "06:59:18.042", "source": "security", "line": "2", "offset": "1", "EventID": "4688", "Channel": "Security", "Provider_Name": "p",
+			"Computer": "EX01.contoso.test", "NewProcessName": `C:\cmd.exe`, "Count": "7"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", form, diff)
+		}
+	}
+}
+
+// Of Exchange management many collectors keep only the words.
+func TestManagement(t *testing.T) {
+	t.Parallel()
+	line := `{"Channel":"MSExchange Management","EventID":1,"Message":"Cmdlet suceeded. Cmdlet Set-OabVirtualDirectory, parameters -ExternalUrl \"http://f/\" -Identity \"x\"."}`
+	events, _ := scan(t, line, parse.RecordOptions{})
+	if len(events) != 1 || events[0].Get("Cmdlet") != "Set-OabVirtualDirectory" || events[0].Get("Parameters") != `-ExternalUrl "http://f/" -Identity "x"` {
+		t.Errorf("events %+v", events)
+	}
+}
+
+func TestBadLines(t *testing.T) {
+	t.Parallel()
+	text := forms["flat"] + "\nnot json\n[1]\n{\"Channel\":\"x\"}\n" + `{"Channel":"x","EventID":1,"a":"` + strings.Repeat("a", maxLine) + "\"}\n" +
+		`{"Channel":"x","EventID":1,"a":` + strings.Repeat("[", 100) + "\n" + forms["own"]
+	events, results := scan(t, text, parse.RecordOptions{})
+	if len(events) != 2 {
+		t.Errorf("%d events, want 2", len(events))
+	}
+	got := make(map[string]string)
+	for _, p := range results[0].Problems {
+		got[p.Detail.Key] = p.Detail.Args["count"]
+	}
+	if diff := cmp.Diff(map[string]string{"eventjson.malformed": "4", "eventjson.long": "1"}, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	for _, no := range []string{"", "{", "{}", `{"a":1}`, `{"channel":"x"}`, "[{}]", "date time", `{"Channel":"x","EventID":1`} {
+		if Recognise([]byte(no)) {
+			t.Errorf("%q is taken for events", no)
+		}
+	}
+}
+
+// Only what a rule asks for is made an event of.
+func TestWants(t *testing.T) {
+	t.Parallel()
+	events, results := scan(t, forms["flat"]+"\n"+strings.Replace(forms["flat"], "4688", "4624", 1), parse.RecordOptions{Channel: func(string) *parse.Channel {
+		return &parse.Channel{Source: "windows-security", Wants: func(id uint32) (parse.Gate, bool) { return nil, id == 4688 }}
+	}})
+	if len(events) != 1 || len(results) != 1 || results[0].Records != 2 || results[0].Format.Name != "windows-security" {
+		t.Errorf("%d events, results %+v", len(events), results)
+	}
+}
+
+// FuzzScan asks that every line is an event or is counted, and that events carry the
+// channel and the id by which they were chosen.
+func FuzzScan(f *testing.F) {
+	for _, line := range forms {
+		f.Add(line + "\nx\n" + line)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		events, results := scan(t, text, parse.RecordOptions{})
+		var counted int64
+		for _, r := range results {
+			counted += r.Records
+		}
+		lines := 0
+		for line := range strings.Lines(text) {
+			if strings.TrimSpace(strings.TrimPrefix(line, "\xef\xbb\xbf")) != "" {
+				lines++
+			}
+		}
+		lost := 0
+		for _, p := range results[0].Problems {
+			n := 0
+			fmt.Sscan(p.Detail.Args["count"], &n)
+			lost += n
+		}
+		if int64(len(events)) != counted || len(events)+lost != lines {
+			t.Fatalf("%d events, %d counted, %d lost, of %d lines", len(events), counted, lost, lines)
+		}
+		for _, ev := range events {
+			if ev.Get("Channel") == "" || ev.Get("EventID") == "" {
+				t.Fatalf("event without channel or id: %+v", ev)
+			}
+		}
+	})
+}
