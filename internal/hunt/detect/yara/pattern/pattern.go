@@ -3,9 +3,15 @@
 //
 // Input: the strings, one by one, into a Builder; then the bytes of a file. Output:
 // for each string the places where it matches, as YARA 4.2 would list them: offset,
-// length (both in bytes) and the key of an xor string. The meaning of strings is that of the YARA
-// manual ("Writing YARA rules") and, where that is silent, of libyara 4.2.3, which is
-// the oracle of the tests.
+// length (both in bytes) and the key of an xor string. The meaning of strings is that
+// of the YARA manual ("Writing YARA rules") and, where that is silent, of libyara
+// 4.2.3, which is the oracle of the tests; matches that it loses by mistake are found.
+//
+// A file is searched for atoms, short runs of bytes of which every match of a string
+// holds one (atom.go), in a few passes that need little more than a table in the
+// processor's cache (set.go, scan.go). Where one is found, texts are compared, and
+// expressions are followed from there in both directions by a machine that takes
+// linear time (program.go, vm.go).
 package pattern
 
 import (

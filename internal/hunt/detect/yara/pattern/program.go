@@ -7,7 +7,7 @@ import "math/bits"
 // hundredth of it.
 const (
 	maxInsts  = 1 << 15 // instructions of one string and direction
-	maxStates = 1 << 17 // the same, each count of a repeated byte being a state
+	maxStates = 1 << 15 // the same, each count of a repeated byte being a state
 	maxSplits = 128     // branches of one string, counted as libyara does, which refuses more
 	scanLimit = 4096    // bytes looked at from an atom in each direction, as in libyara
 )
