@@ -12,7 +12,10 @@ import (
 const (
 	memoryFloor = 28 << 20
 	memorySpare = 4 << 20
-	memoryEvery = 250 * time.Millisecond
+	memoryEvery = 100 * time.Millisecond
+	// memoryMost is the garbage that may lie beside much that is kept, such as the
+	// compiled rules of all public collections.
+	memoryMost = 64 << 20
 	// garbagePercent lets garbage reach the bound: collecting sooner costs time and
 	// frees nothing that anybody waits for.
 	garbagePercent = 400
@@ -42,7 +45,7 @@ func (a *app) boundMemory() (stop func()) {
 			case <-tick.C:
 				metrics.Read(live)
 				kept := int64(live[0].Value.Uint64())
-				debug.SetMemoryLimit(max(memoryFloor, 2*kept+memorySpare))
+				debug.SetMemoryLimit(max(memoryFloor, kept+min(kept, memoryMost)+memorySpare))
 			}
 		}
 	}()
