@@ -117,6 +117,22 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// Only what a web server would run is the file of a web shell.
+func TestShellFile(t *testing.T) {
+	t.Parallel()
+	const content = "some content"
+	d := NewDetector(of(t, fmt.Sprintf("%x", sha256.Sum256([]byte(content)))), Files{Now: now})
+	for server, want := range map[string]bool{"x/y.aspx": true, "inetpub/wwwroot/aspnet_client/y.gif": true, "programdata/y.exe": false} {
+		findings, _, err := d.Look(file(server, content))
+		if err != nil || len(findings) != 1 {
+			t.Fatalf("%s: got %v, %v", server, findings, err)
+		}
+		if got := findings[0].HasTag(tagShellFile); got != want {
+			t.Errorf("%s: got %v, want %v", server, got, want)
+		}
+	}
+}
+
 // A file that says that it is small and is not gets no hash, and that is said.
 func TestLargeFile(t *testing.T) {
 	t.Parallel()

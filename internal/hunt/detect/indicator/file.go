@@ -415,10 +415,21 @@ func (l *look) byHash(hits []uint32) postern.Finding {
 	case f.Level == postern.Used:
 		f.Explain = append(f.Explain, postern.Say("indicator.compiled"))
 	}
-	if f.Level < postern.PostExploitation {
+	switch {
+	case f.Level == postern.PostExploitation:
+	case served(l.f.Server):
 		f.Tags = append(f.Tags, tagShellFile)
+	default:
+		f.Explain = append(f.Explain, postern.Say("indicator.no-page"))
 	}
 	return f
+}
+
+// served says whether a file is a page, or lies where a web server takes or compiles
+// them: what is listed there is a back door, and elsewhere may be any tool.
+func served(server string) bool {
+	return pages[path.Ext(server)] || strings.Contains(server, "/temporary asp.net files/") ||
+		strings.HasPrefix(server, "frontend/httpproxy/") || strings.HasPrefix(server, "inetpub/wwwroot/")
 }
 
 // judge reads off the note of a hash what the file is for.

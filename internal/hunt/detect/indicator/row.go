@@ -503,7 +503,7 @@ func (h *Host) finding(number uint32, n *sighting) postern.Finding {
 		f.Title, f.Campaign = postern.Say("indicator.row-hash.title"), a.Campaign
 		f.Level, f.Confidence = judge(a.Note)
 	}
-	at := postern.Evidence{Path: n.first.Place.Path, Line: n.first.Place.Line, Record: n.first.Place.Record, Offset: n.first.Place.Offset, Excerpt: n.first.Raw}
+	at := postern.Evidence{Path: n.first.Place.Path, Line: n.first.Place.Line, Record: n.first.Place.Record, Offset: n.first.Place.Offset, Excerpt: cmp.Or(n.first.Raw, s.shown(e))}
 	f.Rule, f.Evidence = rule, []postern.Evidence{at}
 	// One row can hold several indicators: each has its own name.
 	f.ID = postern.FindingID(rule+"/"+s.shown(e)+"/"+a.Source+"/"+a.ID, at)
