@@ -19,7 +19,7 @@ const theWall = "scope/wall.go"
 // everything. A package that is not named here is of no use for that.
 var allowed = map[string][]string{
 	"net":                    {"Conn", "Error", "OpError", "ErrClosed", "SplitHostPort", "JoinHostPort"},
-	"crypto/tls":             {"Client", "Config", "ConnectionState", "CurveID", "X25519", "CurveP256", "VersionTLS10", "VersionTLS12", "VersionName", "CipherSuites", "InsecureCipherSuites", "RecordHeaderError"},
+	"crypto/tls":             {"Client", "Config", "ConnectionState", "CurveID", "X25519", "CurveP256", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionName", "CipherSuites", "InsecureCipherSuites", "RecordHeaderError"},
 	"net/http":               {"NewRequestWithContext", "Header"},
 	"golang.org/x/net/http2": {"Transport", "ClientConn"},
 	"syscall": {"ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPERM", "ECONNRESET", "EPIPE", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM",

@@ -121,7 +121,7 @@ type visit struct {
 	place exposure.Place
 	o     *exposure.Observation
 	until time.Time // the deadline
-	s     *scratch // nil until a connection stands
+	s     *scratch  // nil until a connection stands
 
 	conn     net.Conn // nil if there is none
 	wire     *line
