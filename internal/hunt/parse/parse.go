@@ -37,6 +37,9 @@ type Format struct {
 	// so that a gate knows where to look for what a rule wants in it; nil for a
 	// field whose value does not stand in the row at all.
 	Deciding map[string][]string
+	// Late are fields of findings and not of events: they are computed when a rule
+	// has hit, so that no row pays for them, and no rule can ask for one.
+	Late map[string]func(*postern.Event) string
 	// Pairs names the column whose key=value pairs become derived fields, whatever
 	// their keys. "" if there is none.
 	Pairs string

@@ -303,7 +303,11 @@ func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
 		f.Set(entity, value)
 	}
 	for entity, field := range doc.Entities {
-		if v := strings.TrimSpace(ev.Get(m.Name(field))); v != "-" {
+		v := ev.Get(m.Name(field))
+		if format := r.formats[ev.Source]; v == "" && format != nil && format.Late[field] != nil {
+			v = format.Late[field](ev)
+		}
+		if v = strings.TrimSpace(v); v != "-" {
 			f.Set(entity, strings.Clone(v[:min(len(v), maxEntity)]))
 		}
 	}

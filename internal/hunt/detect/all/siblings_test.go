@@ -1,6 +1,10 @@
 package all
 
-import "slices"
+import (
+	"encoding/base64"
+	"slices"
+	"testing"
+)
 
 // asked is a row of the front end about an address, without routing values.
 func asked(method, stem, query, status string, more ...string) table {
@@ -150,4 +154,26 @@ func cookied(method, stem, cookie, status string) table {
 func forwarded(address string) table {
 	return log("ecp-server", nil, []string{"ServerName=EX01", "EventId=ECP.Request",
 		"EventData=S:TIME=4;'S:CMD=New-InboxRule.Name=''x''.ForwardTo=''SMTP:a@other.example''';S:REQID=;S:URL=" + address + "?msExchEcpCanary=Ab;S:EX="})
+}
+
+// A finding about a token in an address says whose it was, whatever log it is in.
+func TestImpersonated(t *testing.T) {
+	t.Parallel()
+	rows := builtIn(t)
+	// V, T, C and A, then the account and its SID, as the product writes them.
+	const account, sid = `CONTOSO\alice`, "S-1-5-21-1-2-3-500"
+	b := []byte("V\x01\x00T\x07WindowsC\x00A\x08Kerberos")
+	b = append(append(b, 'L', byte(len(account))), account...)
+	b = append(append(b, 'U', byte(len(sid))), sid...)
+	query := "X-Rps-CAT=" + base64.StdEncoding.EncodeToString(b)
+	for _, tb := range []table{
+		asked("POST", confusing, "?@evil.example/powershell/?"+query+marked, "200"),
+		requested("POST", "/powershell/", query, "200", "s-port=444"),
+		called("python-requests", "192.0.2.7", "?"+query, "200"),
+	} {
+		findings := judge(t, formatOf(tb.format), tb.write(false), rows.Host(), true)
+		if len(findings) != 1 || findings[0].Entities["impersonated"] != account || findings[0].Entities["impersonated_sid"] != sid {
+			t.Errorf("%s: findings %+v, want one that names %s", tb.format, findings, account)
+		}
+	}
 }

@@ -50,6 +50,7 @@ func Formats() []*parse.Format {
 				}
 				parse.Add(ev, "Url", parse.URL(target), "Client", parse.UserAgent(ev.Get("ClientInfo")), "ClientIp", parse.Address(ev.Get("ClientIpAddress")))
 			},
+			Late:     parse.TokenFields("UrlQuery"),
 			Deciding: map[string][]string{"Url": {"UrlStem", "UrlQuery"}, "Client": {"ClientInfo"}, "ClientIp": {"ClientIpAddress"}},
 		},
 	}

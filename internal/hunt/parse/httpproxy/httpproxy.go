@@ -33,6 +33,7 @@ func Format() *parse.Format {
 		Recognise:      recognise,
 		Derive:         derive,
 		VersionIsBuild: true,
+		Late:           parse.TokenFields("UrlQuery", "UrlStem"),
 		Build:          []string{"MajorVersion", "MinorVersion", "BuildVersion", "RevisionVersion"},
 		Deciding: map[string][]string{
 			"Url":         {"UrlStem", "UrlQuery"},

@@ -39,6 +39,7 @@ func Format() *parse.Format {
 			"RequestId": {"cs-uri-query"},
 			"Canary":    {"cs-uri-query"},
 		},
+		Late: parse.TokenFields("cs-uri-query", "cs-uri-stem"),
 		Aliases: map[string]string{
 			"cs-user-agent": "cs(User-Agent)", "c-useragent": "cs(User-Agent)",
 			"cs-referer": "cs(Referer)", "cs-referrer": "cs(Referer)",
