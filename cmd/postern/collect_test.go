@@ -17,6 +17,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	yeka "github.com/yeka/zip"
+
+	"postern/internal/hunt/parse/regftest"
 )
 
 // collect KIND OUT DIR HOST packs the drives in a folder as a collector of that kind
@@ -128,6 +130,20 @@ func tarred(ts *testscript.TestScript, files map[string][]byte, host string) []b
 	ts.Check(w.Close())
 	ts.Check(z.Close())
 	return b.Bytes()
+}
+
+// hive FILE HOST writes a SYSTEM hive of a host in which a service does what none should.
+func hive(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hive FILE HOST")
+	}
+	b := regftest.Hive(true, regftest.Key{Name: "ControlSet001", Keys: []regftest.Key{
+		regftest.At(`Control\ComputerName`, regftest.Set("ComputerName", "ComputerName", args[1])),
+		{Name: "Services", Keys: []regftest.Key{regftest.Set("W3SVC", "ImagePath", `%windir%\system32\svchost.exe -k iissvcs`), regftest.Set("abcd", "ImagePath", `%COMSPEC% /C `+`echo abcd > \\.\pipe\abcd`)}},
+	}})
+	to := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(to), 0o755))
+	ts.Check(os.WriteFile(to, b, 0o644))
 }
 
 // alike ONE TWO checks that two JSON documents say the same of the same hosts: verdicts,

@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"curve":     curve,
 			"collect":   collect,
 			"alike":     alike,
+			"hive":      hive,
 			"eventlog":  eventLogFile,
 		},
 	})

@@ -161,11 +161,19 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 	}
 	for name, value := range parts {
 		g.parts[name] = append(g.parts[name], part{f.Path, value})
+		if n, ok := value.(named); ok && n.Computer() != "" {
+			g.computers[strings.ToUpper(n.Computer())]++
+		}
 	}
 	if served(where) {
 		g.web++
 	}
 }
+
+// named is what a part of a HostDetector can be besides: one that knows what the
+// server was called, "" if it does not. It counts as an event log does: less than what
+// the other logs say.
+type named interface{ Computer() string }
 
 // look lets the detectors of files look at one.
 func (h *hunt) look(input int, df *detect.File) (findings []postern.Finding, parts map[string]any) {

@@ -92,8 +92,12 @@ type part struct {
 	hive     string // lower case: "software"
 	sequence uint32
 	log      bool
+	computer string // as SYSTEM says it
 	findings []postern.Finding
 }
+
+// Computer gives the name that the server had, for evidence in which nothing else names it.
+func (p *part) Computer() string { return p.computer }
 
 var hives = regexp.MustCompile(`(?i)(?:^|[/\\])(software|system|ntuser\.dat)(\.log[12])?$`)
 
@@ -278,6 +282,9 @@ func (l *look) software(root regf.Key) {
 	}))
 }
 
+// computer is a name that Windows gives a computer.
+var computer = regexp.MustCompile(`^[\pL\pN_-]{1,63}$`)
+
 // helpers are the programs of the logon screen that start before anybody has signed in.
 var helpers = map[string]bool{"sethc.exe": true, "utilman.exe": true, "osk.exe": true, "magnify.exe": true, "narrator.exe": true, "displayswitch.exe": true, "atbroker.exe": true}
 
@@ -325,6 +332,11 @@ func (l *look) system(root regf.Key) {
 		}
 	}
 	set := fmt.Sprintf("ControlSet%03d", current)
+	if k, ok := l.sub(root, set+`\Control\ComputerName\ComputerName`); ok {
+		if name := k.Value("ComputerName").Text(); computer.MatchString(name) {
+			l.p.computer = name
+		}
+	}
 	if k, ok := l.sub(root, set+`\Control\SecurityProviders\WDigest`); ok {
 		if n, ok := k.Value("UseLogonCredential").Uint(); ok && n == 1 {
 			l.add(ruleClear, k, set+`\Control\SecurityProviders\WDigest\UseLogonCredential`, "")

@@ -124,3 +124,18 @@ func TestDamaged(t *testing.T) {
 		t.Errorf("an empty log: got %v, %v", findings, problems)
 	}
 }
+
+// SYSTEM names the server; a name that no computer has is none.
+func TestComputer(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"EX01": "EX01", "EX-01": "EX-01", "": "", "a/b": "", "two words": "", strings.Repeat("x", 100): ""} {
+		hive := regftest.Hive(false, regftest.At(`ControlSet001\Control\ComputerName`, regftest.Set("ComputerName", "ComputerName", name)))
+		p, _, err := New().Read(fileOf("Windows/System32/config/SYSTEM", hive))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.(interface{ Computer() string }).Computer(); got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+}
