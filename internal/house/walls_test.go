@@ -30,7 +30,10 @@ var walls = []wall{
 	{"internal/campaign", []string{".", "campaigns", "products"},
 		"packs are checked without the engines that use them, so that each can be understood alone"},
 
-	{"internal/hunt/source", []string{"."},
+	{"internal/bundle", nil,
+		"the form of a sealed bundle, which one river writes and another reads; it knows neither"},
+
+	{"internal/hunt/source", []string{".", "internal/bundle"},
 		"opening hostile archives is hard enough without knowing what is in them"},
 	{"internal/hunt/parse", []string{"."},
 		"a stage declares what its leaves satisfy and does not know them"},
@@ -63,6 +66,11 @@ var walls = []wall{
 		"a river shares only the nouns with other rivers"},
 	{"internal/exposure/*", []string{".", "internal/exposure"},
 		"what was measured is decided again without the stage that measured it"},
+
+	{"internal/respond/preserve", []string{"internal/bundle"},
+		"evidence is taken by what lies on the disk; a hunt hands over names and nothing else"},
+	{"internal/respond/custody", []string{"internal/bundle"},
+		"a bundle is proved from its bytes, without who made it"},
 
 	{"internal/picture", []string{"."},
 		"statistics know no river: whoever calls turns records into plain numbers"},

@@ -1,0 +1,102 @@
+package bundle
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
+)
+
+// window is how far back packed bytes refer. It is that of zstd at its normal
+// level, and what every reader of a segment has to hold in memory.
+const window = 2 << 20
+
+// Sealer packs and encrypts one stream after another.
+type Sealer struct {
+	recipients []age.Recipient
+	pack       *zstd.Encoder
+}
+
+// NewSealer makes a Sealer for who may open what it makes.
+func NewSealer(recipients []age.Recipient) (*Sealer, error) {
+	// Two: one block is matched while the one before it is coded and encrypted.
+	pack, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault),
+		zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	return &Sealer{recipients, pack}, nil
+}
+
+// Seal begins a stream. It is whole only when it was closed without an error; the
+// next begins after that.
+func (s *Sealer) Seal(w io.Writer) (io.WriteCloser, error) {
+	locked, err := age.Encrypt(w, s.recipients...)
+	if err != nil {
+		return nil, fmt.Errorf("encrypt: %w", err)
+	}
+	s.pack.Reset(locked)
+	return &sealing{s.pack, locked}, nil
+}
+
+type sealing struct {
+	*zstd.Encoder
+	locked io.WriteCloser
+}
+
+func (s *sealing) Close() error { return errors.Join(s.Encoder.Close(), s.locked.Close()) }
+
+// ErrNoKey says that none of the identities opens the bundle.
+var ErrNoKey = errors.New("no key for this bundle")
+
+// Unseal decrypts and unpacks a stream. The error wraps [ErrNoKey] if the stream is
+// for others.
+func Unseal(r io.Reader, identities []age.Identity) (io.ReadCloser, error) {
+	if len(identities) == 0 {
+		return nil, ErrNoKey
+	}
+	clear, err := age.Decrypt(bufio.NewReaderSize(r, 128<<10), identities...)
+	if none := (*age.NoIdentityMatchError)(nil); errors.As(err, &none) {
+		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decrypt: %w", err)
+	}
+	d, err := zstd.NewReader(clear, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(2*window))
+	if err != nil {
+		return nil, fmt.Errorf("unpack: %w", err)
+	}
+	return d.IOReadCloser(), nil
+}
+
+// maxLine bounds a line of a list: the longest path of Linux, each byte of it
+// written as an escape, twice, and the rest.
+const maxLine = 64 << 10
+
+// ReadList reads the list of a segment. It ends at the first line that is none.
+func ReadList(r io.Reader, visit func(Member) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
+	for n := 1; lines.Scan(); n++ {
+		var m Member
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return fmt.Errorf("line %d of the list: %w", n, err)
+		}
+		if m.Path == "" || m.Size < 0 || m.Offset < 0 || m.Stored() && len(m.SHA256) != 64 {
+			return fmt.Errorf("line %d of the list: %w", n, errNoMember)
+		}
+		if err := visit(m); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	return nil
+}
+
+var errNoMember = errors.New("no file of a bundle")

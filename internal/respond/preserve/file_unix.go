@@ -1,0 +1,26 @@
+//go:build unix
+
+package preserve
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// isLocked says whether another program holds the file: a share or a mandatory lock.
+func isLocked(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.ETXTBSY)
+}
+
+func lock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
+
+// syncFolder makes a new name last. A file system that cannot is no worse than before.
+func syncFolder(name string) {
+	d, err := os.Open(name)
+	if err != nil {
+		return
+	}
+	_ = d.Sync()
+	_ = d.Close()
+}

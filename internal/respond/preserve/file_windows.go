@@ -1,0 +1,51 @@
+package preserve
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/windows"
+
+	"postern/internal/bundle"
+)
+
+func openQuietly(dir *os.Root, name string) (*os.File, error) { return dir.Open(name) }
+
+// describe notes owner, times and attributes.
+func describe(f *os.File, info fs.FileInfo, m *bundle.Member, h *tar.Header) {
+	if d, ok := info.Sys().(*syscall.Win32FileAttributeData); ok {
+		created := time.Unix(0, d.CreationTime.Nanoseconds()).UTC()
+		accessed := time.Unix(0, d.LastAccessTime.Nanoseconds()).UTC()
+		m.Created, m.Accessed = &created, &accessed
+		h.AccessTime = accessed
+		m.Attributes = fmt.Sprintf("%08x", d.FileAttributes)
+	}
+	what := windows.SECURITY_INFORMATION(windows.OWNER_SECURITY_INFORMATION | windows.GROUP_SECURITY_INFORMATION)
+	sd, err := windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT, what)
+	if err != nil {
+		return
+	}
+	if owner, _, err := sd.Owner(); err == nil && owner != nil {
+		m.Owner = owner.String()
+	}
+	if group, _, err := sd.Group(); err == nil && group != nil {
+		m.Group = group.String()
+	}
+}
+
+// isLocked says whether another program holds the file.
+func isLocked(err error) bool {
+	return errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_LOCK_VIOLATION)
+}
+
+func lock(f *os.File) error {
+	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
+}
+
+// syncFolder has nothing to do: Windows keeps names with the file.
+func syncFolder(string) {}
