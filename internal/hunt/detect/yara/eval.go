@@ -1,6 +1,7 @@
 package yara
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"math"
@@ -135,6 +136,8 @@ func (m *machine) truth(n *node) truth {
 		return truthOf(m.matched[n.num])
 	case opBytesAt:
 		return m.bytesAt(n)
+	case opBytesIn:
+		return m.bytesIn(n)
 	case opEqual, opNotEqual, opLess, opLessEqual, opGreater, opGreaterEqual:
 		return m.compare(n)
 	case opContains, opStarts, opEnds, opIEquals, opMatches:
@@ -449,6 +452,41 @@ func (m *machine) bytesAt(n *node) truth {
 	}
 	l := literal{n.text, n.fold}
 	return truthOf(l.is(m.data[n.num:end]))
+}
+
+// maxWindow is how many places are looked at for a text without case; more count as
+// having it.
+const maxWindow = 4096
+
+// bytesIn says whether a text begins at one of some places.
+func (m *machine) bytesIn(n *node) truth {
+	from, to, ok := m.between(n)
+	if !ok || to < 0 || from > to {
+		return no
+	}
+	from = max(from, 0)
+	end := min(to, m.size) + int64(len(n.text))
+	if from >= m.size {
+		return no
+	}
+	if end > int64(len(m.data)) && int64(len(m.data)) < m.size {
+		m.beyond = true
+		return undefined
+	}
+	window := m.data[from:min(end, int64(len(m.data)))]
+	if !n.fold {
+		return truthOf(bytes.Contains(window, []byte(n.text)))
+	}
+	if len(window) > maxWindow {
+		return yes
+	}
+	l := literal{n.text, true}
+	for i := 0; i+len(n.text) <= len(window); i++ {
+		if l.is(window[i : i+len(n.text)]) {
+			return yes
+		}
+	}
+	return no
 }
 
 // entrypoint is the old name for the place where a program starts, in the file.

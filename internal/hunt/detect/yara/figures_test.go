@@ -173,7 +173,7 @@ func TestFigureWebTree(t *testing.T) {
 }
 
 // pairs of runs; more where the machine is busy.
-const pairs = 7
+const pairs = 5
 
 // measured runs a program and gives its CPU time and its matches, sorted.
 func measured(t *testing.T, c *exec.Cmd) (time.Duration, []string) {

@@ -63,6 +63,7 @@ func newIndex(set *Rules, sources map[pattern.ID]ast.String) index {
 	a := needs{strings: set.strings, sources: sources, clauses: x.clauses}
 	guards := make([]*node, len(set.rules))
 	atoms := make(map[string]int32)
+	a.atom = func(n *node) int32 { return x.atom(n, atoms) }
 	byAtom := make(map[int32]*group)
 	var order []*group
 	for i, r := range set.rules {
@@ -106,7 +107,7 @@ func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.Strin
 			clauses := x.clauses[rule]
 			for _, c := range clauses {
 				for _, id := range c {
-					if x.hints[id] == nil {
+					if id >= 0 && x.hints[id] == nil {
 						x.hints[id] = hintsOf(sources[id])
 					}
 				}
@@ -117,6 +118,8 @@ func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.Strin
 			}
 			for _, id := range slices.Concat(clauses[:min(1, len(clauses))]...) {
 				switch {
+				case id < 0:
+					continue
 				case !late:
 					x.opens[id] = append(x.opens[id], rule)
 				case strings.Cost(id) >= costly:
@@ -134,12 +137,14 @@ func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.Strin
 	}
 }
 
-// hintable says whether a gate is better asked by hints: it has costly strings, and
-// each of them has a hint.
+// hintable says whether a gate is better asked by atoms and hints: it has an atom or
+// costly strings, and each of these has a hint.
 func (x *index) hintable(strings *pattern.Set, c clause) bool {
 	some := false
 	for _, id := range c {
-		if strings.Cost(id) >= costly {
+		if id < 0 {
+			some = true
+		} else if strings.Cost(id) >= costly {
 			if some = true; x.hints[id] == nil {
 				return false
 			}
@@ -177,17 +182,22 @@ func (x *index) split(g *node, atoms map[string]int32) []int32 {
 	slices.SortStableFunc(parts, func(a, b *node) int { return weight(a) - weight(b) })
 	var ids []int32
 	for _, p := range parts {
-		var b strings.Builder
-		key(p, &b)
-		id, ok := atoms[b.String()]
-		if !ok {
-			id = int32(len(x.atoms))
-			atoms[b.String()] = id
-			x.atoms = append(x.atoms, p)
-		}
-		ids = append(ids, id)
+		ids = append(ids, x.atom(p, atoms))
 	}
 	return ids
+}
+
+// atom gives an expression its number among the atoms.
+func (x *index) atom(n *node, atoms map[string]int32) int32 {
+	var b strings.Builder
+	key(n, &b)
+	id, ok := atoms[b.String()]
+	if !ok {
+		id = int32(len(x.atoms))
+		atoms[b.String()] = id
+		x.atoms = append(x.atoms, n)
+	}
+	return id
 }
 
 // conjuncts gives what a condition joins by "and".

@@ -13,17 +13,24 @@ import (
 
 // A clause is strings of which at least one is found wherever a condition is true.
 // A condition can be true only where each of its clauses has such a string; what
-// has no clause can be true anywhere.
+// has no clause can be true anywhere. A string that must be at a certain place stands
+// there as the atom that looks at this place: see atomID.
 type clause []pattern.ID
 
 // selfID stands in a clause for the string of the loop around.
 const selfID pattern.ID = -2
 
+// atomID stands in a clause for an atom of the index, atomOf gives it back.
+func atomID(atom int32) pattern.ID { return pattern.ID(-10 - atom) }
+
+func atomOf(id pattern.ID) (atom int32, is bool) { return int32(-10 - id), id <= -10 }
+
 // needs derives the clauses of a condition.
 type needs struct {
 	strings *pattern.Set
 	sources map[pattern.ID]ast.String
-	clauses [][]clause // of the rules before
+	atom    func(*node) int32 // gives an atom its number
+	clauses [][]clause        // of the rules before
 	rule    *rule
 }
 
@@ -37,13 +44,19 @@ type price struct {
 func (a *needs) price(c clause) price {
 	var p price
 	for _, id := range c {
-		if id != selfID {
+		if id >= 0 {
 			p.kind = max(p.kind, a.strings.Cost(id))
 			p.rate += a.strings.Rate(id)
+		} else if _, is := atomOf(id); is {
+			p.rate += atomRate
 		}
 	}
 	return p
 }
+
+// atomRate makes a clause of strings alone the gate where there is one as cheap: an
+// atom is asked of every file.
+const atomRate = 1e-3
 
 func (p price) compare(o price) int {
 	return cmp.Or(cmp.Compare(p.kind, o.kind), cmp.Compare(p.rate, o.rate))
@@ -60,8 +73,13 @@ func (a *needs) id(str int64) clause {
 // truth gives what is found wherever n is true.
 func (a *needs) truth(n *node) []clause {
 	switch n.op {
-	case opFound, opFoundAt, opFoundIn:
+	case opFoundAt, opFoundIn:
+		if c := a.placed(n); c != nil {
+			return []clause{c}
+		}
 		return append([]clause{a.id(n.num)}, a.parts(n)...)
+	case opFound:
+		return []clause{a.id(n.num)}
 	case opTruth:
 		if n.a.op == opCount || n.a.op == opCountIn {
 			return append([]clause{a.id(n.a.num)}, a.defined(n.a)...)
@@ -259,6 +277,26 @@ func (a *needs) guard(n *node, guards []*node) *node {
 		return a.beginning(n)
 	}
 	return nil
+}
+
+// placed gives the clause of a plain string at a place, or within places, that are
+// cheap to compute: one look at them.
+func (a *needs) placed(n *node) clause {
+	if n.num == self || !cheap(n.a) || n.b != nil && !cheap(n.b) {
+		return nil
+	}
+	to := n.b
+	if to == nil {
+		to = n.a
+	}
+	any := &node{op: opOr}
+	for _, l := range plain(a.sources[a.rule.strings[n.num]]) {
+		any.list = append(any.list, &node{op: opBytesIn, a: n.a, b: to, text: l.text, fold: l.fold})
+	}
+	if len(any.list) == 0 {
+		return nil
+	}
+	return clause{atomID(a.atom(any))}
 }
 
 // beginning gives a guard for a plain string at a place that is a number: its bytes

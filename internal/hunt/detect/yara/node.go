@@ -70,6 +70,7 @@ const (
 	opVar      // num
 	opRead     // num: form of reader; a: offset
 	opBytesAt  // num: offset; text, fold: only in guards
+	opBytesIn  // a, b: from and to; text, fold: only in clauses
 
 	opModule // mod
 	opField  // a, decl

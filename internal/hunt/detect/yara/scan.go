@@ -259,7 +259,11 @@ clauses:
 	for _, c := range r.index.clauses[rule] {
 		open := false
 		for _, id := range c {
-			if s.searched.Has(id) {
+			if atom, is := atomOf(id); is {
+				if r.holds(s, atom) {
+					continue clauses
+				}
+			} else if s.searched.Has(id) {
 				if len(s.matches.Of(id)) > 0 {
 					continue clauses
 				}
