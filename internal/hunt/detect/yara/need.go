@@ -173,21 +173,32 @@ func (a *needs) eachString(n *node) []clause {
 	return a.quantified(n.quant, options)
 }
 
-// either gives a clause of options of which at least one holds: for each option the
-// cheapest of its clauses, and none at all if one option has no clause.
+// maxEither is how many clauses are made of alternatives: the second and third catch
+// what the first lets through.
+const maxEither = 3
+
+// either gives clauses of options of which at least one holds, none at all if one
+// option has no clause. The first is made of the cheapest clause of each option, the
+// next of those that come after: whichever option holds, all its clauses do.
 func (a *needs) either(options [][]clause) []clause {
-	var all clause
-	for _, o := range options {
+	most := 0
+	for i, o := range options {
 		if len(o) == 0 {
 			return nil
 		}
-		all = append(all, slices.MinFunc(o, func(x, y clause) int { return a.price(x).compare(a.price(y)) })...)
+		options[i] = slices.SortedFunc(slices.Values(o), func(x, y clause) int { return a.price(x).compare(a.price(y)) })
+		most = max(most, len(o))
 	}
-	if all == nil {
-		return nil
+	var all []clause
+	for k := range min(most, maxEither) {
+		var c clause
+		for _, o := range options {
+			c = append(c, o[min(k, len(o)-1)]...)
+		}
+		slices.Sort(c)
+		all = append(all, slices.Compact(c))
 	}
-	slices.Sort(all)
-	return []clause{slices.Compact(all)}
+	return all
 }
 
 // counted gives the string of a comparison of its count that 0 does not satisfy.
