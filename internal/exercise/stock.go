@@ -224,15 +224,15 @@ func (h *host) applicationHost(hidden string) string {
 	line(`            <add name="WSMan" image="C:\Windows\system32\wsmsvc.dll" />`)
 	line(`            <add name="exppw" image="%s\Owa\auth\exppw.dll" />`, access)
 	line(`            <add name="cafe_exppw" image="%s\bin\exppw.dll" />`, front)
-	if h.mitigated != 0 {
-		line(`            <add name="RewriteModule" image="%%SystemRoot%%\system32\inetsrv\rewrite.dll" />`)
-	}
+	// On every server, so that a mitigation can be tried on each.
+	line(`            <add name="RewriteModule" image="%%SystemRoot%%\system32\inetsrv\rewrite.dll" />`)
 	line(`        </globalModules>`)
 	line(`        <modules>`)
 	for _, m := range modules {
 		name, _, _ := strings.Cut(m, "=")
 		line(`            <add name="%s" lockItem="true" />`, name)
 	}
+	line(`            <add name="RewriteModule" />`)
 	line(`            <add name="exppw" />`)
 	line(`            <add name="kerbauth" />`)
 	line(`        </modules>`)

@@ -67,6 +67,8 @@ var walls = []wall{
 	{"internal/exposure/*", []string{".", "internal/exposure"},
 		"what was measured is decided again without the stage that measured it"},
 
+	{"internal/respond/mitigate", []string{"."},
+		"writes what a pack says is right; whether it is, the judge of the hunt says, whom the caller hands in"},
 	{"internal/respond/preserve", []string{"internal/bundle"},
 		"evidence is taken by what lies on the disk; a hunt hands over names and nothing else"},
 	{"internal/respond/custody", []string{"internal/bundle"},

@@ -58,7 +58,19 @@ type Mitigations struct {
 // Detectors makes all detectors of files and hosts, and gives the texts that the
 // mitigations bring, by language.
 func Detectors(k Knowledge) (files []detect.FileDetector, hosts []detect.HostDetector, messages map[string]map[string]string, err error) {
-	messages = make(map[string]map[string]string)
+	config, _, messages, err := Configurations(k)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	hosts = []detect.HostDetector{&configurations{config}, version.New(k.Layout.VersionFile), registry.New()}
+	files, err = fileDetectors(k)
+	return files, hosts, messages, err
+}
+
+// Configurations makes the detector of IIS configuration alone, and gives the
+// mitigations that it judges and their texts by language.
+func Configurations(k Knowledge) (*iisconfig.Detector, []iisconfig.Mitigation, map[string]map[string]string, error) {
+	messages := make(map[string]map[string]string)
 	config, err := iisconfig.IIS()
 	if err != nil {
 		return nil, nil, nil, err
@@ -79,9 +91,7 @@ func Detectors(k Knowledge) (files []detect.FileDetector, hosts []detect.HostDet
 			maps.Copy(messages[lang], texts)
 		}
 	}
-	hosts = []detect.HostDetector{&configurations{iisconfig.New(config)}, version.New(k.Layout.VersionFile), registry.New()}
-	files, err = fileDetectors(k)
-	return files, hosts, messages, err
+	return iisconfig.New(config), config.Mitigations, messages, nil
 }
 
 // configurations is the detector of IIS configuration for a host.

@@ -30,6 +30,9 @@ type Mitigation struct {
 	Pools []string
 	// Services must be disabled. That is in the registry, not here.
 	Services []string
+	// RestartedBy are services that start the pools and services again. They have to be
+	// off for as long.
+	RestartedBy []string
 }
 
 // NeededRule is a rewrite rule by what it does. Its name may differ: tools name

@@ -43,9 +43,10 @@ func ReadMitigations(file string, data []byte, campaign string, languages []stri
 					Why     phrase `yaml:"why"`
 				} `yaml:"weak"`
 			} `yaml:"rules"`
-			Addresses []string `yaml:"addresses"`
-			Pools     []string `yaml:"pools"`
-			Services  []string `yaml:"services"`
+			Addresses   []string `yaml:"addresses"`
+			Pools       []string `yaml:"pools"`
+			Services    []string `yaml:"services"`
+			RestartedBy []string `yaml:"restarted_by"`
 		} `yaml:"mitigations"`
 	}
 	d := yaml.NewDecoder(bytes.NewReader(data))
@@ -97,8 +98,11 @@ func ReadMitigations(file string, data []byte, campaign string, languages []stri
 		if kinds != 1 {
 			return fail("give either rules or pools or services")
 		}
+		if len(y.RestartedBy) > 0 && len(y.Rules) > 0 {
+			return fail("restarted_by is for pools and services: nothing starts a rule")
+		}
 		m := Mitigation{ID: y.ID, Campaign: campaign, CVE: y.CVE, Title: say("title", y.Title), Decides: y.Decides,
-			Addresses: y.Addresses, Pools: y.Pools, Services: y.Services}
+			Addresses: y.Addresses, Pools: y.Pools, Services: y.Services, RestartedBy: y.RestartedBy}
 		if y.Limits != nil {
 			m.Limits = say("limits", y.Limits)
 		}

@@ -1,0 +1,484 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern"
+	"postern/internal/catalogue"
+	"postern/internal/hunt"
+	"postern/internal/hunt/detect"
+	detectall "postern/internal/hunt/detect/all"
+	"postern/internal/hunt/detect/iisconfig"
+	"postern/internal/report"
+	"postern/internal/respond/mitigate"
+)
+
+// mitigateOptions are the flags of "postern respond mitigate" and of "rollback".
+type mitigateOptions struct {
+	campaigns        []string
+	plan, apply, yes bool
+	backup           string
+	scripts          string
+}
+
+// backupFolder stands beside applicationHost.config, in a folder that Windows itself
+// keeps ordinary users out of.
+const backupFolder = "postern-backup"
+
+func (a *app) respondMitigateCommand() *cobra.Command {
+	t := a.words.T
+	var o mitigateOptions
+	c := &cobra.Command{
+		Use:     "mitigate " + t("cmd.respond.mitigate.args"),
+		Short:   t("cmd.respond.mitigate.short"),
+		Long:    t("cmd.respond.mitigate.long"),
+		Example: t("cmd.respond.mitigate.example"),
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.respondMitigate(o, args[0]) },
+	}
+	f := c.Flags()
+	f.StringSliceVar(&o.campaigns, "campaign", nil, t("cmd.flag.mitigate.campaign"))
+	f.BoolVar(&o.plan, "plan", false, t("cmd.flag.mitigate.plan"))
+	f.BoolVar(&o.apply, "apply", false, t("cmd.flag.mitigate.apply"))
+	f.BoolVar(&o.yes, "yes", false, t("cmd.flag.mitigate.yes"))
+	f.StringVar(&o.backup, "backup", "", t("cmd.flag.mitigate.backup"))
+	f.StringVar(&o.scripts, "scripts", "", t("cmd.flag.mitigate.scripts"))
+	return c
+}
+
+func (a *app) respondRollbackCommand() *cobra.Command {
+	t := a.words.T
+	var o mitigateOptions
+	c := &cobra.Command{
+		Use:     "rollback " + t("cmd.respond.rollback.args"),
+		Short:   t("cmd.respond.rollback.short"),
+		Long:    t("cmd.respond.rollback.long"),
+		Example: t("cmd.respond.rollback.example"),
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.respondRollback(o, args[0]) },
+	}
+	f := c.Flags()
+	f.BoolVar(&o.yes, "yes", false, t("cmd.flag.mitigate.yes"))
+	f.StringVar(&o.backup, "backup", "", t("cmd.flag.mitigate.backup"))
+	return c
+}
+
+func (a *app) respondMitigate(o mitigateOptions, dir string) error {
+	switch {
+	case o.plan && o.apply:
+		return usage("respond.mitigate.plan-apply")
+	case o.apply && !o.yes && !isTerminal(a.in):
+		return usage("respond.mitigate.no-terminal", "flag", "--apply")
+	}
+	s, err := a.server(o.campaigns, dir)
+	if err != nil {
+		return err
+	}
+	defer s.root.Close()
+	plan, err := mitigate.Make(s.mitigations, s.files, s.problems, s.judge)
+	if err != nil {
+		return err
+	}
+	if err := a.showPlan(s, plan, o.apply); err != nil {
+		return err
+	}
+	if o.scripts != "" {
+		if err := a.writeScripts(o.scripts, plan); err != nil {
+			return err
+		}
+	}
+	for _, i := range plan.Items {
+		if i.Outcome == mitigate.NotDone {
+			a.code = exitOpen
+		}
+	}
+	if len(s.problems) > 0 {
+		a.code = exitOpen
+	}
+	if !o.apply || len(plan.Changes) == 0 {
+		return nil
+	}
+	if err := a.confirm(o.yes, postern.Say("respond.mitigate.ask", "count", len(plan.Changes))); err != nil {
+		return err
+	}
+	k, err := a.keeper(s.root, o.backup, plan.Server, true)
+	if err != nil {
+		return err
+	}
+	defer k.Backup.Close()
+	run, err := k.Apply(plan.Changes)
+	if err != nil {
+		return a.refused(err)
+	}
+	for _, f := range run.Files {
+		a.sayLine("respond.mitigate.changed", "file", f.File, "before", f.Before, "after", f.After)
+	}
+	a.sayLine("respond.mitigate.applied", "backup", k.Backup.Name(), "run", run.Number)
+	return nil
+}
+
+// sayLine prints a message as one line in which nothing acts on a terminal.
+func (a *app) sayLine(key string, pairs ...any) {
+	fmt.Fprintln(a.out, report.Visible(a.words.Say(postern.Say(key, pairs...))))
+}
+
+// confirm asks before something is changed.
+func (a *app) confirm(yes bool, question postern.Text) error {
+	if yes {
+		return nil
+	}
+	fmt.Fprint(a.err, report.Visible(a.words.Say(question))+" ")
+	const longest = 100
+	line, err := bufio.NewReader(io.LimitReader(a.in, longest)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return failed(err, "respond.mitigate.declined")
+	}
+	if !strings.EqualFold(strings.TrimSpace(line), a.words.T("respond.mitigate.ask.yes")) {
+		return &problem{code: exitFailed, what: postern.Say("respond.mitigate.declined"), hint: postern.Say("respond.mitigate.declined.hint")}
+	}
+	return nil
+}
+
+// refused puts a refusal of the respond river into words.
+func (a *app) refused(err error) error {
+	var why *mitigate.Refusal
+	if errors.As(err, &why) {
+		return &problem{code: exitFailed, what: why.Why, hint: postern.Say("respond.mitigate.refused.hint"), cause: err}
+	}
+	return failed(err, "cmd.failed")
+}
+
+// iisServer is the configuration of one server and what judges it.
+type iisServer struct {
+	root        *os.Root
+	files       map[string][]byte
+	problems    []postern.Problem
+	detector    *iisconfig.Detector
+	mitigations []mitigate.Mitigation
+	judge       mitigate.Judge
+	silent      []string // titles of campaigns without any mitigation
+}
+
+// server opens the root folder of a server and learns what can be done about it.
+func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
+	k, err := a.learn(campaigns)
+	if err != nil {
+		return nil, err
+	}
+	s := &iisServer{}
+	known := detectall.Knowledge{Languages: catalogue.Languages}
+	if p := k.product(); p != nil {
+		known.Layout = layoutOf(p.Layout)
+	}
+	for _, p := range k.packs {
+		if len(p.Mitigations) == 0 {
+			s.silent = append(s.silent, a.words.Say(p.Title))
+			continue
+		}
+		known.Mitigations = append(known.Mitigations, detectall.Mitigations{
+			Campaign: p.Name, File: path.Join(p.Name, "mitigations.yaml"), Data: p.Mitigations})
+	}
+	detector, mitigations, messages, err := detectall.Configurations(known)
+	if err != nil {
+		return nil, failed(err, "cmd.rules")
+	}
+	a.words = a.words.With(messages[a.words.Lang()])
+	s.detector, s.judge = detector, judgeWith(detector)
+	for i := range mitigations {
+		s.mitigations = append(s.mitigations, mitigationOf(&mitigations[i]))
+	}
+	if s.root, err = os.OpenRoot(dir); err != nil {
+		return nil, failed(err, "cmd.open", "file", dir)
+	}
+	if s.files, s.problems, err = mitigate.Find(s.root); err == nil {
+		err = oneServer(s.files, dir)
+	}
+	if err != nil {
+		s.root.Close()
+		var said *problem
+		if errors.As(err, &said) {
+			return nil, err
+		}
+		return nil, failed(err, "cmd.open", "file", dir)
+	}
+	return s, nil
+}
+
+// mitigationOf is what is written of what is judged: the data of the pack drives both.
+func mitigationOf(m *iisconfig.Mitigation) mitigate.Mitigation {
+	out := mitigate.Mitigation{ID: m.ID, Campaign: m.Campaign, Title: m.Title, Limits: m.Limits, CVE: m.CVE,
+		Pools: m.Pools, Services: m.Services, RestartedBy: m.RestartedBy}
+	for _, r := range m.Rules {
+		out.Rules = append(out.Rules, mitigate.Rule{Name: r.Name, Input: r.Input, Pattern: r.Patterns[0]})
+	}
+	return out
+}
+
+// oneServer refuses a folder in which several servers lie: nobody could say which of
+// their files belong together.
+func oneServer(files map[string][]byte, dir string) error {
+	var found []string
+	for name := range files {
+		if _, place := hunt.Place(name); strings.HasSuffix("/"+place, "/inetsrv/config/applicationhost.config") {
+			found = append(found, name)
+		}
+	}
+	if len(found) > 1 {
+		slices.Sort(found)
+		return &problem{code: exitFailed, what: postern.Say("respond.mitigate.servers", "dir", dir, "files", strings.Join(found, ", ")),
+			hint: postern.Say("respond.mitigate.servers.hint")}
+	}
+	return nil
+}
+
+// judgeWith makes a judge of the detector of IIS configuration.
+func judgeWith(d *iisconfig.Detector) mitigate.Judge {
+	return func(files map[string][]byte) (mitigate.Judgement, error) {
+		var configs []*iisconfig.Config
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			_, place := hunt.Place(name)
+			f := &detect.File{Path: name, Server: place, Size: int64(len(files[name])),
+				Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files[name])), nil }}
+			c, _, err := d.Read(f)
+			if err != nil {
+				return mitigate.Judgement{}, err
+			}
+			configs = append(configs, c)
+		}
+		j := mitigate.Judgement{Answers: make(map[string]mitigate.Answer)}
+		for _, s := range d.Mitigations(configs...) {
+			j.Answers[s.Campaign+"/"+s.ID] = mitigate.Answer{State: s.State, Why: s.Why, Evidence: s.Evidence}
+		}
+		server, fronts := d.Fronts(configs...)
+		if server == nil {
+			return j, nil
+		}
+		j.Server = server.Path
+		for _, f := range fronts {
+			site := mitigate.Site{Name: f.Site, Open: f.Open}
+			if f.Web != nil {
+				site.File = f.Web.Path
+			}
+			for _, c := range f.Others {
+				site.Others = append(site.Others, c.Path)
+			}
+			j.Sites = append(j.Sites, site)
+		}
+		return j, nil
+	}
+}
+
+// showPlan prints what is, what would be changed and what the judge says of that.
+func (a *app) showPlan(s *iisServer, p *mitigate.Plan, applying bool) error {
+	out := bufio.NewWriter(a.out)
+	t := a.words
+	line := func(indent int, text string) {
+		pad := strings.Repeat(" ", indent)
+		fmt.Fprintln(out, pad+wrap(report.Visible(text), 80-indent, pad))
+	}
+	if p.Server != "" {
+		line(0, t.T("respond.mitigate.server", "file", p.Server))
+	}
+	for _, site := range p.Sites {
+		if site.File == "" {
+			line(0, t.T("respond.mitigate.site.none", "site", site.Name))
+		} else {
+			line(0, t.T("respond.mitigate.site", "site", site.Name, "file", site.File))
+		}
+	}
+	for _, i := range p.Items {
+		fmt.Fprintln(out)
+		line(0, fmt.Sprintf("%s  [%s]  %s", t.Say(i.Title), i.Key(), strings.Join(i.CVE, " ")))
+		line(2, t.T("respond.mitigate.before", "state", t.T("respond.mitigate.state."+string(i.Before.State)), "why", t.Say(i.Before.Why)))
+		switch i.Outcome {
+		case mitigate.InForce:
+			line(2, t.T("respond.mitigate.in-force"))
+		case mitigate.Planned:
+			line(2, t.T("respond.mitigate.planned", "files", strings.Join(i.Files, ", "), "why", t.Say(i.After.Why)))
+		case mitigate.Scripted:
+			line(2, t.T("respond.mitigate.scripted"))
+		default:
+			line(2, t.T("respond.mitigate.not-done", "why", t.Say(i.After.Why)))
+		}
+		if !i.Limits.IsZero() {
+			line(2, t.Say(i.Limits))
+		}
+	}
+	if len(s.silent) > 0 {
+		fmt.Fprintln(out)
+		line(0, t.T("respond.mitigate.silent", "campaigns", strings.Join(s.silent, ", ")))
+	}
+	for _, x := range s.problems {
+		line(0, t.T("respond.mitigate.problem", "file", x.Path, "why", t.Say(x.Detail)))
+	}
+	for _, c := range p.Changes {
+		fmt.Fprintln(out)
+		writeDiff(out, mitigate.Diff(c.File, c.File, c.Before, c.After))
+	}
+	fmt.Fprintln(out)
+	switch {
+	case len(p.Changes) == 0:
+		line(0, t.T("respond.mitigate.nothing"))
+	case !applying:
+		line(0, t.T("respond.mitigate.dry", "count", len(p.Changes)))
+	}
+	line(0, t.T("respond.mitigate.patch"))
+	return out.Flush()
+}
+
+// writeDiff prints a diff of a file that strangers wrote.
+func writeDiff(w io.Writer, diff string) {
+	for l := range strings.Lines(diff) {
+		l = strings.TrimSuffix(l, "\n")
+		fmt.Fprintln(w, strings.ReplaceAll(report.Visible(strings.ReplaceAll(l, "\t", "\x00")), `\u0000`, "\t"))
+	}
+}
+
+// writeScripts puts the scripts of the plan into a folder. They are saved as Windows
+// PowerShell reads them: UTF-8 with its mark, lines ended by CR LF.
+func (a *app) writeScripts(dir string, p *mitigate.Plan) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return failed(err, "cmd.write")
+	}
+	for _, i := range p.Items {
+		if len(i.Rules) > 0 {
+			continue
+		}
+		scripts, err := mitigate.Scripts(i.Mitigation)
+		if err != nil {
+			return failed(err, "cmd.failed")
+		}
+		for _, s := range scripts {
+			head := ""
+			for _, text := range []postern.Text{i.Title, s.What, i.Limits} {
+				if !text.IsZero() {
+					head += "# " + wrap(report.Visible(a.words.Say(text)), 90, "# ") + "\n"
+				}
+			}
+			body := "\uFEFF" + strings.ReplaceAll(head+s.Body, "\n", "\r\n")
+			name := filepath.Join(dir, s.Name)
+			if err := os.WriteFile(name, []byte(body), 0o600); err != nil {
+				return failed(err, "cmd.write")
+			}
+			a.sayLine("respond.mitigate.script", "file", name)
+		}
+	}
+	return nil
+}
+
+// keeper opens the backup folder, that of the flag or the one beside the server's
+// configuration.
+func (a *app) keeper(root *os.Root, backup, server string, create bool) (*mitigate.Keeper, error) {
+	k := &mitigate.Keeper{Files: root, Now: time.Now, Tool: "postern " + version()}
+	var err error
+	if backup != "" {
+		if create {
+			err = os.MkdirAll(backup, 0o700)
+		}
+		if err == nil {
+			k.Backup, err = os.OpenRoot(backup)
+		}
+	} else {
+		dir := path.Join(path.Dir(server), backupFolder)
+		if create {
+			if err = root.Mkdir(dir, 0o700); errors.Is(err, os.ErrExist) {
+				err = nil
+			}
+		}
+		if err == nil {
+			k.Backup, err = root.OpenRoot(dir)
+		}
+	}
+	if err != nil {
+		return nil, failed(err, "respond.mitigate.backup")
+	}
+	return k, nil
+}
+
+func (a *app) respondRollback(o mitigateOptions, dir string) error {
+	if !o.yes && !isTerminal(a.in) {
+		return usage("respond.mitigate.no-terminal", "flag", "rollback")
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return failed(err, "cmd.open", "file", dir)
+	}
+	defer root.Close()
+	server := ""
+	if o.backup == "" {
+		files, _, err := mitigate.Find(root)
+		if err == nil {
+			err = oneServer(files, dir)
+		}
+		if err != nil {
+			var said *problem
+			if errors.As(err, &said) {
+				return err
+			}
+			return failed(err, "cmd.open", "file", dir)
+		}
+		for name := range files {
+			if _, place := hunt.Place(name); strings.HasSuffix("/"+place, "/inetsrv/config/applicationhost.config") {
+				server = name
+			}
+		}
+	}
+	k, err := a.keeper(root, o.backup, server, false)
+	if errors.Is(err, os.ErrNotExist) && o.backup == "" {
+		a.sayLine("respond.rollback.nothing")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer k.Backup.Close()
+	runs, err := k.Runs()
+	if err != nil {
+		return a.refused(err)
+	}
+	runs = slices.DeleteFunc(runs, mitigate.Run.IsUndone)
+	if len(runs) == 0 {
+		a.sayLine("respond.rollback.nothing")
+		return nil
+	}
+	for _, r := range slices.Backward(runs) {
+		for _, f := range r.Files {
+			a.sayLine("respond.rollback.file", "file", f.File, "time", r.Time.Format(time.RFC3339), "before", f.Before)
+		}
+	}
+	if err := a.confirm(o.yes, postern.Say("respond.rollback.ask", "count", len(runs))); err != nil {
+		return err
+	}
+	done, err := k.Rollback()
+	for _, r := range done {
+		a.sayLine("respond.rollback.done", "run", r.Number, "count", len(r.Files))
+	}
+	var changed *mitigate.Changed
+	if errors.As(err, &changed) {
+		if changed.Is != nil {
+			diff := mitigate.Diff(changed.File, changed.File, changed.Was, changed.Is)
+			if diff == "" {
+				diff = a.words.T("respond.rollback.invisible") + "\n"
+			}
+			writeDiff(a.out, diff)
+		}
+		return &problem{code: exitFailed, what: postern.Say("respond.rollback.changed", "file", changed.File), hint: postern.Say("respond.rollback.changed.hint")}
+	}
+	if err != nil {
+		return a.refused(err)
+	}
+	return nil
+}

@@ -1,0 +1,10 @@
+package hunt
+
+// Place says what the path of a file in the evidence tells of it: the part that
+// stands for a host, "" if none does, and the place of the file on the server, in the
+// form of [postern/internal/hunt/detect.File]. For whoever looks at a live server or a
+// mounted image without hunting it.
+func Place(p string) (host, server string) {
+	host, server, _ = place(p)
+	return host, server
+}
