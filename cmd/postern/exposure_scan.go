@@ -30,8 +30,8 @@ const (
 	defaultTimeout = 10 * time.Second
 	// Most workers wait for a slow host or for their turn; what is at work at once is
 	// bounded by the processors. Each takes some 50 KiB: a country is scanned within
-	// 64 MB, and 25 dead hosts a second are waited out.
-	defaultWorkers = 256
+	// 64 MB, and 19 dead hosts a second are waited out.
+	defaultWorkers = 192
 	// Hosts a second outside a laboratory: in all, in one /24 or /48, in one AS.
 	defaultRate        = 500
 	defaultNetworkRate = 16
