@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,3 +156,27 @@ func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// Several goroutines use one detector.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	rules, _ := compiled(t, map[string]string{"a.yar": `
+rule a { strings: $a = "needle" $b = /n[a-z]{3}le/ condition: all of them }
+rule b { strings: $a = "<?" condition: $a in (0..10) }`})
+	d := New(rules, Options{})
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for range 50 {
+				data, want := "<? needle", 2
+				if i%2 == 0 {
+					data, want = strings.Repeat("hay ", 30_000)+"needle", 1
+				}
+				if found, _ := looked(t, d, data); len(found) != want {
+					t.Errorf("got %d findings, want %d", len(found), want)
+				}
+			}
+		})
+	}
+	all.Wait()
+}

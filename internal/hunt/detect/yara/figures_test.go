@@ -1,9 +1,12 @@
 package yara
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -236,4 +239,49 @@ func TestChildScan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// webEndings are those of the files that a site is made of.
+var webEndings = strings.Fields(`.aspx .ascx .asmx .ashx .asax .asp .master .cshtml .js .css .htm .html .php .jsp .xml .config .json .svg
+	.png .gif .jpg .jpeg .txt .less .scss .map .resx .woff .woff2 .ico .ttf .eot`)
+
+// TestFigureMakeTree lays out the tree of TestFigureWebTree in POSTERN_YARA_TREE: of
+// the web files in the checkouts below POSTERN_YARA_SOURCES, 25,000 that the SHA-256
+// of their paths picks.
+func TestFigureMakeTree(t *testing.T) {
+	from, to := os.Getenv("POSTERN_YARA_SOURCES"), os.Getenv("POSTERN_YARA_TREE")
+	if from == "" || to == "" {
+		t.Skip("POSTERN_YARA_SOURCES and POSTERN_YARA_TREE name no folders")
+	}
+	sum := make(map[string][32]byte)
+	err := filepath.WalkDir(from, func(p string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && slices.Contains(webEndings, strings.ToLower(filepath.Ext(p))) {
+			rel, _ := filepath.Rel(from, p)
+			sum[rel] = sha256.Sum256([]byte(filepath.ToSlash(rel)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := slices.SortedFunc(maps.Keys(sum), func(a, b string) int {
+		x, y := sum[a], sum[b]
+		return bytes.Compare(x[:], y[:])
+	})
+	const want = 25_000
+	size := 0
+	for _, name := range names[:min(len(names), want)] {
+		b, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += len(b)
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(to, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d of %d files, %d bytes", min(len(names), want), len(names), size)
 }

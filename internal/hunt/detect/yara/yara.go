@@ -83,7 +83,7 @@ func (d *Detector) Wants(*detect.File) bool { return len(d.rules.rules) > 0 }
 // Look reads the file, within its bounds, and evaluates the rules.
 func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, error) {
 	s := d.scratch.Get().(*scratch)
-	defer d.scratch.Put(s)
+	defer d.release(s)
 	ctx, cancel := context.WithTimeout(context.Background(), maxTime)
 	defer cancel()
 	in := input{size: f.Size}
@@ -94,6 +94,18 @@ func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, e
 	in.external[externalType] = fileType(in.data)
 	out := d.rules.scan(ctx, s, &in)
 	return d.findings(f, s, &in, &out), d.problems(f, &in, &out), nil
+}
+
+// keptBuffer is how large a buffer may be to be kept for the next file.
+const keptBuffer = 4 << 20
+
+// release gives a scratch back; it holds on to no file.
+func (d *Detector) release(s *scratch) {
+	s.m.data = nil
+	if cap(s.buffer) > keptBuffer {
+		s.buffer = nil
+	}
+	d.scratch.Put(s)
 }
 
 // read reads the file into the scratch; data is nil if no rule is left after its
