@@ -341,7 +341,7 @@ func (o *outside) hostile(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	const deadline = 10.0 // the default of --timeout, in seconds
+	const deadline = 10.0                                                      // the default of --timeout, in seconds
 	u, err := watched(o.scan(ctx, s, "--workers", strconv.Itoa(hostileHosts))) // all of them at once
 	if err != nil {
 		return err

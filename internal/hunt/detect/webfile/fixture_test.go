@@ -53,7 +53,6 @@ func hashOf(s string) string {
 	return hex.EncodeToString(h[:])
 }
 
-
 // stockPage is what the product's own page of a name is in these tests.
 func stockPage(name string) string {
 	return fixture("‹@ «PAGE» language=\"c#\" AutoEventWireup=\"false\" Inherits=\"Microsoft.Exchange.Clients.Owa.Core." + name + "\" ›\r\n<html><body>" + name + "</body></html>\r\n")
