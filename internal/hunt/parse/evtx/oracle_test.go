@@ -82,7 +82,11 @@ func compare(t *testing.T, where string, r *Record, o map[string]any, known map[
 		"EventRecordID": {fmt.Sprint(r.Number), fmt.Sprint(system["EventRecordID"])}, "Channel": {r.Channel, text(system["Channel"])},
 		"Computer": {r.Computer, text(system["Computer"])}, "EventID": {fmt.Sprint(r.EventID), text(system["EventID"])},
 	} {
-		if pair[0] != pair[1] {
+		switch {
+		case pair[0] == pair[1]:
+		case name == "Channel" && pair[0] == "": // a trace turned into a log has none
+			known["channel where the template has none"]++
+		default:
 			t.Errorf("%s: %s is %q, the other reader has %q", where, name, pair[0], pair[1])
 		}
 	}
