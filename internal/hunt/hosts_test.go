@@ -27,7 +27,11 @@ func grouped(input int, lines ...string) []*group {
 			}
 		default:
 			l := &logFile{file: source.File{Path: p}, kin: &kin{format: &parse.Format{Name: "iis"}}, input: int32(input)}
-			if name != "-" {
+			if strings.HasSuffix(p, ".evtx") {
+				l.kin.format, l.kin.records = nil, &parse.Records{Name: "evtx"}
+				l.kin.server = name
+				g.computers[strings.ToUpper(name)]++
+			} else if name != "-" {
 				l.kin.server = name
 				g.servers[strings.ToUpper(name)]++
 			}
@@ -51,6 +55,30 @@ func told(found []*server) (all []string) {
 		all = append(all, fmt.Sprintf("%s: %s; %s", s.name, strings.Join(logs, " "), strings.Join(groups, " ")))
 	}
 	return all
+}
+
+// An event log remembers what its server was called before: other logs decide, and
+// where there are none what most of the event logs of a machine say.
+func TestEventLogsNameServers(t *testing.T) {
+	t.Parallel()
+	const logs = "C/Windows/System32/winevt/Logs/"
+	for _, c := range []struct {
+		name  string
+		lines []string
+		want  []string
+	}{
+		{"alone", []string{"EX01 " + logs + "a.evtx", "WIN-OLD " + logs + "b.evtx", "EX01 " + logs + "c.evtx"},
+			[]string{"EX01: " + logs + "a.evtx " + logs + "b.evtx " + logs + "c.evtx; "}},
+		{"beside other logs", []string{"WIN-OLD " + logs + "a.evtx", "EX01 C/inetpub/logs/LogFiles/W3SVC1/x.log"},
+			[]string{"EX01: " + logs + "a.evtx C/inetpub/logs/LogFiles/W3SVC1/x.log; "}},
+		{"in one folder with those of others", []string{"EX01 all/a.evtx", "EX02 all/b.evtx"}, []string{"EX01: all/a.evtx; ", "EX02: all/b.evtx; "}},
+		{"beside logs of two servers", []string{"EX01 all/a.log", "EX02 all/b.log", "EX02 all/c.evtx", "DC01 all/d.evtx"},
+			[]string{"DC01: all/d.evtx; ", "EX01: all/a.log; ", "EX02: all/b.log all/c.evtx; "}},
+	} {
+		if got := told(servers(grouped(0, c.lines...), []string{"ev"}, "")); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
+	}
 }
 
 func TestServers(t *testing.T) {
