@@ -148,10 +148,12 @@ func (k *Keeper) Rollback() ([]Run, error) {
 		var files []Kept
 		for _, f := range r.Files {
 			is, err := k.read(f.File)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			var why *Refusal
+			gone := errors.As(err, &why) && why.Why.Key == "mitigate.no.gone"
+			if err != nil && !gone {
 				return done, err
 			}
-			if err != nil || Hash(is) != f.Before && Hash(is) != f.After {
+			if gone || Hash(is) != f.Before && Hash(is) != f.After {
 				was, keptErr := k.kept(f.After)
 				if keptErr != nil {
 					return done, keptErr

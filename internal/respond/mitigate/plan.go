@@ -109,7 +109,9 @@ type planner struct {
 // this changes, none if neither way works; the answer then says why.
 func (p *planner) try(m *Mitigation) ([]string, Answer, error) {
 	was := p.now.Answers[m.Key()]
-	if p.now.Server == "" || len(p.now.Sites) == 0 {
+	// Where each rule works and they do not help, something else is in the way.
+	open := slices.ContainsFunc(p.now.Sites, func(s Site) bool { return len(s.Open[m.Key()]) > 0 })
+	if p.now.Server == "" || !open {
 		if was.Why.IsZero() {
 			was.Why = postern.Say("mitigate.no.server")
 		}
@@ -216,9 +218,6 @@ func (p *planner) write(m *Mitigation, inServer bool) (map[string][]byte, map[in
 			return nil, nil, refuse("parse").of(file)
 		}
 		files[file] = out
-	}
-	if len(written) == 0 {
-		return nil, nil, refuse("nothing")
 	}
 	return files, names, nil
 }
