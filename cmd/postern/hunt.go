@@ -31,6 +31,7 @@ type huntOptions struct {
 	patchedAt     string
 	ownScanners   string
 	passwordFile  string
+	identities    []string
 	hash          string
 	tempDir       string
 	indicators    []string
@@ -59,6 +60,7 @@ func (a *app) huntCommand() *cobra.Command {
 	f.StringVar(&o.patchedAt, "patched-at", "", t("cmd.flag.patched-at"))
 	f.StringVar(&o.ownScanners, "own-scanners", "", t("cmd.flag.own-scanners"))
 	f.StringVar(&o.passwordFile, "password-file", "", t("cmd.flag.password-file"))
+	f.StringArrayVar(&o.identities, "identity", nil, t("cmd.flag.identity"))
 	f.StringVar(&o.hash, "hash", "found", t("cmd.flag.hash"))
 	f.StringVar(&o.tempDir, "temp-dir", "", t("cmd.flag.temp-dir"))
 	f.StringArrayVar(&o.indicators, "indicators", nil, t("cmd.flag.indicators"))
@@ -236,6 +238,10 @@ func (a *app) inputs(o huntOptions, paths []string) ([]hunt.Input, error) {
 			return nil, err
 		}
 		opt.Passwords = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
+	}
+	var err error
+	if opt.Identities, err = readIdentities(o.identities); err != nil {
+		return nil, err
 	}
 	if len(paths) == 0 {
 		local, err := source.Local()

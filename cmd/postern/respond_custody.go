@@ -194,11 +194,14 @@ func custodyDocument(r *custody.Report) custodyJSON {
 	return d
 }
 
+// maxShownFiles is how many files of a damaged segment are shown; JSON has more.
+const maxShownFiles = 10
+
 // printCustody says in sentences what a check found.
 //
 // catalogue: custody.flaw.*
 func (a *app) printCustody(name string, r *custody.Report) {
-	say := func(key string, pairs ...any) { a.say(a.out, postern.Text(postern.Say(key, pairs...))) }
+	say := func(key string, pairs ...any) { a.say(a.out, postern.Say(key, pairs...)) }
 	switch {
 	case r.Sound():
 		say("custody.sound", "file", name)
@@ -213,10 +216,11 @@ func (a *app) printCustody(name string, r *custody.Report) {
 			part = a.words.T("custody.frame")
 		}
 		say("custody.damage", "part", part, "offset", d.Offset, "what", a.words.T("custody.flaw."+string(d.What)), "detail", d.Detail)
-		for _, file := range d.Files {
+		files := d.Files[:min(len(d.Files), maxShownFiles)]
+		for _, file := range files {
 			say("custody.file", "path", file)
 		}
-		if more := d.Count - len(d.Files); more > 0 {
+		if more := d.Count - len(files); more > 0 {
 			say("custody.more", "count", more)
 		}
 	}

@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"curve":     curve,
 			"collect":   collect,
 			"alike":     alike,
+			"flip":      flip,
 			"hive":      hive,
 			"eventlog":  eventLogFile,
 		},

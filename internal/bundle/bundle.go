@@ -119,7 +119,8 @@ const (
 	Denied     Trouble = "denied"     // the system does not let us
 	Vanished   Trouble = "vanished"   // it was there when the plan was made
 	Unreadable Trouble = "unreadable" // anything else that kept it from being opened
-	Link       Trouble = "link"       // a symbolic link or junction, recorded and not followed
+	Link       Trouble = "link"       // a link within the root, recorded and not followed, or to nothing
+	LinkOut    Trouble = "link-out"   // one that leads out of the root: what it leads to is not there
 	Special    Trouble = "special"    // a device, pipe or socket
 	TooDeep    Trouble = "too-deep"   // a folder below the bound on depth
 	NotFound   Trouble = "not-found"  // a hunt names it and it is not here
@@ -132,9 +133,9 @@ const (
 // Stored says whether the file lies in the segment.
 func (m *Member) Stored() bool { return m.SHA256 != "" }
 
-// Lossless says whether all of what was to be preserved is there all the same. A
-// link leads to something that is preserved under its own name or is not of this
-// machine, and a log that grows was whole when it was opened.
+// Lossless says whether all of what was to be preserved is there all the same. What a
+// link within the root leads to is there under its own name, and a log that grows was
+// whole when it was opened.
 func (t Trouble) Lossless() bool { return t == "" || t == Grew || t == Link }
 
 // Entry is one line of the log of custody. Prev is the SHA-256 of the line before

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"postern"
+	"postern/internal/bundle"
 )
 
 // archive is an opened archive: its members and a way to read each.
@@ -245,6 +246,7 @@ const (
 	gzipStream
 	zstdStream
 	bzip2Stream
+	sealed  // a bundle of our own
 	foreign // an archive of a kind that is not read
 	image   // an image of a disk, which is not read
 )
@@ -284,6 +286,8 @@ func sniff(head []byte) (kind, string) {
 		return image, "EnCase"
 	case is("ADSEGMENTEDFILE"):
 		return image, "AD1"
+	case bundle.Recognise(head):
+		return sealed, ""
 	case tarBlock(head):
 		return tarFile, ""
 	}
@@ -334,7 +338,7 @@ func (e *Evidence) kindOf(f *File, head []byte, ra randomAccess) kind {
 	case k == noArchive:
 		// An empty file holds nothing back, and a file that the user named need not
 		// be an archive.
-		if len(head) > 0 && namedArchive(f.Path) {
+		if len(head) > 0 && namedArchive(f.Path) && !strings.EqualFold(path.Ext(f.Path), bundleExt) {
 			e.problem(f.Path, postern.Malformed, postern.Say("source.not-archive"))
 		}
 	case k == image:
@@ -382,6 +386,8 @@ func (a *archive) read(k kind, f *File, rest io.Reader, ra randomAccess) format 
 		return readZip(a.index, ra)
 	case sevenZip:
 		return readSevenZip(a.index, ra)
+	case sealed:
+		return readBundle(a.index, ra)
 	default:
 		return readTar(a.index, ra)
 	}

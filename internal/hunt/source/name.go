@@ -115,7 +115,7 @@ func shown(name string) string {
 // too, but what is in them is not evidence of a server.
 var archiveNames = map[string]bool{
 	".zip": true, ".7z": true, ".tar": true, ".tgz": true, ".gz": true,
-	".zst": true, ".tzst": true, ".bz2": true, ".tbz": true, ".tbz2": true,
+	".zst": true, ".tzst": true, ".bz2": true, ".tbz": true, ".tbz2": true, bundleExt: true,
 	// Named so that a person learns that they were not opened. Cabinets are not: a
 	// Windows disk is full of its own.
 	".rar": true, ".xz": true, ".txz": true,
@@ -123,11 +123,15 @@ var archiveNames = map[string]bool{
 	".vhdx": true, ".vhd": true, ".vmdk": true, ".e01": true, ".ex01": true, ".l01": true, ".lx01": true, ".ad1": true, ".aff4": true,
 }
 
+// bundleExt is how people are told to name sealed bundles. Other programs use it as
+// well, so that a file of the name that is no archive is nothing to tell about.
+const bundleExt = ".bundle"
+
 // namedArchive asks the cheap question first. It must not allocate: it is asked
 // of every file.
 func namedArchive(name string) bool {
 	dot := strings.LastIndexByte(name, '.')
-	if dot < 0 || len(name)-dot > len(".tbz2") {
+	if dot < 0 || len(name)-dot > len(bundleExt) {
 		return false
 	}
 	ext := name[dot:]

@@ -13,7 +13,8 @@
 //
 // Formats are told by content, never by name: zip (APPNOTE.TXT 6.3.10 and the
 // WinZip AE-1 and AE-2 notes), 7z (7zFormat.txt of the LZMA SDK), tar (POSIX
-// pax and GNU), gzip (RFC 1952), zstd (RFC 8878), bzip2. Inside a folder only
+// pax and GNU), gzip (RFC 1952), zstd (RFC 8878), bzip2, and sealed bundles
+// (docs/formats/bundle.md). Inside a folder only
 // files that are named like an archive are tried; docs/formats/sources.md has
 // the list and every bound.
 //
@@ -32,6 +33,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"filippo.io/age"
+
 	"postern"
 )
 
@@ -39,6 +42,8 @@ import (
 type Options struct {
 	// Passwords are tried on every encrypted archive, in this order.
 	Passwords []string
+	// Identities open sealed bundles.
+	Identities []age.Identity
 	// TempDir is where unpacked archives may wait for their reader; "" is the
 	// system's folder for temporary files.
 	TempDir string
@@ -66,12 +71,13 @@ type Evidence struct {
 		root *os.Root
 	}
 
-	passwords []string
-	problems  problems
-	temp      temp
-	mounts    mounts
-	spending  spending
-	flates    sync.Pool // idle inflaters: an archive may have 300,000 small members
+	passwords  []string
+	identities []age.Identity
+	problems   problems
+	temp       temp
+	mounts     mounts
+	spending   spending
+	flates     sync.Pool // idle inflaters: an archive may have 300,000 small members
 }
 
 // ErrKind is the error of [Open] for a path that is neither a folder nor a
@@ -106,7 +112,7 @@ func Open(ctx context.Context, path string, opt Options) (*Evidence, error) {
 
 // newEvidence makes an Evidence without a tree.
 func newEvidence(ctx context.Context, opt Options) *Evidence {
-	e := &Evidence{ctx: ctx, limits: opt.Limits.withDefaults(), passwords: opt.Passwords}
+	e := &Evidence{ctx: ctx, limits: opt.Limits.withDefaults(), passwords: opt.Passwords, identities: opt.Identities}
 	e.problems.tell = opt.Problem
 	e.temp.limits, e.temp.parent = e.limits, opt.TempDir
 	e.mounts.idle = e.limits.OpenArchives

@@ -76,6 +76,7 @@ func MakePlan(ctx context.Context, opt Options) (Plan, error) {
 // planner walks a tree once and sorts what it meets into classes.
 type planner struct {
 	ctx     context.Context
+	root    *os.Root
 	all     bool
 	named   *named
 	avoid   []string // absolute paths that are our own
@@ -97,6 +98,7 @@ func newPlanner(ctx context.Context, opt *Options, write func(Class, *planned) e
 }
 
 func (p *planner) walk(root *os.Root) error {
+	p.root = root
 	if err := p.folder(root, "", 0); err != nil {
 		return err
 	}
@@ -185,6 +187,9 @@ func (p *planner) entry(dir *os.Root, e fs.DirEntry, prefix string, depth int) e
 		l.What = bundle.Link
 		target, _ := dir.Readlink(e.Name())
 		l.Detail = shown(target)
+		if _, err := p.root.Stat(filepath.FromSlash(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			l.What = bundle.LinkOut
+		}
 	}
 	return p.trouble(l)
 }
