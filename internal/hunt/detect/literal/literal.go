@@ -422,8 +422,7 @@ func (w *walk) pass(line []byte, delim byte, memos []memo) bool {
 	}
 	if s := w.first; s != nil {
 		pos := skip(line, 0, s.column, delim)
-		found, refused := s.find(line, pos, next(line, pos, delim), memos)
-		if s.own.after(alive&^refused, found) == 0 {
+		if s.own.after(alive, s.find(line, pos, next(line, pos, delim), memos)) == 0 {
 			return false
 		}
 	}
@@ -432,29 +431,46 @@ func (w *walk) pass(line []byte, delim byte, memos []memo) bool {
 		s := &w.stops[i]
 		pos = skip(line, pos, s.column-column, delim)
 		end := next(line, pos, delim)
-		found, refused := s.find(line, pos, end, memos)
+		hits |= s.find(line, pos, end, memos)
 		pos, column = end, s.column+1
-		hits |= found
-		if alive = s.decides.after(alive&^refused, hits); alive == 0 {
+		if alive = s.decides.after(alive, hits); alive == 0 {
 			return false
 		}
 	}
-	return true
+	return memos == nil || w.stays(line, delim, alive, memos)
+}
+
+// stays says whether any of the rules that are left is so still when the values
+// themselves are looked at.
+func (w *walk) stays(line []byte, delim byte, alive uint64, memos []memo) bool {
+	pos, column := 0, 0
+	for i := range w.stops {
+		s := &w.stops[i]
+		pos = skip(line, pos, s.column-column, delim)
+		end := next(line, pos, delim)
+		if s.closer != nil && s.rules&alive != 0 && remembers(pos, end) {
+			alive &^= memos[s.memo].refused(line[pos:end-1], s)
+		}
+		pos, column = end, s.column+1
+	}
+	return alive != 0
 }
 
 // find gives the clauses whose literals stand in the column between pos and end-1,
-// none if the line has no such column, and the rules that its value refuses.
-func (s *stop) find(line []byte, pos, end int, memos []memo) (hits, refused uint64) {
+// none if the line has no such column.
+func (s *stop) find(line []byte, pos, end int, memos []memo) uint64 {
 	if end-1 <= pos {
-		return 0, 0
+		return 0
 	}
 	v := line[pos : end-1]
-	if memos == nil || len(v) < memoLeast || len(v) > memoMost {
-		return s.match.find(v), 0
+	if memos == nil || !remembers(pos, end) {
+		return s.match.find(v)
 	}
-	r := memos[s.memo].find(v, s)
-	return r.hits, r.refused
+	return memos[s.memo].find(v, s.match).hits
 }
+
+// remembers says whether the value between pos and end-1 is one that is remembered.
+func remembers(pos, end int) bool { return end-1-pos >= memoLeast && end-1-pos <= memoMost }
 
 // skip gives where the nth column after the one at pos begins, or what next gives
 // where there is none. It counts the delimiters of eight bytes at a time, as long

@@ -22,24 +22,34 @@ const (
 type memo [memoSlots]remembered
 
 type remembered struct {
-	hits, refused uint64
+	hits, refuses uint64
+	asked         bool // refuses is known
 	size          uint8
 	value         [memoMost]byte
 }
 
 // find gives what there is about a value; it is good until the next call.
-func (m *memo) find(v []byte, s *stop) *remembered {
+func (m *memo) find(v []byte, in *matcher) *remembered {
 	// The last eight bytes tell values apart better than the first.
 	x := binary.LittleEndian.Uint64(v[len(v)-8:]) + bits.RotateLeft64(binary.LittleEndian.Uint64(v), 29)
 	r := &m[x*0x9e3779b97f4a7c15>>(64-6)%memoSlots]
 	if int(r.size) != len(v) || string(r.value[:r.size]) != string(v) {
 		r.size = uint8(copy(r.value[:], v))
-		r.hits, r.refused = s.match.find(v), 0
-		if r.hits != 0 && s.closer != nil && plain(v) {
-			r.refused = s.closer(v)
-		}
+		r.hits, r.refuses, r.asked = in.find(v), 0, false
 	}
 	return r
+}
+
+// refused gives the rules that cannot be about a line with the value.
+func (m *memo) refused(v []byte, s *stop) uint64 {
+	r := m.find(v, s.match)
+	if !r.asked {
+		r.asked = true
+		if plain(v) {
+			r.refuses = s.closer(v)
+		}
+	}
+	return r.refuses
 }
 
 // plain says whether the parser takes a value as it stands here: unquoted ASCII.
