@@ -85,6 +85,7 @@ func (d *document) narrow(location *node) bool {
 func (d *document) webPlace() ([]*node, *Refusal) {
 	own := lists(d.root)
 	chain := deepest(d.root, steps[:])
+	narrow := false
 	for _, location := range below([]*node{d.root}, "location") {
 		if at, _ := d.get(location, "path"); at != "" && at != "." {
 			continue
@@ -93,14 +94,14 @@ func (d *document) webPlace() ([]*node, *Refusal) {
 		if len(found) == 0 {
 			continue
 		}
-		// IIS refuses a file that says the same section twice for one place.
-		if own = append(own, found...); d.narrow(location) {
-			return nil, refuse("own-pages")
-		}
+		own, narrow = append(own, found...), narrow || d.narrow(location)
 		chain = append([]*node{d.root}, deepest(location, steps[:])...)
 	}
-	if len(own) > 1 {
+	switch {
+	case len(own) > 1: // IIS refuses a file that says the same section twice for one place
 		return nil, refuse("two-lists")
+	case narrow:
+		return nil, refuse("own-pages")
 	}
 	return chain, d.elsewhere(chain)
 }

@@ -124,6 +124,9 @@ func (p *planner) try(m *Mitigation) ([]string, Answer, error) {
 			if failure.Why.IsZero() {
 				failure = Answer{postern.Unknown, why.Why, nil}
 			}
+			if why.Why.Key == "mitigate.no.two-lists" {
+				break // IIS does not read the file, so nothing in another one helps
+			}
 			continue
 		}
 		then, err := p.judge(files)

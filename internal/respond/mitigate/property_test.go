@@ -65,7 +65,8 @@ func configuration(t *rapid.T) string {
 	}
 	element("configuration", maybe("configuration", func() {
 		if rapid.Bool().Draw(t, "location") {
-			element(pick("which", `location path="owa"`, `location inheritInChildApplications="false"`, `location path="Default Web Site"`, `location path="." allowOverride="true"`), web)
+			element(pick("which", `location path="owa"`, `location inheritInChildApplications="false"`, `location path="Default Web Site"`, `location path="." allowOverride="true"`),
+				func() { element("system.webServer", web) })
 			blank()
 		}
 		if rapid.Bool().Draw(t, "server") {
@@ -97,8 +98,12 @@ func TestAnyConfiguration(t *testing.T) {
 			t.Fatal(err)
 		}
 		for id, outcome := range rulesOf(p) {
+			// Two lists for one place are a mistake that IIS does not forgive.
+			if outcome == "cannot-be mitigate.no.two-lists" && len(p.Changes) == 0 && strings.Count(text, "<system.webServer") > 1 {
+				return
+			}
 			if outcome != "planned" {
-				t.Fatalf("%s: %s", id, outcome)
+				t.Fatalf("%s: %s\n%s", id, outcome, text)
 			}
 		}
 		planned++
