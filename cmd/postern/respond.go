@@ -13,9 +13,12 @@ func (a *app) respondCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	// One line a part, in the order in which the night goes.
+	c.AddCommand(a.respondPlanCommand())
 	c.AddCommand(a.respondPreserveCommand())
 	c.AddCommand(a.respondCustodyCommand())
 	c.AddCommand(a.respondMitigateCommand())
 	c.AddCommand(a.respondRollbackCommand())
+	c.AddCommand(a.respondCleanCommand())
+	c.AddCommand(a.respondRestoreCommand())
 	return c
 }
