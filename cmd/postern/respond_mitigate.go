@@ -267,6 +267,11 @@ func judgeWith(d *iisconfig.Detector) mitigate.Judge {
 			return j, nil
 		}
 		j.Server = server.Path
+		for _, s := range server.Sites {
+			if !slices.ContainsFunc(fronts, func(f iisconfig.Front) bool { return f.Site == s.Name }) {
+				j.Apart = append(j.Apart, s.Name)
+			}
+		}
 		for _, f := range fronts {
 			site := mitigate.Site{Name: f.Site, Open: f.Open}
 			if f.Web != nil {
@@ -298,6 +303,9 @@ func (a *app) showPlan(s *iisServer, p *mitigate.Plan, applying bool) error {
 		} else {
 			line(0, t.T("respond.mitigate.site", "site", site.Name, "file", site.File))
 		}
+	}
+	if len(p.Apart) > 0 {
+		line(0, t.T("respond.mitigate.apart", "sites", strings.Join(p.Apart, ", ")))
 	}
 	for _, i := range p.Items {
 		fmt.Fprintln(out)

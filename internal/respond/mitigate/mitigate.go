@@ -64,6 +64,7 @@ type Site struct {
 type Judgement struct {
 	Server  string // the applicationHost.config in force, "" if there is none
 	Sites   []Site
+	Apart   []string          // names of the other sites, at which clients do not talk to the product
 	Answers map[string]Answer // by [Mitigation.Key]
 }
 

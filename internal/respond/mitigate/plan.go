@@ -43,6 +43,7 @@ type Change struct {
 type Plan struct {
 	Server  string
 	Sites   []Site
+	Apart   []string // see [Judgement]
 	Items   []Item
 	Changes []Change // in the order of their files
 }
@@ -61,7 +62,7 @@ func Make(mitigations []Mitigation, files map[string][]byte, unread []postern.Pr
 			p.names[strings.ToLower(name)] = true
 		}
 	}
-	plan := &Plan{Server: first.Server, Sites: first.Sites}
+	plan := &Plan{Server: first.Server, Sites: first.Sites, Apart: first.Apart}
 	reasons := make(map[string][]string) // file → keys
 	for i := range mitigations {
 		m := &mitigations[i]
