@@ -436,9 +436,14 @@ func failure(err error, key string) *Refusal {
 	case errors.Is(err, fs.ErrPermission):
 		return refuse("permission")
 	}
+	return refuse(key, "reason", cause(err))
+}
+
+// cause is what the system says, without the path that stands beside it anyway.
+func cause(err error) error {
 	var on *fs.PathError
 	if errors.As(err, &on) {
-		err = on.Err
+		return on.Err
 	}
-	return refuse(key, "reason", err)
+	return err
 }

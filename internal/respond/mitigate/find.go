@@ -27,7 +27,7 @@ func Find(root *os.Root) (map[string][]byte, []postern.Problem, error) {
 		case err != nil && name == ".":
 			return err
 		case err != nil:
-			bad(name, postern.Unreadable, postern.Say("mitigate.find.unreadable", "reason", failure(err, "read").Why.Args["reason"]))
+			bad(name, postern.Unreadable, postern.Say("mitigate.find.unreadable", "reason", cause(err)))
 			if entry != nil && entry.IsDir() {
 				return fs.SkipDir
 			}
@@ -49,7 +49,7 @@ func Find(root *os.Root) (map[string][]byte, []postern.Problem, error) {
 		}
 		b, err := root.ReadFile(name)
 		if err != nil {
-			bad(name, postern.Unreadable, postern.Say("mitigate.find.unreadable", "reason", failure(err, "read").Why.Args["reason"]))
+			bad(name, postern.Unreadable, postern.Say("mitigate.find.unreadable", "reason", cause(err)))
 			return nil
 		}
 		files[name] = b

@@ -50,9 +50,10 @@ func quoted(names []string) string {
 	return strings.Join(q, ", ")
 }
 
-// prologue works with PowerShell 3, the oldest on servers that run Exchange 2013.
+// prologue works with PowerShell 3, the oldest on servers that run Exchange 2013. What
+// was is noted in a folder into which ordinary users cannot write.
 const prologue = `#Requires -Version 3.0
-param([string]$State = (Join-Path $env:ProgramData 'postern\mitigate'))
+param([string]$State = (Join-Path $env:windir 'System32\inetsrv\config\postern-scripts'))
 $ErrorActionPreference = 'Stop'
 $me = New-Object Security.Principal.WindowsPrincipal([Security.Principal.WindowsIdentity]::GetCurrent())
 if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'Administrator' }
@@ -74,8 +75,8 @@ function Read-One([string]$Name) {
 }
 function Read-Pool([string]$Name) {
     $path = "IIS:\AppPools\$Name"
-    if (-not (Test-Path -LiteralPath $path)) { return }
-    [pscustomobject]@{ Name = $Name; AutoStart = [bool](Get-ItemProperty -LiteralPath $path -Name autoStart).Value
+    if (-not (Test-Path -Path $path)) { return }
+    [pscustomobject]@{ Name = $Name; AutoStart = [bool](Get-ItemProperty -Path $path -Name autoStart).Value
         State = (Get-WebAppPoolState -Name $Name).Value }
 }
 function Restore-One($Was) {
@@ -107,7 +108,7 @@ foreach ($name in $restarters + $services) {
 }
 foreach ($name in $pools) {
     if ($null -eq (Read-Pool $name)) { continue }
-    Set-ItemProperty -LiteralPath "IIS:\AppPools\$name" -Name autoStart -Value $false
+    Set-ItemProperty -Path "IIS:\AppPools\$name" -Name autoStart -Value $false
     if ((Get-WebAppPoolState -Name $name).Value -ne 'Stopped') { Stop-WebAppPool -Name $name }
 }
 `
@@ -134,16 +135,16 @@ exit 0
 const undoBody = `if (-not (Test-Path -LiteralPath $mine)) { throw $mine }
 $was = Get-Content -LiteralPath $mine -Raw | ConvertFrom-Json
 foreach ($p in @($was.pools)) {
-    if ($null -eq $p) { continue }
-    Set-ItemProperty -LiteralPath "IIS:\AppPools\$($p.Name)" -Name autoStart -Value ([bool]$p.AutoStart)
+    if ($null -eq $p -or $pools -notcontains $p.Name) { continue }
+    Set-ItemProperty -Path "IIS:\AppPools\$($p.Name)" -Name autoStart -Value ([bool]$p.AutoStart)
     if ($p.State -eq 'Started' -and (Get-WebAppPoolState -Name $p.Name).Value -ne 'Started') { Start-WebAppPool -Name $p.Name }
 }
-foreach ($s in @($was.services)) { if ($null -ne $s) { Restore-One $s } }
+foreach ($s in @($was.services)) { if ($null -ne $s -and $services -contains $s.Name) { Restore-One $s } }
 Remove-Item -LiteralPath $mine
 $others = @(Get-ChildItem -LiteralPath $State -Filter '*.json' | Where-Object { $_.Name -ne 'restarters.json' })
 if ($others.Count -eq 0 -and (Test-Path -LiteralPath $shared)) {
     $was = Get-Content -LiteralPath $shared -Raw | ConvertFrom-Json
-    foreach ($s in @($was.services)) { if ($null -ne $s) { Restore-One $s } }
+    foreach ($s in @($was.services)) { if ($null -ne $s -and $restarters -contains $s.Name) { Restore-One $s } }
     Remove-Item -LiteralPath $shared
 }
 `
