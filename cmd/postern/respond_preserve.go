@@ -19,7 +19,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -275,7 +274,7 @@ func preserveError(err error, root, out string) error {
 		return failed(err, "preserve.nothing", "root", root)
 	case errors.Is(err, preserve.ErrRoot):
 		return failed(err, "preserve.root", "root", root)
-	case errors.As(err, &state) && errors.Is(err, syscall.ENOSPC):
+	case errors.As(err, &state) && preserve.Full(err):
 		return failed(err, "preserve.full", "folder", state.Folder)
 	case errors.As(err, &state):
 		return failed(err, "preserve.write", "folder", state.Folder)

@@ -140,6 +140,9 @@ type StateError struct {
 func (e *StateError) Error() string { return fmt.Sprintf("write %s: %v", e.Folder, e.Cause) }
 func (e *StateError) Unwrap() error { return e.Cause }
 
+// Full says whether a disk had no room.
+func Full(err error) bool { return isFull(err) }
+
 // Run makes a bundle, or finishes one that was begun.
 func Run(ctx context.Context, opt Options) (*Result, error) {
 	if len(opt.Recipients) == 0 {
