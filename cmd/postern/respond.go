@@ -20,5 +20,7 @@ func (a *app) respondCommand() *cobra.Command {
 	c.AddCommand(a.respondRollbackCommand())
 	c.AddCommand(a.respondCleanCommand())
 	c.AddCommand(a.respondRestoreCommand())
+	c.AddCommand(a.respondVerifyCommand())
+	c.AddCommand(a.respondAttestationCommand())
 	return c
 }
