@@ -111,8 +111,11 @@ type planner struct {
 func (p *planner) try(m *Mitigation) ([]string, Answer, error) {
 	was := p.now.Answers[m.Key()]
 	// Where each rule works and they do not help, something else is in the way.
-	open := slices.ContainsFunc(p.now.Sites, func(s Site) bool { return len(s.Open[m.Key()]) > 0 })
-	if p.now.Server == "" || !open {
+	lacking := slices.ContainsFunc(p.now.Sites, func(s Site) bool { return len(s.Open[m.Key()]) > 0 })
+	if why := p.unsound(); why != nil {
+		return nil, Answer{postern.Unknown, why.Why, nil}, nil
+	}
+	if p.now.Server == "" || !lacking {
 		if was.Why.IsZero() {
 			was.Why = postern.Say("mitigate.no.server")
 		}
@@ -136,10 +139,7 @@ func (p *planner) try(m *Mitigation) ([]string, Answer, error) {
 		}
 		answer := then.Answers[m.Key()]
 		if answer.State != postern.Yes {
-			// The judge knows better what is in the way, but not where a file is broken.
-			if failure.Why.IsZero() || answer.State != postern.Unknown {
-				failure = answer
-			}
+			failure = answer // the judge knows best what is in the way
 			continue
 		}
 		if key := worse(p.now, then); key != "" {
@@ -162,6 +162,26 @@ func (p *planner) try(m *Mitigation) ([]string, Answer, error) {
 	return nil, failure, nil
 }
 
+// unsound refuses a file that decides what is in force and cannot be read: the judge
+// only says that it is broken, this says where.
+func (p *planner) unsound() *Refusal {
+	names := []string{p.now.Server}
+	for _, s := range p.now.Sites {
+		names = append(names, s.File)
+	}
+	for _, name := range names {
+		b, ok := p.files[name]
+		if !ok {
+			continue
+		}
+		var why *Refusal
+		if _, err := open(b); errors.As(err, &why) {
+			return why.of(name)
+		}
+	}
+	return nil
+}
+
 // worse gives a mitigation that was in force and is no longer.
 func worse(before, after Judgement) string {
 	for _, key := range slices.Sorted(maps.Keys(before.Answers)) {
@@ -179,8 +199,8 @@ func (p *planner) write(m *Mitigation, inServer bool) (map[string][]byte, map[in
 	names := make(map[int]string)    // one for each rule: sites do not inherit from one another
 	written := make(map[string]bool) // a file that serves several sites gets the rules once
 	for _, s := range p.now.Sites {
-		open := s.Open[m.Key()]
-		if len(open) == 0 {
+		lacks := s.Open[m.Key()]
+		if len(lacks) == 0 {
 			continue
 		}
 		if s.File == "" && len(p.unread) > 0 {
@@ -201,7 +221,7 @@ func (p *planner) write(m *Mitigation, inServer bool) (map[string][]byte, map[in
 		}
 		written[file] = true
 		var rules []Rule
-		for _, i := range open {
+		for _, i := range lacks {
 			r := m.Rules[i]
 			if names[i] == "" {
 				names[i] = p.free(r.Name, names)

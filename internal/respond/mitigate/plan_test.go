@@ -54,7 +54,7 @@ func TestPlan(t *testing.T) {
 		{"no applicationHost.config", map[string]string{webFile: plainWeb}, "cannot-be config.why.absent-here", "", ""},
 		{"nothing at all", nil, "cannot-be config.why.no-web-config", "", ""},
 		{"broken web.config", map[string]string{serverFile: plainServer(), webFile: "<configuration><a></configuration>"}, "cannot-be mitigate.no.xml.nesting", "", ""},
-		{"broken applicationHost.config", map[string]string{serverFile: plainServer("</sites>", ""), webFile: plainWeb}, "cannot-be config.why.broken", "", ""},
+		{"broken applicationHost.config", map[string]string{serverFile: plainServer("</sites>", ""), webFile: plainWeb}, "cannot-be mitigate.no.xml.nesting", "", ""},
 		{"a copy of the drive", map[string]string{serverFile: plainServer(), webFile: plainWeb, "backup/" + webFile: plainWeb}, "cannot-be mitigate.no.ambiguous", "", ""},
 		{"two sites", map[string]string{serverFile: plainServer("</sites>", second), webFile: plainWeb, partner: plainWeb}, "planned", webFile + " " + partner, `name="PowerShell - inbound"`},
 		{"one of two sites has it", map[string]string{serverFile: plainServer("</sites>", second), webFile: webWith(sound), partner: plainWeb}, "planned", partner, "(postern 2)"},
