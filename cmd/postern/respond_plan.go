@@ -96,7 +96,7 @@ func (a *app) respondPlan(ctx context.Context, o planOptions, args []string) err
 		seen.worst = max(seen.worst, h.Verdict.Level)
 		seen.open = seen.open || !h.Verdict.Conclusive
 		s := planServer(doc, h, product)
-		s.Root, s.Hunt, s.Unsaved, s.Bundle = from.root, from.hunt, from.unsaved, o.bundle
+		s.Root, s.Hunt, s.Unsaved, s.Bundle = from.root, from.hunt, from.unsaved, argument(o.bundle)
 		if s.Bundle == "" {
 			s.Bundle = fileName(h.Host) + ".bundle"
 		}
@@ -142,6 +142,7 @@ func (a *app) planHunt(ctx context.Context, o planOptions, args []string) (*repo
 		if o.root != "" {
 			from.root = o.root
 		}
+		from.root = argument(from.root)
 		doc, err := a.huntForPlan(ctx, o, args)
 		return doc, from, err
 	}
@@ -154,6 +155,7 @@ func (a *app) planHunt(ctx context.Context, o planOptions, args []string) (*repo
 	if o.root != "" {
 		from.root = o.root
 	}
+	from.root, from.hunt = argument(from.root), argument(from.hunt)
 	known, err := a.learn(o.campaigns)
 	if err != nil {
 		return nil, from, err
@@ -176,6 +178,19 @@ func (a *app) planHunt(ctx context.Context, o planOptions, args []string) (*repo
 		return nil, from, failed(err, "cmd.saved", "file", args[0])
 	}
 	return doc, from, nil
+}
+
+// argument makes a path one that a command takes for a path: no flag, and without a
+// backslash at its end, which Windows would read as a part of the quote behind it.
+func argument(name string) string {
+	const drive = len(`C:\`)
+	if len(name) > drive {
+		name = strings.TrimRight(name, `\`)
+	}
+	if strings.HasPrefix(name, "-") {
+		return "./" + name
+	}
+	return name
 }
 
 // isSavedHunt says whether a file is a saved hunt, by what it says of itself; anything
@@ -236,7 +251,7 @@ func (a *app) huntForPlan(ctx context.Context, o planOptions, args []string) (*r
 // planServer gives what the hunt and the facts about the product say of a server.
 func planServer(doc *report.Document, h *report.Host, product *campaign.Product) *plan.Server {
 	s := &plan.Server{Host: h.Host,
-		Verdict: postern.Verdict{Level: h.Verdict.Level, Title: postern.Verbatim(h.Verdict.Title), Confidence: h.Verdict.Confidence,
+		Verdict: postern.Verdict{Level: min(max(h.Verdict.Level, postern.NotSeen), postern.PostExploitation), Title: postern.Verbatim(h.Verdict.Title), Confidence: h.Verdict.Confidence,
 			Conclusive: h.Verdict.Conclusive, Summary: postern.Verbatim(h.Verdict.Summary)},
 		Patched:   postern.Fact{State: h.Patched.State, Since: h.Patched.Since.Time, Why: postern.Verbatim(h.Patched.Why)},
 		Mitigated: postern.Fact{State: h.Mitigated.State, Since: h.Mitigated.Since.Time, Why: postern.Verbatim(h.Mitigated.Why)}}

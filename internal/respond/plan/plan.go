@@ -301,7 +301,7 @@ func (b *Book) action(s *Server, key string, a action, facts map[string]string) 
 	case a.Exchange != "":
 		return Action{Shell: "exchange", Command: fill(a.Exchange, facts, QuotePowerShell)}
 	case a.Script != "":
-		return Action{Script: &Script{Name: a.Script, Shell: "powershell", Body: fill(b.scripts[a.Script], facts, QuotePowerShell)}}
+		return Action{Script: &Script{Name: a.Script, Shell: "powershell", Body: fill(b.scripts[a.Script], facts, literal)}}
 	}
 	return Action{Say: say(key, facts)}
 }

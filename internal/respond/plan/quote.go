@@ -58,6 +58,12 @@ func QuotePowerShell(s string) string {
 	if bare.MatchString(s) || driveOnly(s) {
 		return s
 	}
+	return literal(s)
+}
+
+// literal is QuotePowerShell for where an expression stands and no argument: there a
+// name without quotes is a command, and a build a broken number.
+func literal(s string) string {
 	if !strings.ContainsFunc(s, unseen) {
 		return quoted(s)
 	}

@@ -7,9 +7,10 @@
 param([switch]$Apply, [switch]$Undo)
 $ErrorActionPreference = 'Stop'
 $name = 'postern: no HTTP and HTTPS from the internet'
-# All of IPv4 but 10/8, 127/8, 172.16/12 and 192.168/16, and the global addresses of IPv6.
-$internet = '0.0.0.0-9.255.255.255', '11.0.0.0-126.255.255.255', '128.0.0.0-172.15.255.255',
-    '172.32.0.0-192.167.255.255', '192.169.0.0-255.255.255.255', '2000::/3'
+# What IPv4 routes in public: all but 10/8, 127/8, 172.16/12 and 192.168/16; and the global
+# addresses of IPv6. A block wins over every rule that allows.
+$internet = '1.0.0.0-9.255.255.255', '11.0.0.0-126.255.255.255', '128.0.0.0-172.15.255.255',
+    '172.32.0.0-192.167.255.255', '192.169.0.0-223.255.255.255', '2000::/3'
 if ($Undo) { Get-NetFirewallRule -DisplayName $name -ErrorAction SilentlyContinue | Remove-NetFirewallRule }
 if ($Apply -and -not (Get-NetFirewallRule -DisplayName $name -ErrorAction SilentlyContinue)) {
     New-NetFirewallRule -DisplayName $name -Direction Inbound -Action Block -Protocol TCP -LocalPort 80, 443 -RemoteAddress $internet | Out-Null

@@ -3,7 +3,7 @@
 $ErrorActionPreference = 'Stop'
 $roots = $env:ExchangeInstallPath, (Join-Path $env:SystemDrive 'inetpub\wwwroot'), (Join-Path $env:SystemRoot 'Microsoft.NET\Framework64\v4.0.30319\Config')
 $sha = [Security.Cryptography.SHA256]::Create()
-foreach ($file in Get-ChildItem -LiteralPath $roots -Recurse -File -Include web.config, machine.config -ErrorAction SilentlyContinue) {
+foreach ($file in Get-ChildItem -LiteralPath $roots -Recurse -File -ErrorAction SilentlyContinue | Where-Object { $_.Name -in 'web.config', 'machine.config' }) {
     try { $xml = [xml](Get-Content -LiteralPath $file.FullName -Raw) } catch { Write-Warning "$($file.FullName) cannot be read"; continue }
     foreach ($key in $xml.SelectNodes('//machineKey[@validationKey]')) {
         $hash = [BitConverter]::ToString($sha.ComputeHash([Text.Encoding]::UTF8.GetBytes($key.validationKey)), 0, 6)

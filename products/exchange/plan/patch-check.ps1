@@ -15,7 +15,7 @@ foreach ($file in 'ExSetup.exe', 'Microsoft.Exchange.Common.dll', 'Microsoft.Exc
     if (-not $good) { $old++ }
     '{0,-45} {1,-16} {2}' -f $file, $is, $(if ($good) { 'ok' } else { 'OLD' })
 }
-$stopped = @(Get-Service MSExchange*, W3SVC | Where-Object { $_.StartType -eq 'Automatic' -and $_.Status -ne 'Running' })
+$stopped = @(Get-CimInstance Win32_Service -Filter "StartMode = 'Auto' AND State <> 'Running'" | Where-Object { $_.Name -like 'MSExchange*' -or $_.Name -eq 'W3SVC' })
 foreach ($s in $stopped) { "$($s.Name) does not run" }
 if (Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager' PendingFileRenameOperations -ErrorAction SilentlyContinue) { 'A restart is pending: restart, then ask again' }
 if ($old -gt 0) { "NOT verified: $old files are older than $want" } elseif ($stopped.Count -gt 0) { 'The files are right; see to the services' } else { "verified: $want or newer" }
