@@ -209,3 +209,14 @@ func FuzzReadList(f *testing.F) {
 		})
 	})
 }
+
+// A few packed bytes can be a list without end.
+func TestListIsBounded(t *testing.T) {
+	t.Parallel()
+	line := `{"path":"x","class":"logs","size":0,"offset":0,"problem":"denied"}` + "\n"
+	n := 0
+	err := ReadList(bytes.NewReader(bytes.Repeat([]byte(line), maxListed+10)), func(Member) error { n++; return nil })
+	if !errors.Is(err, errListed) || n != maxListed {
+		t.Errorf("got %d lines and %v, want %d and %v", n, err, maxListed, errListed)
+	}
+}

@@ -79,11 +79,18 @@ func Unseal(r io.Reader, identities []age.Identity) (io.ReadCloser, error) {
 // written as an escape, twice, and the rest.
 const maxLine = 64 << 10
 
+// maxListed bounds the lines of a list, of which a segment of ours has 4,096: some
+// packed bytes can become any number of lines.
+const maxListed = 100_000
+
 // ReadList reads the list of a segment. It ends at the first line that is none.
 func ReadList(r io.Reader, visit func(Member) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
 	for n := 1; lines.Scan(); n++ {
+		if n > maxListed {
+			return errListed
+		}
 		var m Member
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
 			return fmt.Errorf("line %d of the list: %w", n, err)
@@ -101,4 +108,7 @@ func ReadList(r io.Reader, visit func(Member) error) error {
 	return nil
 }
 
-var errNoMember = errors.New("no file of a bundle")
+var (
+	errNoMember = errors.New("no file of a bundle")
+	errListed   = errors.New("more lines than a list may have")
+)

@@ -104,7 +104,10 @@ func (x *index) damaged(part string) {
 	x.e.problem(x.outer, postern.Malformed, postern.Say("source.bundle-damaged", "name", printable(part)))
 }
 
-var errFull = errors.New("no more members")
+var (
+	errFull  = errors.New("no more members")
+	errReach = errors.New("a member that no segment of its size can hold")
+)
 
 // list puts the members of a segment into the index.
 func (s *sealedBundle) list(x *index, n int, p bundle.Part) error {
@@ -113,10 +116,16 @@ func (s *sealedBundle) list(x *index, n int, p bundle.Part) error {
 		return err
 	}
 	defer func() { _ = guardClose(r) }()
+	data, _ := s.b.Part(bundle.DataPart(n))
+	// As for any archive, so that skipping to a member costs no more than it may.
+	reach := x.e.limits.FreeBytes + data.Size*min(x.e.limits.Ratio, (1<<62)/max(data.Size, 1))
 	return bundle.ReadList(guarded{r}, func(f bundle.Member) error {
 		x.trouble(&f)
 		if !f.Stored() {
 			return nil
+		}
+		if f.Offset > reach {
+			return errReach
 		}
 		m := member{size: f.Size, offset: f.Offset, packed: int64(n), crc: uint32(len(s.sums))}
 		if f.Modified != nil {

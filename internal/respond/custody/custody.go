@@ -372,9 +372,9 @@ func (v *verifier) files() error {
 	return nil
 }
 
-// maxListed bounds the files of one segment that are held in memory; it is more than
-// any segment of ours has.
-const maxListed = 100_000
+// maxTail bounds what may follow the last file of a segment: the end of a tar file is
+// two blocks of zeros, and writers fill up to a record.
+const maxTail = 1 << 20
 
 func (v *verifier) segment(n int, list bundle.Part) error {
 	var members []bundle.Member
@@ -384,9 +384,6 @@ func (v *verifier) segment(n int, list bundle.Part) error {
 	}
 	if err == nil {
 		err = bundle.ReadList(r, func(m bundle.Member) error {
-			if len(members) == maxListed {
-				return errListed
-			}
 			if m.Stored() {
 				members = append(members, m)
 			}
@@ -420,10 +417,7 @@ func (v *verifier) segment(n int, list bundle.Part) error {
 	return nil
 }
 
-var (
-	errListed  = errors.New("more files than a segment may have")
-	errDiffers = errors.New("not as the list says")
-)
+var errDiffers = errors.New("not as the list says")
 
 // compare reads a segment and gives how many files, from the first on, are as their
 // list says.
@@ -448,12 +442,15 @@ func (v *verifier) compare(data bundle.Part, members []bundle.Member) (good int,
 		if err != nil {
 			return good, err
 		}
+		if h.Name != m.Path || h.Size != m.Size {
+			return good, fmt.Errorf("%s: %w", m.Path, errDiffers)
+		}
 		sum := sha256.New()
 		n, err := io.CopyBuffer(sum, struct{ io.Reader }{files}, buf)
 		if err != nil {
 			return good, err
 		}
-		if h.Name != m.Path || n != m.Size || hex.EncodeToString(sum.Sum(nil)) != m.SHA256 {
+		if n != m.Size || hex.EncodeToString(sum.Sum(nil)) != m.SHA256 {
 			return good, fmt.Errorf("%s: %w", m.Path, errDiffers)
 		}
 		good++
@@ -466,7 +463,11 @@ func (v *verifier) compare(data bundle.Part, members []bundle.Member) (good int,
 		}
 		return good, err
 	}
-	_, err = io.Copy(io.Discard, r) // to the end, so that the last bytes are checked, too
+	// To the end, so that the last bytes are checked, too.
+	n, err := io.Copy(io.Discard, io.LimitReader(r, maxTail+1))
+	if err == nil && n > maxTail {
+		err = errDiffers
+	}
 	return good, err
 }
 

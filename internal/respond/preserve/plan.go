@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -157,7 +158,7 @@ func (p *planner) folder(dir *os.Root, prefix string, depth int) error {
 
 func (p *planner) entry(dir *os.Root, e fs.DirEntry, prefix string, depth int) error {
 	name := prefix + e.Name()
-	if slices.Contains(p.avoid, filepath.Join(p.base, filepath.FromSlash(name))) {
+	if p.own(filepath.Join(p.base, filepath.FromSlash(name))) {
 		return nil
 	}
 	switch kind := e.Type(); {
@@ -192,6 +193,13 @@ func (p *planner) entry(dir *os.Root, e fs.DirEntry, prefix string, depth int) e
 		}
 	}
 	return p.trouble(l)
+}
+
+// own says whether a path is what we write ourselves.
+func (p *planner) own(name string) bool {
+	return slices.ContainsFunc(p.avoid, func(own string) bool {
+		return own == name || runtime.GOOS == "windows" && strings.EqualFold(own, name)
+	})
 }
 
 func (p *planner) file(name string, size int64) error {
