@@ -10,7 +10,7 @@ import (
 // makes much garbage and keeps little, and may run on the mail server itself, where
 // memory is short.
 const (
-	memoryFloor = 28 << 20
+	memoryFloor = 26 << 20
 	memorySpare = 4 << 20
 	memoryEvery = 100 * time.Millisecond
 	// memoryMost is the garbage that may lie beside much that is kept, such as the
@@ -45,7 +45,7 @@ func (a *app) boundMemory() (stop func()) {
 			case <-tick.C:
 				metrics.Read(live)
 				kept := int64(live[0].Value.Uint64())
-				debug.SetMemoryLimit(max(memoryFloor, kept+min(kept, memoryMost)+memorySpare))
+				debug.SetMemoryLimit(max(memoryFloor, kept+min(kept/2, memoryMost)+memorySpare))
 			}
 		}
 	}()
