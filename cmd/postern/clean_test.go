@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"postern"
+	"postern/internal/catalogue"
+	"postern/internal/report"
 	"postern/internal/respond/clean"
 )
 
@@ -388,4 +391,50 @@ func TestCleanRefusesTampered(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { sameTree(t, "after all", before, lookTree(t, filepath.Join(dir, "case"))) })
+}
+
+// What a hunt names is told apart: malicious files, compiled forms, files of the
+// product, settings, and rows of logs, which name nothing that can be moved.
+func TestNamedKinds(t *testing.T) {
+	t.Parallel()
+	a := newApp(strings.NewReader(""), new(bytes.Buffer), new(bytes.Buffer), func(string) (string, bool) { return "", false })
+	var err error
+	if a.words, err = catalogue.Load("en"); err != nil {
+		t.Fatal(err)
+	}
+	finding := func(rule, path, server string, level postern.Level, c postern.Confidence, more report.Entities) report.Finding {
+		e := report.Entities{postern.File: server, postern.FileSHA256: "aa"}
+		maps.Copy(e, more)
+		at := report.Evidence{Path: path, SHA256: "aa", Line: 3, Excerpt: "line"}
+		return report.Finding{ID: postern.FindingID(rule, postern.Evidence{Path: path, Line: 3}), Rule: rule, Level: level, Confidence: c, Evidence: []report.Evidence{at}, Entities: e}
+	}
+	none := report.Entities{postern.FileSHA256: ""}
+	for name, tc := range map[string]struct {
+		f    report.Finding
+		want clean.Kind
+	}{
+		"web shell":         {finding("files/webshell", "C/inetpub/wwwroot/x.aspx", "inetpub/wwwroot/x.aspx", 4, postern.High, nil), clean.Page},
+		"not sure":          {finding("files/webshell", "C/inetpub/wwwroot/x.aspx", "inetpub/wwwroot/x.aspx", 4, postern.Medium, nil), ""},
+		"not a back door":   {finding("files/webshell", "C/inetpub/wwwroot/x.aspx", "inetpub/wwwroot/x.aspx", 3, postern.High, nil), ""},
+		"compiled form":     {finding("files/compiled-library", "C/tmp/a.dll", "tmp/a.dll", 5, postern.Low, report.Entities{"page": "x.aspx"}), clean.Compiled},
+		"overwritten":       {finding("files/overwritten-stock", "C/owa/auth/new.aspx", "owa/auth/new.aspx", 4, postern.High, nil), clean.Stock},
+		"file of a product": {finding("files/webshell", "C/x/owa/auth/logon.aspx", "frontend/httpproxy/owa/auth/logon.aspx", 4, postern.High, nil), clean.Stock},
+		"code in settings":  {finding("files/config-code", "C/inetpub/wwwroot/web.config", "inetpub/wwwroot/web.config", 4, postern.High, nil), clean.Setting},
+		"setting":           {finding("config/handler", "C/inetpub/wwwroot/web.config", "x.dll", 4, postern.High, none), clean.Setting},
+		"row":               {finding("pack/row", "C/logs/u_ex.log", "", 5, postern.High, none), ""},
+		"row with a hash":   {finding("pack/row", "C/logs/u_ex.log", "web/x.aspx", 5, postern.High, report.Entities{postern.FileSHA256: "bb"}), ""},
+	} {
+		got, err := a.named(nil, &report.Host{Findings: []report.Finding{tc.f}})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var kind clean.Kind
+		if len(got) > 0 {
+			kind = got[0].Kind
+		}
+		if kind != tc.want {
+			t.Errorf("%s: got %q, want %q", name, kind, tc.want)
+		}
+	}
 }
