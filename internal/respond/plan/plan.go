@@ -12,6 +12,7 @@ package plan
 
 import (
 	"cmp"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -211,18 +212,20 @@ func (b *Book) facts(s *Server, signs map[string][]*postern.Finding) map[string]
 		}
 		accounts, clients = append(accounts, x.Entities[postern.Account]), append(clients, x.Entities[postern.ClientIP])
 	}
-	f["first"], f["last"] = moment(first), moment(last)
+	moment(f, "first", first)
+	moment(f, "last", last)
 	f["accounts"], f["clients"] = names(accounts), names(clients)
 	f["shells"] = fileNames(signs["shell-file"])
 	return f
 }
 
-// moment puts a time into words that every language has; "?" if it is unknown.
-func moment(t postern.Instant) string {
+// moment adds a time to the facts; if it is unknown, the word for that.
+func moment(facts map[string]string, name string, t postern.Instant) {
 	if t.IsZero() {
-		return "?"
+		facts[name+"@"] = "respond.plan.state.unknown"
+		return
 	}
-	return t.UTC().Format("2006-01-02 15:04") + " UTC"
+	facts[name] = t.UTC().Format("2006-01-02 15:04") + " UTC"
 }
 
 // names gives the first few different names, "–" if there is none.
@@ -254,38 +257,21 @@ func (b *Book) actions(s *Server, key string, list []action, signs map[string][]
 		if a.When != nil && !a.When.holds(s, signs) {
 			continue
 		}
-		items := []map[string]string{nil}
+		items := []item{{}}
 		if a.Each != "" {
-			items = items[:0]
-			for _, it := range b.items(s, a.Each, signs) {
-				if it.text.IsZero() && !complete(a, it.facts) {
-					continue
-				}
-				if len(items) == maxEach {
-					break
-				}
-				if !it.text.IsZero() { // a whole sentence of its own
-					out = append(out, Action{Say: it.text})
-					items = append(items, nil)
-					continue
-				}
-				items = append(items, it.facts)
+			items = slices.DeleteFunc(b.items(s, a.Each, signs), func(it item) bool { return !complete(a, it.facts) })
+		}
+		for n, it := range items {
+			if n == maxEach {
+				out = append(out, Action{Say: postern.Say("respond.plan.more", "count", len(items)-n, "hunt", s.Hunt)})
+				break
 			}
-			if a.Each == eachInstall {
+			if !it.text.IsZero() { // a whole sentence of its own
+				out = append(out, Action{Say: it.text})
 				continue
 			}
-		}
-		for _, item := range items {
-			all := facts
-			if item != nil {
-				all = make(map[string]string, len(facts)+len(item))
-				for k, v := range facts {
-					all[k] = v
-				}
-				for k, v := range item {
-					all[k] = v
-				}
-			}
+			all := maps.Clone(facts)
+			maps.Copy(all, it.facts)
 			out = append(out, b.action(s, actionKey(key, i), a, all))
 		}
 	}
@@ -334,8 +320,9 @@ func (b *Book) items(s *Server, each string, signs map[string][]*postern.Finding
 	}
 	seen := make(map[string]bool)
 	for _, f := range signs[each] {
-		i := map[string]string{"title": f.Title.Args["text"], "time": moment(f.Time), "sha256": f.Entities[postern.FileSHA256],
+		i := map[string]string{"title": f.Title.Args["text"], "sha256": f.Entities[postern.FileSHA256],
 			"account": f.Entities[postern.Account], "client": f.Entities[postern.ClientIP], "rule": f.Rule}
+		moment(i, "time", f.Time)
 		if len(f.Evidence) > 0 {
 			i["at"] = f.Evidence[0].Path
 		}

@@ -433,3 +433,23 @@ steps:
 		}
 	}
 }
+
+// A thousand files are no plan: the first are named, the others counted.
+func TestLongListsAreCut(t *testing.T) {
+	t.Parallel()
+	b := book(t)
+	s := implanted("x.aspx")
+	for i := range 999 {
+		s.Findings = append(s.Findings, shell(fmt.Sprintf("x%d.aspx", i)))
+	}
+	h := b.Make(s).Describe(words(t, b, "en"))
+	for _, step := range h.Steps {
+		if step.ID == "clean" {
+			if last := step.How[len(step.How)-1].Say; last != "988 more are in hunt.json." || len(step.How) != 16 {
+				t.Errorf("%d lines, the last is %q", len(step.How), last)
+			}
+			return
+		}
+	}
+	t.Error("no step clean")
+}
