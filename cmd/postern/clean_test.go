@@ -414,7 +414,7 @@ func TestNamedKinds(t *testing.T) {
 		want clean.Kind
 	}{
 		"web shell":         {finding("files/webshell", "C/inetpub/wwwroot/x.aspx", "inetpub/wwwroot/x.aspx", 4, postern.High, nil), clean.Page},
-		"not sure":          {finding("files/webshell", "C/inetpub/wwwroot/x.aspx", "inetpub/wwwroot/x.aspx", 4, postern.Medium, nil), ""},
+		"not sure":          {finding("files/webshell", "C/inetpub/wwwroot/x.aspx", "inetpub/wwwroot/x.aspx", 4, postern.Medium, nil), clean.Unsure},
 		"not a back door":   {finding("files/webshell", "C/inetpub/wwwroot/x.aspx", "inetpub/wwwroot/x.aspx", 3, postern.High, nil), ""},
 		"compiled form":     {finding("files/compiled-library", "C/tmp/a.dll", "tmp/a.dll", 5, postern.Low, report.Entities{"page": "x.aspx"}), clean.Compiled},
 		"overwritten":       {finding("files/overwritten-stock", "C/owa/auth/new.aspx", "owa/auth/new.aspx", 4, postern.High, nil), clean.Stock},

@@ -139,7 +139,7 @@ func (a *app) clean(ctx context.Context, o cleanOptions, dir string) error {
 	if err != nil {
 		return cleanRefused(err)
 	}
-	a.printCleanPlan(host.Host, plan, o.apply)
+	a.printCleanPlan(host, plan, o.apply)
 	if len(plan.Left) > 0 {
 		a.code = exitOpen
 	}
@@ -271,14 +271,14 @@ func (a *app) named(campaigns []string, h *report.Host) ([]clean.Named, error) {
 	for i := range h.Findings {
 		f := &h.Findings[i]
 		page, isLeftover := f.Entities["page"]
-		sure := f.Level >= postern.Implanted && f.Confidence == postern.High
-		if !sure && !isLeftover || len(f.Evidence) == 0 {
+		sure := f.Confidence == postern.High
+		if f.Level < postern.Implanted && !isLeftover || len(f.Evidence) == 0 {
 			continue
 		}
 		n := clean.Named{Kind: clean.Page, Finding: f.ID, Rule: f.Rule, Level: f.Level, SHA256: f.Entities[postern.FileSHA256],
 			Server: f.Entities[postern.File], Path: f.Evidence[0].Path, Line: f.Evidence[0].Line, Excerpt: f.Evidence[0].Excerpt}
 		if n.SHA256 == "" {
-			if strings.EqualFold(path.Ext(n.Path), ".config") {
+			if sure && strings.EqualFold(path.Ext(n.Path), ".config") {
 				n.Kind = clean.Setting
 				all = append(all, n)
 			}
@@ -295,6 +295,8 @@ func (a *app) named(campaigns []string, h *report.Host) ([]clean.Named, error) {
 		switch {
 		case isLeftover:
 			n.Kind, n.Page = clean.Compiled, page
+		case !sure:
+			n.Kind = clean.Unsure
 		case strings.EqualFold(path.Ext(n.Path), ".config"):
 			n.Kind = clean.Setting
 		case f.Rule == webfile.RuleOverwritten || isStock(stock, n.Server):
@@ -617,7 +619,7 @@ func (a *app) restore(o cleanOptions, dir string) error {
 // printCleanPlan says what would be moved and what a person has to do.
 //
 // catalogue: clean.kind.*
-func (a *app) printCleanPlan(host string, p *clean.Plan, applying bool) {
+func (a *app) printCleanPlan(host *report.Host, p *clean.Plan, applying bool) {
 	out := bufio.NewWriter(a.out)
 	defer out.Flush()
 	line := func(indent int, text string) {
@@ -627,7 +629,7 @@ func (a *app) printCleanPlan(host string, p *clean.Plan, applying bool) {
 	// Paths stay on one line, so that they can be copied.
 	whole := func(text string) { fmt.Fprintln(out, report.Visible(text)) }
 	t := a.words.T
-	line(0, t("clean.server", "host", host))
+	line(0, t("clean.server", "host", host.Host))
 	for _, m := range p.Moves {
 		whole(t("clean.move", "path", m.Path, "kind", t("clean.kind."+string(m.Kind))))
 		line(2, t("clean.move.why", "level", int(m.Level), "rules", strings.Join(m.Rules, ", "), "sha256", m.SHA256))
@@ -643,6 +645,8 @@ func (a *app) printCleanPlan(host string, p *clean.Plan, applying bool) {
 		whole(t("clean.gone", "path", g))
 	}
 	switch {
+	case len(p.Moves) == 0 && host.Verdict.Level >= postern.Exploited:
+		line(0, t("clean.nothing-of", "level", int(host.Verdict.Level)))
 	case len(p.Moves) == 0:
 		line(0, t("clean.nothing"))
 	case !applying:

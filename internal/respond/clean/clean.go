@@ -69,6 +69,7 @@ const (
 	Compiled Kind = "compiled" // what ASP.NET made of such a page
 	Setting  Kind = "setting"  // an entry of a configuration file
 	Stock    Kind = "stock"    // a file of the product whose content was replaced
+	Unsure   Kind = "unsure"   // a file that may be malicious
 )
 
 // Named is one thing that a hunt named, as evidence of level 4 or above and high
@@ -165,6 +166,11 @@ func (p *Plan) pages(root *os.Root, named []Named) []Move {
 			continue
 		case Stock:
 			p.leave(Stock, n.Path, postern.Say("clean.left.stock"))
+			continue
+		case Unsure:
+			if _, err := find(root, n); !errors.Is(err, fs.ErrNotExist) {
+				p.leave(Unsure, n.Path, postern.Say("clean.left.unsure"))
+			}
 			continue
 		}
 		if why := kept(n.Path); why != "" {
