@@ -143,6 +143,16 @@ func TestSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Two bits of the last character of a public key stand for nothing.
+	same := Sign(key, []byte("seal"), nil)
+	last := len(same.PublicKey) - 2
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" {
+		other := *same
+		other.PublicKey = same.PublicKey[:last] + string(c) + same.PublicKey[last+1:]
+		if other.PublicKey != same.PublicKey && other.Valid() {
+			t.Errorf("valid with the public key %s for %s", other.PublicKey, same.PublicKey)
+		}
+	}
 	for _, stamp := range [][]byte{nil, []byte("token")} {
 		s := Sign(key, []byte("seal"), stamp)
 		if !s.Valid() {

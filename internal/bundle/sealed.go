@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
@@ -55,24 +56,70 @@ func (s *sealing) Close() error { return errors.Join(s.Encoder.Close(), s.locked
 // ErrNoKey says that none of the identities opens the bundle.
 var ErrNoKey = errors.New("no key for this bundle")
 
-// Unseal decrypts and unpacks a stream. The error wraps [ErrNoKey] if the stream is
-// for others.
-func Unseal(r io.Reader, identities []age.Identity) (io.ReadCloser, error) {
-	if len(identities) == 0 {
+// Opener opens streams that were sealed, one after another or several at once.
+type Opener struct {
+	identities []age.Identity
+	idle       sync.Pool // of *zstd.Decoder: a new one costs megabytes
+}
+
+// NewOpener makes an Opener with the keys to try.
+func NewOpener(identities []age.Identity) *Opener { return &Opener{identities: identities} }
+
+// Open decrypts and unpacks a stream. The error wraps [ErrNoKey] if it is for others.
+func (o *Opener) Open(r io.Reader) (io.ReadCloser, error) {
+	if len(o.identities) == 0 {
 		return nil, ErrNoKey
 	}
-	clear, err := age.Decrypt(bufio.NewReaderSize(r, 128<<10), identities...)
+	clear, err := age.Decrypt(bufio.NewReaderSize(r, 128<<10), o.identities...)
 	if none := (*age.NoIdentityMatchError)(nil); errors.As(err, &none) {
 		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decrypt: %w", err)
 	}
-	d, err := zstd.NewReader(clear, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(2*window))
+	d, _ := o.idle.Get().(*zstd.Decoder)
+	if d == nil {
+		d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(2*window))
+	}
+	if err == nil {
+		err = d.Reset(clear)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("unpack: %w", err)
 	}
-	return d.IOReadCloser(), nil
+	return &opened{d, o}, nil
+}
+
+type opened struct {
+	*zstd.Decoder
+	by *Opener
+}
+
+// Close lets the unpacker be used again.
+func (r *opened) Close() error {
+	if r.Decoder == nil {
+		return nil
+	}
+	d := r.Decoder
+	r.Decoder = nil
+	if err := d.Reset(nil); err != nil {
+		d.Close()
+		return nil //nolint:nilerr // it is not needed any more
+	}
+	r.by.idle.Put(d)
+	return nil
+}
+
+func (r *opened) Read(b []byte) (int, error) {
+	if r.Decoder == nil {
+		return 0, io.ErrClosedPipe
+	}
+	return r.Decoder.Read(b)
+}
+
+// Unseal opens one stream.
+func Unseal(r io.Reader, identities []age.Identity) (io.ReadCloser, error) {
+	return NewOpener(identities).Open(r)
 }
 
 // maxLine bounds a line of a list: the longest path of Linux, each byte of it

@@ -9,8 +9,6 @@ import (
 	"io"
 	"sync"
 
-	"filippo.io/age"
-
 	"postern"
 	"postern/internal/bundle"
 )
@@ -20,17 +18,17 @@ import (
 // it in its segment, so that readers that were done with stay where they are for the
 // next member: logs are read in about the order in which they were preserved.
 type sealedBundle struct {
-	b          *bundle.Bundle
-	identities []age.Identity
-	sums       [][sha256.Size]byte // of the members, by number
+	b      *bundle.Bundle
+	opener *bundle.Opener
+	sums   [][sha256.Size]byte // of the members, by number
 
 	mu   sync.Mutex
 	idle []*cursor // the longest unused first
 }
 
-// maxCursors is how many unpackers wait for the next member, at 6 MB each: one for
-// each kind of log that is read in turn.
-const maxCursors = 4
+// maxCursors is how many unpackers wait for the next member, at 3 MB each: as many
+// logs as a hunt reads at the same time.
+const maxCursors = 8
 
 // cursor is an unpacker of a segment at some place.
 type cursor struct {
@@ -57,7 +55,7 @@ func readBundle(x *index, ra randomAccess) format {
 		x.e.problem(x.outer, postern.Unreadable, postern.Say("source.bundle-locked"))
 		return nil
 	}
-	s := &sealedBundle{b: b, identities: x.e.identities}
+	s := &sealedBundle{b: b, opener: bundle.NewOpener(x.e.identities)}
 	listed, data := make(map[int]bool), make(map[int]bool)
 	for _, p := range b.Parts {
 		if n, list := bundle.SegmentOf(p.Name); n > 0 && !list {
@@ -111,7 +109,7 @@ var (
 
 // list puts the members of a segment into the index.
 func (s *sealedBundle) list(x *index, n int, p bundle.Part) error {
-	r, err := bundle.Unseal(s.b.Reader(p), s.identities)
+	r, err := s.opener.Open(s.b.Reader(p))
 	if err != nil {
 		return err
 	}
@@ -209,7 +207,7 @@ func (s *sealedBundle) cursor(segment int, at int64) (*cursor, error) {
 	if !ok {
 		return nil, io.ErrUnexpectedEOF
 	}
-	r, err := bundle.Unseal(s.b.Reader(p), s.identities)
+	r, err := s.opener.Open(s.b.Reader(p))
 	if err != nil {
 		return nil, err
 	}
