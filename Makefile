@@ -36,6 +36,7 @@ demo: build
 	@$(MAKE) --no-print-directory demo-hunt demo-scan demo-reports
 	@echo
 	@echo "The hunt as a page:        $(CURDIR)/demo/report.html"
+	@echo "What to do, as a page:     $(CURDIR)/demo/plan.html"
 	@echo "What was planted:          $(CURDIR)/demo/evidence/truth.json"
 	@echo "The scans as a page:       $(CURDIR)/demo/scanned.html"
 	@echo "The reports as a page:     $(CURDIR)/demo/reported.html"
@@ -48,6 +49,7 @@ demo-hunt:
 	bin/postern hunt --format jsonl -o demo/hunt.jsonl demo/evidence || test $$? -eq 3
 	bin/postern report demo/hunt.jsonl || test $$? -eq 3
 	bin/postern report --format html -o demo/report.html demo/hunt.jsonl || test $$? -eq 3
+	bin/postern respond plan --format html -o demo/plan.html demo/hunt.jsonl || test $$? -eq 3
 
 # Plays a country of 1,000 hosts on loopback from 2 to 22 March 2021 and scans it on ten
 # of these days. The fleet reads its clock from a pipe, and ends with the recipe.
