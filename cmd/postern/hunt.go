@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -88,6 +89,7 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 		return usage("cmd.bad-value", "flag", "--threads", "value", o.threads)
 	}
 	defer a.boundMemory()()
+	defer beside(ctx, func(ctx context.Context) { readAhead(ctx, paths) })()
 	now := time.Now()
 	opt, left, err := a.setUp(o, now)
 	if err != nil {
@@ -128,6 +130,14 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 	}
 	a.code = sink.exitCode()
 	return nil
+}
+
+// beside runs something that nothing waits for. The function that it gives ends it.
+func beside(ctx context.Context, do func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { do(ctx) })
+	return func() { cancel(); running.Wait() }
 }
 
 // setUp puts together what a hunt knows. Problems are what of the user's rules and
