@@ -13,7 +13,7 @@ import (
 const (
 	// aheadBytes is what the system is asked to fetch: as much as a disk gives while the
 	// program starts and looks at names, and little beside the memory of any machine.
-	aheadBytes = 128 << 20
+	aheadBytes = 256 << 20
 	// aheadFile is the smallest file that is worth asking for.
 	aheadFile = 256 << 10
 )
