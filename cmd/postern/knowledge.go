@@ -215,6 +215,9 @@ func (k *knowledge) options() (hunt.Options, error) {
 	if err != nil {
 		return hunt.Options{}, failed(err, "cmd.rules")
 	}
+	if never := rules.Unplaced(); k.user != nil && len(never) > 0 {
+		k.left = append(k.left, postern.Problem{Path: never[0], What: postern.Unsupported, Detail: postern.Say("cmd.rules.never-asked", "count", len(never))})
+	}
 	return hunt.Options{
 		Campaigns: k.campaigns(),
 		Formats:   k.formats,

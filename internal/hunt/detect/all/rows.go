@@ -88,6 +88,16 @@ func NewRows(rules []detect.RowRule, sequences []detect.Sequence, formats []*par
 	return r, nil
 }
 
+// Unplaced gives the IDs of rules that are about logs which nothing here reads: they
+// are compiled and never asked.
+func (r *Rows) Unplaced() []string {
+	var ids []string
+	for _, rule := range r.set.Unplaced() {
+		ids = append(ids, r.rules[rule].ID)
+	}
+	return ids
+}
+
 // conditions gives the conditions of downgrades by the number of each.
 func conditions(downgrades []detect.Downgrade) map[string]string {
 	c := make(map[string]string, len(downgrades))
