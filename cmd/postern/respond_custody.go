@@ -250,6 +250,7 @@ func (a *app) printCustody(name string, r *custody.Report) {
 		if e.ClockOffset != nil {
 			offset = a.words.T("custody.offset", "seconds", fmt.Sprintf("%+g", *e.ClockOffset))
 		}
-		say("custody.entry", "time", e.Time.Format(time.RFC3339), "action", e.Action, "who", e.Who, "host", e.Host, "tool", e.Tool+" "+e.Version, "offset", offset, "note", e.Note)
+		say("custody.entry", "time", e.Time.Format(time.RFC3339), "action", e.Action, "who", e.Who, "host", e.Host, "tool", e.Tool+" "+e.Version)
+		say("custody.entry-note", "offset", offset, "note", e.Note)
 	}
 }

@@ -337,6 +337,7 @@ func (a *app) printPreserved(r *preserve.Result) error {
 	a.say(a.out, postern.Say("preserve.done", "file", r.Bundle, "size", sizeText(r.Size)))
 	a.say(a.out, postern.Say("preserve.holds", "count", r.Files, "bytes", sizeText(r.Bytes), "segments", r.Segments))
 	a.say(a.out, postern.Say("preserve.signed", "key", r.PublicKey))
+	a.say(a.out, postern.Say("preserve.signed-why"))
 	a.say(a.out, postern.Say("preserve.seal", "hash", r.Seal))
 	if r.Resumed > 0 {
 		a.say(a.out, postern.Say("preserve.resumed", "count", r.Resumed))
