@@ -57,7 +57,27 @@ type Options struct {
 	Confirm func(head []byte) *Format
 	// Headers is shared by the scans of a hunt; nil is none.
 	Headers *Headers
+	// From is where an earlier scan of the same file has ended, and the reader begins;
+	// nil is the beginning of the file.
+	From *Mark
+	// Open says that the file is still written: what may be the beginning of a row
+	// that is not whole yet is left for the next scan, behind [Result.Next].
+	Open bool
 }
+
+// Mark is how far a log was read, and what its rows mean from there on. The zero value
+// is the beginning of a file.
+type Mark struct {
+	Offset, Line int64
+	Columns      []string // of the last header, nil if none has come
+	Date         string   // of the last "#Date:" line
+	Named        bool     // the header was a "#Fields:" line
+	Skipping     bool     // in the middle of a line that is too long to be looked at whole
+}
+
+// ErrCharset is the error of a scan that was to read a log of which more will be
+// written, or to go on in one, and the log is not in UTF-8.
+var ErrCharset = errors.New("a log that is still written can only be followed in UTF-8")
 
 // Scratch is the memory of one scan after the other. The zero value is ready.
 type Scratch struct {
@@ -85,6 +105,7 @@ type Result struct {
 	Servers  map[string]int64
 	Builds   []BuildSeen
 	Problems []postern.Problem
+	Next     Mark // where the next scan goes on
 }
 
 // sentence is what the generator of offline address books writes of a download that
@@ -300,7 +321,13 @@ func Scan(ctx context.Context, r io.Reader, path string, f *Format, opt Options)
 			return &Result{}, nil
 		}
 	}
-	charset, bom := Sniff(buf[:n])
+	charset, bom := UTF8, 0
+	if opt.From == nil || opt.From.Offset == 0 {
+		charset, bom = Sniff(buf[:n])
+	}
+	if charset != UTF8 && (opt.Open || opt.From != nil) {
+		return &Result{Format: f, Charset: charset}, ErrCharset
+	}
 	read := copy(buf, buf[bom:n])
 	d := r
 	if charset != UTF8 {
@@ -315,12 +342,34 @@ func Scan(ctx context.Context, r io.Reader, path string, f *Format, opt Options)
 		s.offset = int64(bom)
 	}
 	s.setColumns(nil)
+	if opt.From != nil {
+		s.goOn(opt.From)
+	}
 	err = s.run(ctx, d, buf, read)
 	if u, ok := d.(*utf16Reader); ok && u.bad > 0 {
 		s.problem(postern.Encoding, postern.Say("parse.bad-utf16", "count", u.bad))
 	}
 	s.finish()
+	s.result.Next = s.mark()
 	return &s.result, err
+}
+
+// goOn takes up what an earlier scan has left.
+func (s *scanner) goOn(from *Mark) {
+	if from.Columns != nil {
+		s.setColumns(from.Columns)
+	}
+	s.line, s.date, s.named, s.skipping = from.Line, from.Date, from.Named, from.Skipping
+	s.offset = max(s.offset, from.Offset)
+}
+
+// mark says where the next scan goes on.
+func (s *scanner) mark() Mark {
+	m := Mark{Offset: s.offset, Line: s.line, Date: s.date, Named: s.named, Skipping: s.skipping}
+	if !s.headless {
+		m.Columns = s.columns
+	}
+	return m
 }
 
 // failing is the rest of a file that could not be read on.
@@ -358,6 +407,8 @@ type scanner struct {
 	named     bool   // a "#Fields:" line was seen in this block
 	date      string // of the last "#Date:" line, for logs whose rows hold no date
 
+	skipping bool // the rest of a line that was too long
+
 	line      int64 // number of the current line
 	offset    int64 // of the current line
 	hour      int64 // of the last row that came the slow way
@@ -378,7 +429,10 @@ type scanner struct {
 // run reads to the end; the first bytes are in the buffer already.
 func (s *scanner) run(ctx context.Context, r io.Reader, buf []byte, read int) error {
 	start, end, searched := 0, 0, 0
-	skipping := false
+	rest := atEnd
+	if s.opt.Open {
+		rest = open
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -390,17 +444,17 @@ func (s *scanner) run(ctx context.Context, r io.Reader, buf []byte, read int) er
 		read = 0
 		end += n
 		s.result.Bytes += int64(n)
-		if skipping {
+		if s.skipping {
 			nl := bytes.IndexByte(buf[:end], '\n') + 1
-			skipping = nl == 0
-			if skipping {
+			s.skipping = nl == 0
+			if s.skipping {
 				nl = end
 			}
 			s.offset += int64(nl)
 			start = nl
 		}
 		if err != nil {
-			s.lines(buf[start:end], atEnd)
+			s.lines(buf[start:end], rest)
 			if err == io.EOF {
 				err = nil
 			}
@@ -419,7 +473,7 @@ func (s *scanner) run(ctx context.Context, r io.Reader, buf []byte, read int) er
 				buf = larger
 			} else if start = s.lines(buf, full); start == 0 {
 				s.longLine(buf)
-				start, skipping = end, true
+				start, s.skipping = end, true
 			}
 		}
 		if start == end || end == len(buf) || start > len(buf)/2 {
@@ -450,11 +504,13 @@ const (
 	more  window = iota // more will come behind them
 	full                // more will come, but no more than these can be held at once
 	atEnd               // they are the last
+	open                // they are the last that there are now
 )
 
 // lines takes whole rows from b and gives how many bytes it has used. A row waits
 // until the beginning of the next line has come in, which may belong to it, unless
-// nothing can be added to the window.
+// nothing can be added to the window. In a log that is still written only a row with an
+// open quote waits for that.
 func (s *scanner) lines(b []byte, w window) int {
 	used := 0
 	for used < len(b) {
@@ -473,9 +529,10 @@ func (s *scanner) lines(b []byte, w window) int {
 			break
 		}
 		joined := int64(0)
-		if !s.beginsRow(b[next:]) && openQuote(b[used:stop]) {
+		unsure := w == open && s.joins() && len(b)-next < rowHead
+		if (unsure || !s.beginsRow(b[next:])) && openQuote(b[used:stop]) {
 			end, n := s.join(b, stop, w)
-			if end < 0 && wait {
+			if end < 0 && (wait || w == open) {
 				break
 			}
 			if end == len(b) {
@@ -519,11 +576,14 @@ func (s *scanner) lastLine(line []byte) {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
+// joins says whether a quoted value may go on in the next line.
+func (s *scanner) joins() bool { return s.format.Delim == ',' && s.timeFirst }
+
 // beginsRow says by its first bytes whether a line can be a row of its own, or
 // a header, and not the next line of a quoted value. Where the time does not come
 // first every line might be.
 func (s *scanner) beginsRow(b []byte) bool {
-	if len(b) == 0 || s.format.Delim != ',' || !s.timeFirst {
+	if len(b) == 0 || !s.joins() {
 		return true
 	}
 	c := b[0]

@@ -109,6 +109,12 @@ func check(t testing.TB, f *parse.Format, data []byte, scratch *parse.Scratch) [
 		}
 	}
 
+	if result.Charset == parse.UTF8 {
+		if diff := cmp.Diff(events, written(t, f, data, scratch)); diff != "" {
+			t.Fatalf("following the file while it is written gives other events (-whole +so):\n%s", diff)
+		}
+	}
+
 	gate := &everyThird{}
 	gated, _ := scan(t, f, bytes.NewReader(data), gate, scratch)
 	if gate.asked != len(events) {
@@ -128,6 +134,47 @@ func check(t testing.TB, f *parse.Format, data []byte, scratch *parse.Scratch) [
 	}
 	counts(t, data, events, result)
 	return events
+}
+
+// maxPieces bounds the pieces in which a log is read while it is written.
+const maxPieces = 64
+
+// written gives the events of a log that is read while it is written: up to the end of
+// a line, a little into the next, and at its end once more for what nothing will come behind.
+func written(t testing.TB, f *parse.Format, data []byte, scratch *parse.Scratch) (events []postern.Event) {
+	t.Helper()
+	_, bom := parse.Sniff(data)
+	var from parse.Mark
+	for size, pieces := 0, 0; ; pieces++ {
+		switch end := bytes.IndexByte(data[size:], '\n') + 1; {
+		case pieces == maxPieces || end == 0 && pieces%3 != 2:
+			size = len(data)
+		case pieces%3 == 2:
+			size = min(size+3, len(data))
+		default:
+			size += end
+		}
+		if c, mark := parse.Sniff(data[:size]); c != parse.UTF8 || mark != bom {
+			if size < len(data) {
+				continue // too short to tell what it is
+			}
+		}
+		before := from.Offset
+		open := size < len(data)
+		result, err := parse.Scan(context.Background(), bytes.NewReader(data[from.Offset:size]), "logs/x.log", f, parse.Options{
+			Scratch: scratch, From: &from, Open: open,
+			Yield: func(ev *postern.Event) { events = append(events, Kept(ev)) },
+		})
+		if err != nil {
+			t.Fatalf("Scan of %d to %d: %v", before, size, err)
+		}
+		if from = result.Next; from.Offset < before || from.Offset > int64(size) {
+			t.Fatalf("read from %d to %d, but goes on at %d", before, size, from.Offset)
+		}
+		if !open {
+			return events
+		}
+	}
 }
 
 // places checks that lines and offsets go up and that each leads to its line.
