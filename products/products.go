@@ -6,5 +6,5 @@ import "embed"
 
 // FS holds one folder a product. docs/formats/product.md describes the files.
 //
-//go:embed */*.csv */*.yaml */rules/*.yml */plan/*.ps1
+//go:embed */*.csv */*.yaml */rules/*.yml */rules/*.yar */plan/*.ps1
 var FS embed.FS

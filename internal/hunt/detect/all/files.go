@@ -34,14 +34,12 @@ func fileDetectors(k Knowledge) ([]detect.FileDetector, error) {
 		pages.Staging = append(pages.Staging, s.Folder)
 		stolen.Folders = append(stolen.Folders, staging.Folder(s))
 	}
-	detectors := []detect.FileDetector{
-		webfile.New(pages),
-		staging.New(stolen),
-		msert.New(msert.Knowledge{Families: scanners}),
-		testproxylogon.New(),
-	}
+	experts := []detect.FileDetector{webfile.New(pages), staging.New(stolen)}
 	rules, err := FileRules(k)
-	return append(detectors, rules...), err
+	if len(rules) > 0 {
+		experts = []detect.FileDetector{joined{experts: experts, rules: rules[0]}}
+	}
+	return append(experts, msert.New(msert.Knowledge{Families: scanners}), testproxylogon.New()), err
 }
 
 // FileRules compiles the YARA rules of packs and of a user into one detector, if there
