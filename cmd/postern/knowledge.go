@@ -182,11 +182,8 @@ func (k *knowledge) detectors() ([]detect.FileDetector, []detect.HostDetector, e
 			products[p.Product] = true
 			known.FileRules = append(known.FileRules, fileRules(p.Facts.Files)...)
 		}
-		if len(p.Mitigations) > 0 {
-			known.Mitigations = append(known.Mitigations, detectall.Mitigations{
-				Campaign: p.Name, File: path.Join(p.Name, "mitigations.yaml"), Data: p.Mitigations})
-		}
 	}
+	known.Mitigations = k.mitigations()
 	if p := k.product(); p != nil {
 		known.Stock = p.Stock
 	}
@@ -195,6 +192,24 @@ func (k *knowledge) detectors() ([]detect.FileDetector, []detect.HostDetector, e
 		k.words = k.words.With(messages[k.words.Lang()])
 	}
 	return files, hosts, err
+}
+
+// mitigations gives those of all packs, and of their products.
+func (k *knowledge) mitigations() []detectall.Mitigations {
+	var all []detectall.Mitigations
+	add := func(name string, product bool, data []byte) {
+		seen := func(m detectall.Mitigations) bool { return m.Product && product && m.Campaign == name }
+		if len(data) > 0 && !slices.ContainsFunc(all, seen) {
+			all = append(all, detectall.Mitigations{Campaign: name, File: path.Join(name, "mitigations.yaml"), Product: product, Data: data})
+		}
+	}
+	for _, p := range k.packs {
+		add(p.Name, false, p.Mitigations)
+	}
+	for _, p := range k.packs { // several packs share one
+		add(p.Product, true, p.Facts.Mitigations)
+	}
+	return all
 }
 
 func fileRules(files []campaign.FileRules) []detect.RuleFile {

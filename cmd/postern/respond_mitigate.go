@@ -29,6 +29,7 @@ import (
 // mitigateOptions are the flags of "postern respond mitigate" and of "rollback".
 type mitigateOptions struct {
 	campaigns        []string
+	with             []string // mitigations of the product, by "exchange/ID"
 	plan, apply, yes bool
 	backup           string
 	scripts          string
@@ -51,6 +52,7 @@ func (a *app) respondMitigateCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringSliceVar(&o.campaigns, "campaign", nil, t("cmd.flag.mitigate.campaign"))
+	f.StringSliceVar(&o.with, "with", nil, t("cmd.flag.mitigate.with"))
 	f.BoolVar(&o.plan, "plan", false, t("cmd.flag.mitigate.plan"))
 	f.BoolVar(&o.apply, "apply", false, t("cmd.flag.mitigate.apply"))
 	f.BoolVar(&o.yes, "yes", false, t("cmd.flag.mitigate.yes"))
@@ -88,6 +90,9 @@ func (a *app) respondMitigate(o mitigateOptions, dir string) error {
 		return err
 	}
 	defer s.root.Close()
+	if err := s.take(o.with); err != nil {
+		return err
+	}
 	plan, err := mitigate.Make(s.mitigations, s.files, s.problems, s.judge)
 	if err != nil {
 		return err
@@ -168,8 +173,29 @@ type iisServer struct {
 	problems    []postern.Problem
 	detector    *iisconfig.Detector
 	mitigations []mitigate.Mitigation
+	offered     []mitigate.Mitigation // of the product, for whoever names them
 	judge       mitigate.Judge
 	silent      []string // titles of campaigns without any mitigation
+}
+
+// take moves what is named from the offered mitigations to those that are done.
+func (s *iisServer) take(names []string) error {
+	for _, name := range names {
+		is := func(m mitigate.Mitigation) bool { return m.Key() == name }
+		if slices.ContainsFunc(s.mitigations, is) {
+			continue
+		}
+		i := slices.IndexFunc(s.offered, is)
+		if i < 0 {
+			var known []string
+			for j := range s.offered {
+				known = append(known, s.offered[j].Key())
+			}
+			return usage("respond.mitigate.with", "name", name, "known", strings.Join(known, ", "))
+		}
+		s.mitigations, s.offered = append(s.mitigations, s.offered[i]), slices.Delete(s.offered, i, i+1)
+	}
+	return nil
 }
 
 // server opens the root folder of a server and learns what can be done about it.
@@ -186,11 +212,9 @@ func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
 	for _, p := range k.packs {
 		if len(p.Mitigations) == 0 {
 			s.silent = append(s.silent, a.words.Say(p.Title))
-			continue
 		}
-		known.Mitigations = append(known.Mitigations, detectall.Mitigations{
-			Campaign: p.Name, File: path.Join(p.Name, "mitigations.yaml"), Data: p.Mitigations})
 	}
+	known.Mitigations = k.mitigations()
 	detector, mitigations, messages, err := detectall.Configurations(known)
 	if err != nil {
 		return nil, failed(err, "cmd.rules")
@@ -198,7 +222,11 @@ func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
 	a.words = a.words.With(messages[a.words.Lang()])
 	s.detector, s.judge = detector, judgeWith(detector)
 	for i := range mitigations {
-		s.mitigations = append(s.mitigations, mitigationOf(&mitigations[i]))
+		list := &s.mitigations
+		if mitigations[i].Product {
+			list = &s.offered
+		}
+		*list = append(*list, mitigationOf(&mitigations[i]))
 	}
 	if s.root, err = os.OpenRoot(dir); err != nil {
 		return nil, failed(err, "cmd.open", "file", dir)
@@ -220,7 +248,7 @@ func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
 // mitigationOf is what is written of what is judged: the data of the pack drives both.
 func mitigationOf(m *iisconfig.Mitigation) mitigate.Mitigation {
 	out := mitigate.Mitigation{ID: m.ID, Campaign: m.Campaign, Title: m.Title, Limits: m.Limits, CVE: m.CVE,
-		Pools: m.Pools, Services: m.Services, RestartedBy: m.RestartedBy}
+		Modules: m.Modules, Pools: m.Pools, Services: m.Services, RestartedBy: m.RestartedBy}
 	for _, r := range m.Rules {
 		out.Rules = append(out.Rules, mitigate.Rule{Name: r.Name, Input: r.Input, Pattern: r.Patterns[0]})
 	}
@@ -325,6 +353,22 @@ func (a *app) showPlan(s *iisServer, p *mitigate.Plan, applying bool) error {
 			line(2, t.Say(i.Limits))
 		}
 	}
+	if len(s.offered) > 0 {
+		now, err := s.judge(s.files)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out)
+		line(0, t.T("respond.mitigate.offered"))
+		for _, m := range s.offered {
+			is := now.Answers[m.Key()]
+			line(2, fmt.Sprintf("%s  [%s]  %s", t.Say(m.Title), m.Key(), strings.Join(m.CVE, " ")))
+			line(4, t.T("respond.mitigate.before", "state", t.T("respond.mitigate.state."+string(is.State)), "why", t.Say(is.Why)))
+			if is.State != postern.Yes {
+				line(4, t.T("respond.mitigate.offer", "id", m.Key()))
+			}
+		}
+	}
 	if len(s.silent) > 0 {
 		fmt.Fprintln(out)
 		line(0, t.T("respond.mitigate.silent", "campaigns", strings.Join(s.silent, ", ")))
@@ -362,7 +406,7 @@ func (a *app) writeScripts(dir string, p *mitigate.Plan) error {
 		return failed(err, "cmd.write")
 	}
 	for _, i := range p.Items {
-		if len(i.Rules) > 0 {
+		if !i.Scripted() {
 			continue
 		}
 		scripts, err := mitigate.Scripts(i.Mitigation)

@@ -32,6 +32,9 @@ type Product struct {
 	Rules     []RuleDoc
 	Sequences []Sequence
 	Files     []FileRules // YARA
+	// Mitigations is mitigations.yaml as it is, against flaws that belong to no campaign;
+	// nil if there is none. Who judges them reads it, as with a pack's.
+	Mitigations []byte
 
 	release  map[postern.Build]int
 	line     map[lineKey]int   // the line that owns builds which are not released ones
@@ -151,6 +154,7 @@ func LoadProduct(fsys fs.FS, name string) (*Product, error) {
 		step.read(c, step.file, b)
 	}
 	p.readRules(c, f)
+	p.Mitigations = f.files["mitigations.yaml"]
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -228,7 +228,8 @@ func (h *host) applicationHost(hidden string) string {
 	line(`            <add name="RewriteModule" image="%%SystemRoot%%\system32\inetsrv\rewrite.dll" />`)
 	line(`        </globalModules>`)
 	line(`        <modules>`)
-	for _, m := range modules {
+	const caches = 3 // of URIs, files and tokens: loaded, and no stage of a request
+	for _, m := range modules[caches:] {
 		name, _, _ := strings.Cut(m, "=")
 		line(`            <add name="%s" lockItem="true" />`, name)
 	}

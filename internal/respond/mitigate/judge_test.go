@@ -41,12 +41,17 @@ var truth = sync.OnceValues(func() (*iisconfig.Detector, []Mitigation) {
 			k.Mitigations = append(k.Mitigations, detectall.Mitigations{Campaign: p.Name, File: p.Name, Data: p.Mitigations})
 		}
 	}
+	facts := packs[0].Facts
+	k.Mitigations = append(k.Mitigations, detectall.Mitigations{Campaign: facts.Name, File: facts.Name, Product: true, Data: facts.Mitigations})
 	d, known, _, err := detectall.Configurations(k)
 	if err != nil {
 		panic(err)
 	}
 	var mitigations []Mitigation
 	for _, m := range known {
+		if m.Product {
+			continue // nobody asked for it; see tokenCache
+		}
 		out := Mitigation{ID: m.ID, Campaign: m.Campaign, Title: m.Title, Pools: m.Pools, Services: m.Services, RestartedBy: m.RestartedBy}
 		for _, r := range m.Rules {
 			out.Rules = append(out.Rules, Rule{r.Name, r.Input, r.Patterns[0]})
@@ -55,6 +60,9 @@ var truth = sync.OnceValues(func() (*iisconfig.Detector, []Mitigation) {
 	}
 	return d, mitigations
 })
+
+// tokenCache is the mitigation of the product that takes a module out.
+var tokenCache = []Mitigation{{ID: "token-cache", Campaign: "exchange", Modules: []string{"TokenCacheModule"}}}
 
 func judge(files map[string][]byte) (Judgement, error) {
 	d, _ := truth()
@@ -165,11 +173,16 @@ func lay(t testing.TB, files map[string][]byte) *laid {
 // plan plans from what lies on disk.
 func (l *laid) plan(t testing.TB) *Plan {
 	t.Helper()
+	_, mitigations := truth()
+	return l.planOf(t, mitigations)
+}
+
+func (l *laid) planOf(t testing.TB, mitigations []Mitigation) *Plan {
+	t.Helper()
 	files, problems, err := Find(l.Files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, mitigations := truth()
 	p, err := Make(mitigations, files, problems, judge)
 	if err != nil {
 		t.Fatal(err)
@@ -207,12 +220,12 @@ func (l *laid) tree(t testing.TB) map[string]string {
 	return all
 }
 
-// rulesOf gives the outcomes of the mitigations that are rules, and why where they
+// rulesOf gives the outcomes of the mitigations that files decide, and why where they
 // cannot be.
 func rulesOf(p *Plan) map[string]string {
 	out := make(map[string]string)
 	for _, i := range p.Items {
-		if len(i.Rules) == 0 {
+		if !i.edits() {
 			continue
 		}
 		out[i.ID] = string(i.Outcome)

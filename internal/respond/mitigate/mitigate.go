@@ -8,15 +8,16 @@
 // file with the judge's word on them; [Keeper.Apply] and [Keeper.Rollback], which
 // replace files, and PowerShell text for what no file decides ([Scripts]).
 //
-// A rule is inserted as text at a place that a tokenizer with offsets has found;
-// all other bytes of a file stay as they are. Rules that are already there are never
-// touched, even those that do not help: the new one goes before them. What
-// the judge does not call in force after the change is not planned.
+// A rule is inserted as text at a place that a tokenizer with offsets has found, and a
+// module is taken out as a piece of text; all other bytes of a file stay as they are.
+// Rules that are already there are never touched, even those that do not help: the new
+// one goes before them. What the judge does not call in force after the change is not
+// planned.
 //
 // The format is that of IIS: rules of the URL Rewrite module, in
 // system.webServer/rewrite/rules of the web.config of a site or of its <location>
 // in applicationHost.config (rewrite_schema.xml, which Microsoft ships with the
-// module). Sizes are bytes. docs/formats/mitigate-backup.md describes the backup.
+// module), and system.webServer/globalModules of applicationHost.config. Sizes are bytes. docs/formats/mitigate-backup.md describes the backup.
 package mitigate
 
 import "postern"
@@ -25,18 +26,26 @@ import "postern"
 type Rule struct{ Name, Input, Pattern string }
 
 // Mitigation is one published way to make a flaw unusable before the patch. It has
-// either rules, which go into files, or pools or services, which get scripts.
+// either rules, which go into files, or modules, which are taken out of one, or pools
+// or services, which get scripts.
 type Mitigation struct {
-	ID, Campaign  string
+	ID, Campaign  string // the product's name where it is of no campaign
 	Title, Limits postern.Text
 	CVE           []string
 	Rules         []Rule
+	Modules       []string // native modules that IIS must not load
 	Pools         []string // application pools to be stopped
 	Services      []string // Windows services to be disabled
 	// RestartedBy are services that would start pools and services again, and are
 	// off as long as the mitigation is in force.
 	RestartedBy []string
 }
+
+// edits says whether files decide it.
+func (m *Mitigation) edits() bool { return len(m.Rules)+len(m.Modules) > 0 }
+
+// Scripted says whether it is PowerShell that does it, see [Scripts].
+func (m *Mitigation) Scripted() bool { return !m.edits() }
 
 // Key names a mitigation among those of all campaigns.
 func (m *Mitigation) Key() string { return m.Campaign + "/" + m.ID }

@@ -68,7 +68,7 @@ func Make(mitigations []Mitigation, files map[string][]byte, unread []postern.Pr
 		m := &mitigations[i]
 		item := Item{Mitigation: m, Before: first.Answers[m.Key()]}
 		switch {
-		case len(m.Rules) == 0:
+		case !m.edits():
 			item.Outcome, item.After = Scripted, item.Before
 			if item.Before.State == postern.Yes {
 				item.Outcome = InForce
@@ -105,13 +105,27 @@ type planner struct {
 	names  map[string]bool // of rules that are there, in lower case
 }
 
-// try puts a mitigation in force, first in the way it was published, in the
-// web.config of each site, then in applicationHost.config. It gives the files that
-// this changes, none if neither way works; the answer then says why.
+// way gives all files as they would be, and the names that the rules got.
+type way func() (map[string][]byte, map[int]string, *Refusal)
+
+// ways are those to put a mitigation in force, the published one first: rules go into
+// the web.config of each site, or else into applicationHost.config.
+func (p *planner) ways(m *Mitigation) []way {
+	if len(m.Modules) > 0 {
+		return []way{func() (map[string][]byte, map[int]string, *Refusal) { return p.takeOut(m) }}
+	}
+	return []way{
+		func() (map[string][]byte, map[int]string, *Refusal) { return p.write(m, false) },
+		func() (map[string][]byte, map[int]string, *Refusal) { return p.write(m, true) },
+	}
+}
+
+// try puts a mitigation in force. It gives the files that this changes, none if no way
+// works; the answer then says why.
 func (p *planner) try(m *Mitigation) ([]string, Answer, error) {
 	was := p.now.Answers[m.Key()]
 	// Where each rule works and they do not help, something else is in the way.
-	lacking := slices.ContainsFunc(p.now.Sites, func(s Site) bool { return len(s.Open[m.Key()]) > 0 })
+	lacking := len(m.Modules) > 0 || slices.ContainsFunc(p.now.Sites, func(s Site) bool { return len(s.Open[m.Key()]) > 0 })
 	if why := p.unsound(); why != nil {
 		return nil, Answer{postern.Unknown, why.Why, nil}, nil
 	}
@@ -122,8 +136,8 @@ func (p *planner) try(m *Mitigation) ([]string, Answer, error) {
 		return nil, was, nil
 	}
 	var failure Answer
-	for _, inServer := range []bool{false, true} {
-		files, names, why := p.write(m, inServer)
+	for _, way := range p.ways(m) {
+		files, names, why := way()
 		if why != nil {
 			if failure.Why.IsZero() {
 				failure = Answer{postern.Unknown, why.Why, nil}
@@ -190,6 +204,22 @@ func worse(before, after Judgement) string {
 		}
 	}
 	return ""
+}
+
+// takeOut gives all files with the modules of a mitigation taken out of the
+// configuration of the server.
+func (p *planner) takeOut(m *Mitigation) (map[string][]byte, map[int]string, *Refusal) {
+	out, err := withoutModules(p.files[p.now.Server], m.Modules)
+	var why *Refusal
+	if errors.As(err, &why) {
+		return nil, nil, why.of(p.now.Server)
+	}
+	if err != nil {
+		return nil, nil, refuse("parse").of(p.now.Server)
+	}
+	files := maps.Clone(p.files)
+	files[p.now.Server] = out
+	return files, nil, nil
 }
 
 // write gives all files with the rules of a mitigation in them, wherever a site

@@ -49,9 +49,11 @@ type Staging struct {
 	Below  bool
 }
 
-// Mitigations is the mitigations.yaml of one campaign.
+// Mitigations is the mitigations.yaml of one campaign, or of a product, whose name then
+// stands for that of the campaign.
 type Mitigations struct {
 	Campaign, File string
+	Product        bool
 	Data           []byte
 }
 
@@ -82,6 +84,9 @@ func Configurations(k Knowledge) (*iisconfig.Detector, []iisconfig.Mitigation, m
 		pack, err := iisconfig.ReadMitigations(m.File, m.Data, m.Campaign, k.Languages)
 		if err != nil {
 			return nil, nil, nil, err
+		}
+		for i := range pack.Mitigations {
+			pack.Mitigations[i].Product = m.Product
 		}
 		config.Mitigations = append(config.Mitigations, pack.Mitigations...)
 		for lang, texts := range pack.Messages {

@@ -26,6 +26,13 @@ type Mitigation struct {
 	// Addresses are examples, without first slash, of the requests that the rules
 	// are there for; an earlier rule that lets them through makes them useless.
 	Addresses []string
+	// Refused is what does the same as the rules without them, nil if nothing does.
+	Refused *Refused
+	// Modules are native modules that IIS must not load.
+	Modules []string
+	// Product says that it belongs to the product and to no campaign: Campaign is then
+	// the name of the product.
+	Product bool
 	// Pools must not be started by IIS.
 	Pools []string
 	// Services must be disabled. That is in the registry, not here.
@@ -62,6 +69,7 @@ type MitigationState struct {
 	CVE      []string
 	Title    postern.Text
 	Decides  bool // see [Mitigation]
+	Product  bool // likewise
 	Limits   postern.Text
 	// State is yes, no, ineffective (it is there and does not help) or unknown.
 	State    postern.State
@@ -93,7 +101,7 @@ func (d *Detector) Mitigations(configs ...*Config) []MitigationState {
 		m := &d.k.Mitigations[i]
 		a := h.judge(m)
 		states = append(states, MitigationState{
-			ID: m.ID, Campaign: m.Campaign, CVE: m.CVE, Title: m.Title, Decides: m.Decides, Limits: m.Limits,
+			ID: m.ID, Campaign: m.Campaign, CVE: m.CVE, Title: m.Title, Decides: m.Decides, Product: m.Product, Limits: m.Limits,
 			State: a.state, Why: a.why, Evidence: a.at,
 		})
 	}
@@ -106,11 +114,16 @@ func (d *Detector) MitigationFindings(states []MitigationState) []postern.Findin
 	r := d.rules[ruleMitigation]
 	var findings []postern.Finding
 	for _, s := range states {
-		if len(s.Evidence) == 0 {
+		// That nobody did what no campaign asks for is no news.
+		if len(s.Evidence) == 0 || s.Product && s.State == postern.No {
 			continue
 		}
+		campaign := s.Campaign
+		if s.Product {
+			campaign = ""
+		}
 		f := postern.Finding{
-			Rule: r.ID, Campaign: s.Campaign, Level: r.Level, Confidence: r.Confidence, CVE: s.CVE, Tags: r.Tags,
+			Rule: r.ID, Campaign: campaign, Level: r.Level, Confidence: r.Confidence, CVE: s.CVE, Tags: r.Tags,
 			Evidence: s.Evidence, Explain: []postern.Text{s.Why},
 		}
 		// The title is a message of the campaign, inside one of ours.
@@ -146,9 +159,19 @@ func (h *host) judge(m *Mitigation) answer {
 	case h.server != nil && !sound(h.server):
 		return unknown(postern.Say("config.why.broken", "file", h.server.Path), fileEvidence(h.server))
 	case len(m.Rules) > 0:
-		return h.judgeRules(m)
+		a := h.judgeRules(m)
+		if a.state != postern.Yes && m.Refused != nil && h.server != nil {
+			a = h.judgeWords(m, a)
+		}
+		return a
 	case len(m.Pools) > 0:
-		return h.judgePools(m)
+		a := h.judgePools(m)
+		if a.state != postern.Yes && h.server != nil {
+			a = h.judgeClosed(m, a)
+		}
+		return a
+	case len(m.Modules) > 0:
+		return h.judgeModules(m)
 	}
 	return unknown(postern.Say("config.why.services", "services", strings.Join(m.Services, ", ")))
 }

@@ -43,7 +43,12 @@ func ReadMitigations(file string, data []byte, campaign string, languages []stri
 					Why     phrase `yaml:"why"`
 				} `yaml:"weak"`
 			} `yaml:"rules"`
-			Addresses   []string `yaml:"addresses"`
+			Addresses []string `yaml:"addresses"`
+			Refused   *struct {
+				Application string   `yaml:"application"`
+				Words       []string `yaml:"words"`
+			} `yaml:"refused"`
+			Modules     []string `yaml:"modules"`
 			Pools       []string `yaml:"pools"`
 			Services    []string `yaml:"services"`
 			RestartedBy []string `yaml:"restarted_by"`
@@ -90,21 +95,27 @@ func ReadMitigations(file string, data []byte, campaign string, languages []stri
 		}
 		seen[y.ID] = true
 		kinds := 0
-		for _, n := range [...]int{len(y.Rules), len(y.Pools), len(y.Services)} {
+		for _, n := range [...]int{len(y.Rules), len(y.Modules), len(y.Pools), len(y.Services)} {
 			if n > 0 {
 				kinds++
 			}
 		}
 		if kinds != 1 {
-			return fail("give either rules or pools or services")
+			return fail("give either rules or modules or pools or services")
 		}
-		if len(y.RestartedBy) > 0 && len(y.Rules) > 0 {
-			return fail("restarted_by is for pools and services: nothing starts a rule")
+		if len(y.RestartedBy) > 0 && len(y.Pools)+len(y.Services) == 0 {
+			return fail("restarted_by is for pools and services: nothing starts a rule or a module")
 		}
 		m := Mitigation{ID: y.ID, Campaign: campaign, CVE: y.CVE, Title: say("title", y.Title), Decides: y.Decides,
-			Addresses: y.Addresses, Pools: y.Pools, Services: y.Services, RestartedBy: y.RestartedBy}
+			Addresses: y.Addresses, Modules: y.Modules, Pools: y.Pools, Services: y.Services, RestartedBy: y.RestartedBy}
 		if y.Limits != nil {
 			m.Limits = say("limits", y.Limits)
+		}
+		if y.Refused != nil {
+			if len(y.Rules) == 0 || !strings.HasPrefix(y.Refused.Application, "/") || len(y.Refused.Words) == 0 {
+				return fail("refused says what does the same as the rules: give rules, the address of an application and words")
+			}
+			m.Refused = &Refused{y.Refused.Application, y.Refused.Words}
 		}
 		for j, r := range y.Rules {
 			if r.Input == "" || len(r.Patterns) == 0 {

@@ -124,6 +124,10 @@ func (r *reader) webServer(e element) {
 		f.Redirects = append(f.Redirects, Redirect{r.keep(e), r.scope(), e.is("enabled", true), e.get("destination")})
 	case "httpLogging":
 		f.Logging = append(f.Logging, Logging{r.keep(e), r.scope(), e.is("dontLog", true), e.get("selectiveLogging")})
+	case "handlers":
+		if access := e.get("accessPolicy"); access != "" {
+			f.Policies = append(f.Policies, Policy{r.keep(e), r.scope(), access})
+		}
 	}
 }
 
@@ -131,7 +135,7 @@ func (r *reader) webServer(e element) {
 func (r *reader) collection(e element) {
 	f := r.file
 	op := Op(e.name)
-	if e.name == "filter" {
+	if e.name == "filter" || e.name == "filteringRule" {
 		op = Add
 	}
 	if op != Add && op != Remove && op != Clear {
@@ -154,8 +158,19 @@ func (r *reader) collection(e element) {
 		f.Filters = append(f.Filters, Filter{r.keep(e), r.scope(), op, e.get("name"), e.get("path"), e.is("enabled", false)})
 	case r.in("hiddenSegments"):
 		r.filtering(e, op, e.get("segment"))
-	case r.in("denyUrlSequences"):
+	case r.in("denyUrlSequences"), r.in("denyQueryStringSequences"):
 		r.filtering(e, op, e.get("sequence"))
+	case r.in("filteringRules"):
+		f.FilterRules = append(f.FilterRules, FilterRule{Pos: r.keep(e), Scope: r.scope(), Op: op, Name: e.get("name"),
+			URL: e.is("scanUrl", true), Query: e.is("scanQueryString", true)})
+	case r.in("filteringRule", "denyStrings") && op == Add && len(f.FilterRules) > 0:
+		r.keep(e)
+		last := &f.FilterRules[len(f.FilterRules)-1]
+		last.Deny = append(last.Deny, e.get("string"))
+	case r.in("filteringRule", "appliesTo") && op == Add && len(f.FilterRules) > 0:
+		r.keep(e)
+		last := &f.FilterRules[len(f.FilterRules)-1]
+		last.Extensions = append(last.Extensions, e.get("fileExtension"))
 	case r.in("fileExtensions"):
 		r.filtering(e, op, e.get("fileExtension"))
 	}

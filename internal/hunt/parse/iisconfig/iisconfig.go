@@ -99,7 +99,9 @@ type File struct {
 	MachineKeys   []MachineKey
 	Redirects     []Redirect
 	Logging       []Logging
+	Policies      []Policy
 	Filtering     []Filtering
+	FilterRules   []FilterRule
 	External      []External
 	Elsewhere     Elsewhere
 	// Code is where the file holds server-side code, which configuration never does.
@@ -266,14 +268,32 @@ type Logging struct {
 	Selective string // LogAll, LogSuccessful, LogError; "" is LogAll
 }
 
+// Policy is what the handlers of a place may do.
+type Policy struct {
+	Pos
+	Scope
+	Access string // accessPolicy as written: "Read, Script", "None"
+}
+
 // Filtering is one entry of the request filter.
 type Filtering struct {
 	Pos
 	Scope
 	Op      Op
-	List    string // hiddenSegments, denyUrlSequences or fileExtensions
+	List    string // hiddenSegments, denyUrlSequences, denyQueryStringSequences or fileExtensions
 	Value   string
 	Allowed bool
+}
+
+// FilterRule is one rule of the request filter, or what takes rules away.
+type FilterRule struct {
+	Pos
+	Scope
+	Op         Op
+	Name       string
+	URL, Query bool     // which parts of a request are searched
+	Extensions []string // it applies to; all if there is none
+	Deny       []string // texts that are refused
 }
 
 // External is a section that stands in another file.

@@ -76,7 +76,11 @@ func TestApplicationHost(t *testing.T) {
 		Logging:   []Logging{{}},
 		Filtering: []Filtering{
 			{Op: Add, List: "hiddenSegments", Value: "web.config", Allowed: true},
-			{Op: Add, List: "denyUrlSequences", Value: "..", Allowed: true}},
+			{Op: Add, List: "denyUrlSequences", Value: "..", Allowed: true},
+			{Op: Add, List: "denyQueryStringSequences", Value: "powershell", Allowed: true}},
+		FilterRules: []FilterRule{{Op: Remove, Name: "old"},
+			{Op: Add, Name: "words", URL: true, Query: true, Extensions: []string{".xml"}, Deny: []string{"one", "two"}}},
+		Policies: []Policy{{Access: "Read, Script"}},
 	}
 	if diff := cmp.Diff(want, f, ignorePlaces, cmpopts.IgnoreFields(File{}, "Size", "SHA256", "WellFormed", "Whole")); diff != "" {
 		t.Errorf("model (-want +got):\n%s", diff)
