@@ -91,7 +91,7 @@ func (a *app) judge(o *exposureOptions) (*judgement, error) {
 	}
 	releases := make([]exposure.Release, len(j.product.Releases))
 	for i, r := range j.product.Releases {
-		releases[i] = exposure.Release{Build: r.Build, Edition: r.Edition, Line: r.Line, Update: r.Update, Released: r.Released}
+		releases[i] = exposure.Release{Build: r.Build, Edition: r.Edition, Line: r.Line, Update: r.Update, Released: r.Released, Available: r.Available}
 	}
 	var seen []exposure.Seen
 	for _, s := range j.product.Observed {

@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"postern/internal/exposure"
+	"postern/internal/exposure/assess"
 	"postern/internal/exposure/fingerprint"
 	"postern/internal/exposure/network"
 	"postern/internal/exposure/pace"
@@ -124,7 +126,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	if err := permitted(allowed, o.scope, time.Now()); err != nil {
 		return err
 	}
-	earlier, err := a.readEarlier(o.earlier)
+	earlier, err := a.readEarlier(o.earlier, !slices.Contains(j.cves, assess.PageCVE))
 	if err != nil {
 		return err
 	}
@@ -161,6 +163,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	prober := probe.New(probe.Options{Wall: wall, Ledger: ledger, Contact: allowed.Contact, Timeout: o.timeout,
 		Gate: probe.NewGate(handshakesPerCPU * runtime.GOMAXPROCS(0)), Fail: fail,
 		Begin: func(v *exposure.Visit) probe.Reader {
+			v.Time = now(v.Time)
 			return reading{j.book.Start(v), fingerprint.Ask{Manifest: o.manifest}}
 		}})
 	pacer := pace.New(o.rates(), func(at netip.Addr) bool { return o.netRate < 0 && scope.Special(at) }, nil)
@@ -173,7 +176,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 		Turn:    pacer.Turn,
 		Take:    pacer.Take,
 		Look: func(ctx context.Context, p exposure.Place, r *exposure.Observation) time.Duration {
-			return prober.Look(ctx, p, probe.Known{Network: networkOf(p.ASN), Since: earlier.since(p)}, r)
+			return prober.Look(ctx, p, earlier.known(p), r)
 		},
 		Finish: func(r *exposure.Observation) ([]byte, error) {
 			r.Scope, r.Time = allowed.Label, now(r.Time)
@@ -311,18 +314,24 @@ func (a *app) openTargets(name string) (io.ReadCloser, int64, error) {
 	return f, size, nil
 }
 
-// earlierHosts is where and when an Exchange was last seen.
-type earlierHosts map[netip.AddrPort]int64
-
-func (e earlierHosts) since(p exposure.Place) time.Time {
-	if at, ok := e[p.AddrPort()]; ok {
-		return time.Unix(at, 0).UTC()
-	}
-	return time.Time{}
+// earlierHosts is where and when an Exchange was last seen, and where it showed its build.
+type earlierHosts map[netip.AddrPort]struct {
+	at   int64
+	hint exposure.Hint
 }
 
-// readEarlier reads records of earlier scans.
-func (a *app) readEarlier(names []string) (earlierHosts, error) {
+// known gives what is known of a place before it is visited.
+func (e earlierHosts) known(p exposure.Place) probe.Known {
+	k := probe.Known{Network: networkOf(p.ASN)}
+	if h, ok := e[p.AddrPort()]; ok {
+		k.Since, k.Hint = time.Unix(h.at, 0).UTC(), h.hint
+	}
+	return k
+}
+
+// readEarlier reads records of earlier scans. Without hints the login page is asked for
+// first wherever it is known to tell less, as one question needs the page.
+func (a *app) readEarlier(names []string, hints bool) (earlierHosts, error) {
 	hosts := earlierHosts{}
 	for _, name := range names {
 		f, err := os.Open(name)
@@ -339,7 +348,12 @@ func (a *app) readEarlier(names []string) (earlierHosts, error) {
 			}
 			if addr, err := netip.ParseAddr(o.Address); err == nil && o.Outcome == exposure.Exchange {
 				at := netip.AddrPortFrom(addr, uint16(o.Port))
-				hosts[at] = max(hosts[at], o.Time.Unix())
+				if h := hosts[at]; o.Time.Unix() > h.at {
+					if h.at = o.Time.Unix(); hints {
+						h.hint = fingerprint.HintOf(&o)
+					}
+					hosts[at] = h
+				}
 			}
 		}
 		if err := f.Close(); err != nil {

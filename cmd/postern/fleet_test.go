@@ -96,7 +96,7 @@ func visit(book *fingerprint.Book, x fleet.HostTruth, day int) exposure.Observat
 		home = last.Address
 	}
 	at := fmt.Sprintf("%s:%d", home, x.Port)
-	v := exposure.Visit{Name: x.Name, Address: home.String()}
+	v := exposure.Visit{Name: x.Name, Address: home.String(), Time: fleet.Date(day).Add(12 * time.Hour)}
 	tr := &http.Transport{DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, ServerName: x.Name, CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
@@ -151,7 +151,7 @@ func fleetBook(t *testing.T, p *campaign.Product) *fingerprint.Book {
 	t.Helper()
 	var releases []exposure.Release
 	for _, r := range p.Releases {
-		releases = append(releases, exposure.Release{Build: r.Build, Edition: r.Edition, Line: r.Line, Update: r.Update, Released: r.Released})
+		releases = append(releases, exposure.Release{Build: r.Build, Edition: r.Edition, Line: r.Line, Update: r.Update, Released: r.Released, Available: r.Available})
 	}
 	var seen []exposure.Seen
 	for _, s := range p.Observed {

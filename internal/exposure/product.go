@@ -13,6 +13,17 @@ type Release struct {
 	Line     string // "CU9"; service pack for 2007 and 2010
 	Update   string // "Apr21SU", "" for the base of the line
 	Released time.Time
+	// Available is the day on which it could first be had, zero where that is no other
+	// than Released: the list dates all updates of March 2021 to the 2nd.
+	Available time.Time
+}
+
+// Since gives the day from which on the build can have been installed anywhere.
+func (r *Release) Since() time.Time {
+	if r.Available.After(r.Released) {
+		return r.Available
+	}
+	return r.Released
 }
 
 // Rule says what a version string that was seen on the wire stands for.

@@ -59,6 +59,18 @@ const (
 	NetworkOther
 )
 
+// Hint is what the records of an earlier scan say of where a host shows its build. It
+// chooses what is asked, and decides nothing about what is concluded.
+type Hint uint8
+
+// The closed list of hints.
+const (
+	HintNone     Hint = iota
+	HintManifest      // only the export tool's manifest told more than the line
+	HintSignIn        // the build stood where one signs in, and not on the login page
+	HintNoTool        // the manifest was refused, so it need not be asked for again
+)
+
 // Visit is all that one look at a target brought home.
 type Visit struct {
 	Name    string // host name that was asked for, "" if only an address
@@ -66,6 +78,10 @@ type Visit struct {
 	Answers []Answer
 	TLS     *Handshake // nil for plain HTTP
 	Network Network
+	// Time is when the look began; builds that were not out by then are ruled out. Zero: none is.
+	Time time.Time
+	// Hint is what an earlier scan found to ask first.
+	Hint Hint
 	// KnownSince is when an earlier scan, the mail service or the operator last
 	// showed an Exchange here; zero if nothing is known.
 	KnownSince time.Time

@@ -196,7 +196,7 @@ func (w *writer) member(h *host, kind Kind, day, member int) {
 	life := w.p.live(h, member)
 	lineIndex, rel := life.at(w.p.table, day)
 	l := &w.p.table.lines[lineIndex]
-	v := w.p.sees(h, kind, lineIndex, rel)
+	v := w.p.sees(h, kind, lineIndex, rel, day)
 	if h.dice.share(forInsight) < w.by.Insight {
 		v = view{as: ExactBuild, line: lineIndex, low: rel, high: rel}
 	}

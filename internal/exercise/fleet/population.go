@@ -342,13 +342,17 @@ func (h *host) passes(kind Kind) passes {
 	return p
 }
 
-// sees says what an observer can know who asks all that may be asked.
-func (p *population) sees(h *host, kind Kind, lineIndex, rel int) view {
+// clockMargin is how many days an observer leaves to clocks and calendars that are wrong.
+const clockMargin = 1
+
+// sees says what an observer can know on a day who asks all that may be asked: also that
+// what is not out yet runs nowhere.
+func (p *population) sees(h *host, kind Kind, lineIndex, rel, day int) view {
 	l := &p.table.lines[lineIndex]
 	if l.legacy() && kind == Broken { // that page came with 2013
 		kind = Direct
 	}
-	v := view{line: lineIndex, high: len(l.releases) - 1}
+	v := view{line: lineIndex, high: max(l.at(day+clockMargin), rel)}
 	pass := h.passes(kind)
 	switch {
 	case !kind.IsExchange():

@@ -78,7 +78,8 @@ type MemberTruth struct {
 	Builds     []BuildDay `json:"builds"`
 }
 
-// BuildDay is a build since some day, and what can be known of it from outside.
+// BuildDay is a build since some day, and what can be known of it from outside. The same
+// build stands twice where an update that came out, and was not installed, leaves more possible.
 type BuildDay struct {
 	Day        int                `json:"day"`
 	Product    string             `json:"product"`
@@ -148,17 +149,23 @@ func (p *population) truth(h *host, m *mint, port int) HostTruth {
 func (p *population) memberTruth(h *host, member, days int) MemberTruth {
 	t := MemberTruth{Frontend: p.frontend(h, member), FQDN: p.fqdn(h, member)}
 	w := p.live(h, member)
-	line, rel := -1, -1
+	line, rel, top := -1, -1, -1
+	var before view
 	for d := range min(days, h.gone) {
 		l, r := w.at(p.table, d)
-		if l == line && r == rel {
+		x := &p.table.lines[l]
+		out := x.at(d + clockMargin)
+		if l == line && r == rel && out == top {
 			continue
 		}
-		line, rel = l, r
-		x := &p.table.lines[l]
+		top = out
+		v := p.sees(h, h.kind, l, r, d)
+		if l == line && r == rel && v == before {
+			continue // what came out since makes no difference
+		}
+		line, rel, before = l, r, v
 		b := BuildDay{Day: d, Product: x.edition, Line: x.name, Update: x.releases[r].update, Build: x.releases[r].build,
 			State: x.releases[r].state}
-		v := p.sees(h, h.kind, l, r)
 		b.Knowable, b.Assessment = v.as, postern.Undecidable
 		switch v.as {
 		case ExactBuild, LowerBound, LineOnly:

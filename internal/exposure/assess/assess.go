@@ -216,9 +216,9 @@ func Weaker(a, b postern.Assessment) bool {
 	return slices.Index(weakness, a) < slices.Index(weakness, b)
 }
 
-// policyCVE is the one flaw whose mitigation shows from outside: it adds a content
+// PageCVE is the one flaw whose mitigation shows from outside: it adds a content
 // policy to the pages of OWA. The build stays as it was.
-const policyCVE = "CVE-2026-42897"
+const PageCVE = "CVE-2026-42897"
 
 // Apply assesses the CVEs for an observation and explains the answers, once for
 // all CVEs with the same one. Only outcomes with a build table behind them are
@@ -268,7 +268,7 @@ func (a *Assessor) weakest(o *exposure.Observation, cve string) Decision {
 
 // mitigated takes account of a mitigation that shows from outside.
 func mitigated(o *exposure.Observation, d Decision) Decision {
-	if d.CVE == policyCVE && o.Has(exposure.OWAContentPolicy) && (d.Assessment == postern.Unfixed || d.Assessment == postern.NoFixForLine) {
+	if d.CVE == PageCVE && o.Has(exposure.OWAContentPolicy) && (d.Assessment == postern.Unfixed || d.Assessment == postern.NoFixForLine) {
 		d.Assessment, d.Reason = postern.UnfixedOrMitigated, postern.Say("exposure.assess.policy-seen")
 		d.group = d.sentences()
 	}

@@ -138,8 +138,8 @@ func TestPolicyHeaderIsMitigationNotFix(t *testing.T) {
 	t.Parallel()
 	a := New(releases(), always(postern.Unfixed))
 	o := exposure.Observation{Outcome: exposure.Exchange, Product: "exchange-2016", Build: between("15.1.2507.9", "15.1.2507.9"), Flags: []exposure.Flag{exposure.OWAContentPolicy}}
-	a.Apply(&o, []string{policyCVE, "CVE-A"})
-	if got := o.Assessed[policyCVE]; got != postern.UnfixedOrMitigated {
+	a.Apply(&o, []string{PageCVE, "CVE-A"})
+	if got := o.Assessed[PageCVE]; got != postern.UnfixedOrMitigated {
 		t.Errorf("with the header: %s", got)
 	}
 	if got := o.Assessed["CVE-A"]; got != postern.Unfixed {

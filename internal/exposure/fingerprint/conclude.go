@@ -19,6 +19,8 @@ type Reading struct {
 	tls     exposure.TLS
 	network exposure.Network
 	known   time.Time
+	at      time.Time // of the visit; zero if nobody knows
+	first   exposure.Hint
 	wasHid  bool // a stored record already said hidden
 	scan    scanner
 	// said is what the answers so far come to; nil when one was added since. What to ask
@@ -35,7 +37,8 @@ type conclusion struct {
 // Start begins a visit that has no answer yet. The answers that v already has
 // are added.
 func (b *Book) Start(v *exposure.Visit) *Reading {
-	r := &Reading{book: b, name: v.Name, address: v.Address, network: v.Network, known: v.KnownSince}
+	r := &Reading{book: b, name: v.Name, address: v.Address, network: v.Network, known: v.KnownSince, at: v.Time, first: v.Hint}
+	r.scan.at = v.Time
 	if v.TLS != nil {
 		r.cert = &v.TLS.Certificate
 		r.tls = exposure.TLS{Version: v.TLS.Version, Profile: v.TLS.Profile}
@@ -65,7 +68,7 @@ func (b *Book) Replay(o *exposure.Observation) {
 	if !o.Outcome.Answered() || len(o.Evidence) == 0 {
 		return
 	}
-	r := &Reading{book: b, name: o.Name, address: o.Address, tls: o.TLS, wasHid: o.Outcome == exposure.Hidden}
+	r := &Reading{book: b, name: o.Name, address: o.Address, tls: o.TLS, at: o.Time, wasHid: o.Outcome == exposure.Hidden}
 	if o.Has(exposure.CloudProfileCopied) {
 		r.network = exposure.NetworkOther
 	}
@@ -422,7 +425,8 @@ func settle(all []member) []member {
 // narrow intersects what the signals of one front end say about its build.
 func (r *Reading) narrow(v view, notes map[int]string, mine func(signal) bool) member {
 	var m member
-	var paths, others []span // the HTML is believed before headers, which a proxy can write
+	var paths, others []span   // the HTML is believed before headers, which a proxy can write
+	spoke := map[lineKey]int{} // the signal that first named a line
 	for i, s := range r.scan.signals {
 		if !mine(s) {
 			continue
@@ -456,6 +460,9 @@ func (r *Reading) narrow(v view, notes map[int]string, mine func(signal) bool) m
 		if w.how != "" {
 			notes[i] = w.how
 		}
+		if _, ok := spoke[w.key]; !ok {
+			spoke[w.key] = i
+		}
 	}
 	for _, w := range append(paths, others...) {
 		i := slices.IndexFunc(m.spans, func(x span) bool { return x.key == w.key })
@@ -472,6 +479,16 @@ func (r *Reading) narrow(v view, notes map[int]string, mine func(signal) bool) m
 			m.spans[i].doubt = true
 		}
 	}
+	at := r.clock()
+	for i, w := range m.spans {
+		if cut, did := w.existing(at); did {
+			note := "none above " + cut.line.releases[cut.hi].Build.String() + " was out"
+			if had := notes[spoke[w.key]]; had != "" {
+				note = had + "; " + note
+			}
+			m.spans[i], notes[spoke[w.key]] = cut, note
+		}
+	}
 	for _, w := range m.spans {
 		if w.flag != "" {
 			m.flags = append(m.flags, w.flag)
@@ -481,6 +498,24 @@ func (r *Reading) narrow(v view, notes map[int]string, mine func(signal) bool) m
 		m.flags = append(m.flags, exposure.ImpossiblePair)
 	}
 	return m
+}
+
+// clock gives the time of the visit, or the host's where that is later: a clock of ours
+// that is slow must not rule out a build that was out.
+func (r *Reading) clock() time.Time {
+	at := r.at
+	if at.IsZero() {
+		return at
+	}
+	for _, s := range r.scan.signals {
+		if s.kind != sigDate {
+			continue
+		}
+		if day, err := time.Parse(time.DateOnly, s.value); err == nil && day.After(at) {
+			at = day
+		}
+	}
+	return at
 }
 
 // impossible says whether the edition cannot run on that web server or runtime.

@@ -27,9 +27,17 @@ import (
 	"postern/internal/exposure"
 )
 
-// headerSince is the day of the security updates since which servers of 2013 and
-// later write X-OWA-Version.
-var headerSince = time.Date(2021, 7, 13, 0, 0, 0, 0, time.UTC)
+var (
+	// headerSince is the day of the security updates since which servers of 2013 and
+	// later write X-OWA-Version where they ask for a sign-in.
+	headerSince = time.Date(2021, 7, 13, 0, 0, 0, 0, time.UTC)
+	// pageHeaderSince is since when captures show it on the login page too.
+	pageHeaderSince = time.Date(2022, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// clockMargin is by how much this machine's clock and the days of the build table may
+// be wrong: builds count from a day before they could be had.
+const clockMargin = 24 * time.Hour
 
 // lineKey names a CU line by number: the first three of a build; for 2007 and
 // 2010, whose rollups count up the third, the first two.
@@ -62,6 +70,19 @@ func (l *line) find(b postern.Build) (int, bool) {
 }
 
 func (l *line) top() int { return len(l.releases) - 1 }
+
+// topAt gives the index of the highest release that was out at a time; that of the
+// highest at all if none was, because then the clock is wrong, or if nobody knows the time.
+func (l *line) topAt(at time.Time) int {
+	if !at.IsZero() {
+		for i, r := range slices.Backward(l.releases) {
+			if !r.Since().After(at.Add(clockMargin)) {
+				return i
+			}
+		}
+	}
+	return l.top()
+}
 
 // Book is the build table, arranged for looking up. It is safe for use by several
 // goroutines.
@@ -98,13 +119,31 @@ func New(releases []exposure.Release, seen []exposure.Seen) (*Book, error) {
 }
 
 // writesHeader says whether the host may run a build that writes X-OWA-Version:
-// false only if its line is known and had no update since.
+// false only if its line is known and had no update since, or none yet.
 func (b *Book) writesHeader(o *exposure.Observation) bool {
 	if o.Build.IsZero() {
 		return true
 	}
 	l := b.lines[keyOf(o.Build.Low)]
-	return l == nil || l.header <= l.top() && !legacy(o.Build.Low)
+	if l == nil {
+		return true
+	}
+	high, _ := l.find(o.Build.High)
+	return l.header <= high && !legacy(o.Build.Low)
+}
+
+// pageWrites says whether every build that the host may run writes X-OWA-Version on
+// its login page, so that a page without it has come through something that takes it away.
+func (b *Book) pageWrites(o *exposure.Observation) bool {
+	if o.Build.IsZero() || legacy(o.Build.Low) {
+		return false
+	}
+	l := b.lines[keyOf(o.Build.Low)]
+	if l == nil {
+		return false
+	}
+	i, _ := l.find(o.Build.Low)
+	return i <= l.top() && !l.releases[i].Released.Before(pageHeaderSince)
 }
 
 // EditionOf names the product of a build, "" for numbers that are none.
@@ -250,6 +289,20 @@ func (b *Book) fromManifest(v postern.Build) span {
 		w.how = "at least " + w.line.releases[i].Build.String()
 	}
 	return w
+}
+
+// existing cuts off the builds that were not out at a time, and says whether there were
+// any. Evidence of such a build is believed before the clock.
+func (w span) existing(at time.Time) (span, bool) {
+	if w.line == nil || w.doubt || !w.above.IsZero() {
+		return w, false
+	}
+	top := w.line.topAt(at)
+	if w.hi <= top || w.lo > top {
+		return w, false
+	}
+	w.hi = top
+	return w, true
 }
 
 // meet intersects two spans of one line. Spans that cannot both be true give all

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"postern"
 	"postern/internal/exposure"
@@ -50,6 +51,14 @@ func FuzzIdentify(f *testing.F) {
 			t.Errorf("not an interval: %v", o.Build)
 		}
 		checkReplay(t, b, o)
+		dated := *v
+		dated.Time = time.Date(2021, 3, 18, 9, 0, 0, 0, time.UTC)
+		in := b.Identify(&dated)
+		in.Time = dated.Time
+		checkReplay(t, b, in)
+		if in.Build.Low != o.Build.Low || in.Build.High.Compare(o.Build.High) > 0 || in.Outcome != o.Outcome {
+			t.Errorf("with a clock %s %v, without %s %v: want the same, or less at the top", in.Outcome, in.Build, o.Outcome, o.Build)
+		}
 
 		r := b.Start(&exposure.Visit{Name: v.Name, Address: v.Address})
 		for n := 0; ; n++ {

@@ -44,7 +44,7 @@ type Ask struct {
 // says most about what else may be there.
 func (r *Reading) Next(ask Ask) (string, bool) {
 	if len(r.scan.asked) == 0 {
-		return PathLogon, true
+		return r.begin(ask), true
 	}
 	c := r.conclude()
 	o, v := &c.Observation, &c.view
@@ -59,6 +59,17 @@ func (r *Reading) Next(ask Ask) (string, bool) {
 	return "", false
 }
 
+// begin gives the first place: what told most at an earlier scan, or else the login page.
+func (r *Reading) begin(ask Ask) string {
+	switch {
+	case r.first == exposure.HintManifest && ask.Manifest:
+		return PathManifest
+	case r.first == exposure.HintSignIn:
+		return PathAutodiscover
+	}
+	return PathLogon
+}
+
 // wanted gives the paths that may still tell something, the most telling first,
 // whether they were asked for or not.
 func (r *Reading) wanted(o *exposure.Observation, v *view, ask Ask) []string {
@@ -67,9 +78,15 @@ func (r *Reading) wanted(o *exposure.Observation, v *view, ask Ask) []string {
 		return nil
 	case exposure.Hidden:
 		// What stands before the pages for people often lets phones and Outlook pass.
-		return []string{PathAutodiscover, PathActiveSync, PathEWS}
+		paths := []string{PathAutodiscover, PathActiveSync, PathEWS}
+		if r.first != exposure.HintNone {
+			paths = append(paths, PathLogon)
+		}
+		return paths
 	case exposure.NotExchange:
 		switch {
+		case r.first != exposure.HintNone && r.times(PathLogon) == 0: // an earlier scan knew better where to begin, and it is so no more
+			return []string{PathLogon}
 		case v.hint:
 			return []string{PathAutodiscover, PathEWS, PathHealth}
 		case r.stranger():
@@ -85,14 +102,44 @@ func (r *Reading) wanted(o *exposure.Observation, v *view, ask Ask) []string {
 	if o.Build.IsZero() && !v.broken && !v.gateway {
 		paths = append(paths, PathLogon)
 	}
-	if v.versions == 0 && !v.rewritten && !r.askedToSignIn() && r.book.writesHeader(o) {
+	if v.versions == 0 && !v.rewritten && !r.askedToSignIn() && r.book.writesHeader(o) && !r.taken(o, v) {
 		// From July to December 2021 only places that ask for a sign-in show the build.
 		paths = append(paths, PathAutodiscover, PathEWS)
 	}
-	if ask.Manifest && manifestHelps(o) && !v.gateway { // who shuts OWA away shuts the tools for administrators away too
+	if ask.Manifest && manifestHelps(o) && !v.gateway && r.first != exposure.HintNoTool { // who shuts OWA away shuts the tools for administrators away too
 		paths = append(paths, PathManifest)
 	}
 	return paths
+}
+
+// HintOf reads from a stored record what to ask first when its host is looked at again,
+// and what need not be asked again.
+func HintOf(o *exposure.Observation) exposure.Hint {
+	if o.Outcome != exposure.Exchange || len(o.Members) > 0 {
+		return exposure.HintNone
+	}
+	var tool, refused, signIn bool
+	for _, e := range o.Evidence {
+		switch s := parseSignal(e); {
+		case s.kind == sigVersion && (signInPath(s.path()) || s.path() == PathActiveSync):
+			signIn = true
+		case s.kind == sigVersion, s.kind == sigLegacy:
+			return exposure.HintNone // the login page tells
+		case s.kind == sigManifest:
+			tool = true
+		case s.path() == clean(PathManifest, maxValue) && s.status >= 400 && s.status < 500:
+			refused = true
+		}
+	}
+	switch {
+	case signIn && !o.Has(exposure.HeadersRewritten):
+		return exposure.HintSignIn
+	case tool:
+		return exposure.HintManifest
+	case refused:
+		return exposure.HintNoTool
+	}
+	return exposure.HintNone
 }
 
 // Decided says whether nothing is left to ask.
@@ -117,6 +164,14 @@ func (r *Reading) askedToSignIn() bool {
 	return slices.ContainsFunc(r.scan.signals, func(s signal) bool {
 		return s.status == 401 && (signInPath(s.path()) || s.path() == PathActiveSync)
 	})
+}
+
+// taken says whether something on the way takes headers away: the login page came without
+// the one that every build it may be of writes there, and without any other of the
+// server's own. What is taken from one answer is taken from the next.
+func (r *Reading) taken(o *exposure.Observation, v *view) bool {
+	return v.runtime == "" && len(v.frontends) == 0 && r.book.pageWrites(o) &&
+		slices.ContainsFunc(r.scan.signals, func(s signal) bool { return s.kind == sigPath && s.path() == PathLogon })
 }
 
 // open says whether any member's build still leaves the question open.

@@ -3,6 +3,7 @@ package fingerprint
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"postern/internal/exposure"
 )
@@ -90,31 +91,18 @@ func TestWalk(t *testing.T) {
 		{"its page for people is broken",
 			map[string]exposure.Answer{PathLogon: answer(PathLogon, 302, "", "Server", "Microsoft-IIS/10.0", "Location", "/owa/auth/errorFE.aspx?httpCode=500"), PathAutodiscover: version("15.2.986.14")}, Ask{Manifest: true},
 			[]string{PathLogon, PathAutodiscover}, "exchange exchange-2019 CU11 15.2.986.14 [broken-owa]"},
+		{"a proxy that takes from the page what every build of the line writes there takes it everywhere",
+			map[string]exposure.Answer{PathLogon: loginPage("15.2.1544", "Server", "nginx"), PathManifest: manifest("15.2.1544.48")}, Ask{Manifest: true},
+			[]string{PathLogon, PathManifest}, "exchange exchange-2019 CU14 15.2.1544.48 [behind-proxy]"},
+		{"a page of such a line that lacks it for another reason",
+			map[string]exposure.Answer{PathLogon: loginPage("15.2.1544", "Server", "Microsoft-IIS/10.0", "X-AspNet-Version", "4.0.30319"), PathAutodiscover: version("15.2.1544.9")}, Ask{Manifest: true},
+			[]string{PathLogon, PathAutodiscover}, "exchange exchange-2019 CU14 15.2.1544.9"},
 		{"rewritten headers: the page is believed, the manifest bounds",
 			map[string]exposure.Answer{PathLogon: loginPage("15.2.721", "X-OWA-Version", "15.02.2562.037"), PathManifest: manifest("15.2.721.13")}, Ask{Manifest: true},
 			[]string{PathLogon, PathManifest}, "exchange exchange-2019 CU7 15.2.721.13 [headers-rewritten]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := b.Start(&exposure.Visit{Name: "mail.alpha.example", Address: "192.0.2.1"})
-			var asked []string
-			for {
-				path, more := r.Next(c.ask)
-				if !more {
-					break
-				}
-				asked = append(asked, path)
-				if len(asked) > 6 {
-					t.Fatalf("more than six requests: %v", asked)
-				}
-				a, ok := c.host[path]
-				if !ok {
-					a = answer(path, 404, "")
-				}
-				a.Path = path
-				r.Add(&a)
-			}
-			var o exposure.Observation
-			r.Conclude(&o)
+			asked, o := walk(t, b.Start(&exposure.Visit{Name: "mail.alpha.example", Address: "192.0.2.1"}), c.ask, c.host)
 			if got, want := strings.Join(asked, " "), strings.Join(c.want, " "); got != want {
 				t.Errorf("asked\n %s\nwant\n %s", got, want)
 			}
@@ -123,6 +111,131 @@ func TestWalk(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestClock rules out builds that were not out when the host was looked at, unless the
+// evidence or the host's clock says otherwise.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	b := book(t)
+	day := func(s string) time.Time {
+		at, err := time.Parse(time.DateOnly, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at.Add(9 * time.Hour)
+	}
+	page := loginPage("15.1.2176")
+	for _, c := range []struct {
+		name, at string
+		answers  []exposure.Answer
+		want     string
+	}{
+		{"nobody knows the time", "", []exposure.Answer{page}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14"},
+		{"before the first update: one request is enough", "2021-01-10", []exposure.Answer{page}, "exchange exchange-2016 CU19 15.1.2176.2"},
+		{"a day before it a slow clock may be wrong", "2021-03-01", []exposure.Answer{page}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.9"},
+		{"with it, before the next one", "2021-03-18", []exposure.Answer{page}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.9"},
+		{"then a lower bound at the top is exact", "2021-03-18", []exposure.Answer{page, manifest("15.1.2176.9")}, "exchange exchange-2016 CU19 15.1.2176.9"},
+		{"after the last update", "2023-01-01", []exposure.Answer{page}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14"},
+		{"the day counts on which an update could be had, not the one that the list gives it", "2021-03-08", []exposure.Answer{loginPage("15.1.1415")}, "exchange exchange-2016 CU8 15.1.1415.2-15.1.1415.7"},
+		{"a clock from before the line was out is wrong", "2019-01-01", []exposure.Answer{page}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14"},
+		{"evidence of a later build is believed before the clock", "2021-03-18", []exposure.Answer{page, manifest("15.1.2176.12")}, "exchange exchange-2016 CU19 15.1.2176.12-15.1.2176.14"},
+		{"so is a header", "2021-03-18", []exposure.Answer{version("15.2.986.14")}, "exchange exchange-2019 CU11 15.2.986.14"},
+		{"a host whose clock is ahead", "2021-03-18", []exposure.Answer{loginPage("15.1.2176", "Date", "Thu, 22 Apr 2021 09:00:00 GMT")}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.12"},
+		{"a host whose clock is behind rules out nothing", "2021-04-22", []exposure.Answer{loginPage("15.1.2176", "Date", "Thu, 18 Mar 2021 09:00:00 GMT")}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.12"},
+		{"a line that contradicts another is not cut to one build that nothing shows", "2021-03-18", []exposure.Answer{version("15.2.986.14"), loginPage("15.2.858")},
+			"exchange exchange-2019 CU9 15.2.858.5-15.2.858.15 [contradicting-evidence]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := &exposure.Visit{Name: "mail.alpha.example", Address: "192.0.2.1", Answers: c.answers}
+			if c.at != "" {
+				v.Time = day(c.at)
+			}
+			o := b.Identify(v)
+			o.Time = v.Time
+			if got := said(&o); got != c.want {
+				t.Errorf("said\n %s\nwant\n %s\nevidence %v", got, c.want, o.Evidence)
+			}
+			checkReplay(t, b, o)
+		})
+	}
+}
+
+// TestHints looks at hosts again that an earlier scan has looked at.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	b := book(t)
+	refused := answer(PathManifest, 403, "", "Server", "Microsoft-IIS/10.0")
+	signIn := answer(PathAutodiscover, 401, "", "Server", "Microsoft-IIS/10.0", "X-FEServer", "EX01")
+	gone := answer("", 404, "", "Server", "Microsoft-IIS/10.0")
+	now := loginPage("15.2.1748", "Server", "Microsoft-IIS/10.0", "X-OWA-Version", "15.2.1748.36")
+	for _, c := range []struct {
+		name   string
+		first  []exposure.Answer
+		hint   exposure.Hint
+		again  map[string]exposure.Answer
+		asked  []string
+		result string
+	}{
+		{"the manifest told more", []exposure.Answer{loginPage("15.1.2176"), manifest("15.1.2176.9")}, exposure.HintManifest,
+			map[string]exposure.Answer{PathManifest: manifest("15.1.2176.12")}, []string{PathManifest}, "exchange exchange-2016 CU19 15.1.2176.12-15.1.2176.14"},
+		{"it is shut now", []exposure.Answer{loginPage("15.1.2176"), manifest("15.1.2176.9")}, exposure.HintManifest,
+			map[string]exposure.Answer{PathManifest: refused, PathLogon: loginPage("15.1.2176")}, []string{PathManifest, PathLogon}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14"},
+		{"it was changed for a newer server", []exposure.Answer{loginPage("15.1.2176"), manifest("15.1.2176.9")}, exposure.HintManifest,
+			map[string]exposure.Answer{PathManifest: manifest("15.2.1748.10"), PathAutodiscover: version("15.2.1748.36")}, []string{PathManifest, PathAutodiscover}, "exchange exchange-2019 CU15 15.2.1748.36"},
+		{"the manifest was refused", []exposure.Answer{loginPage("15.1.2176"), refused}, exposure.HintNoTool,
+			map[string]exposure.Answer{PathLogon: loginPage("15.1.2176")}, []string{PathLogon}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14"},
+		{"the build stood where one signs in", []exposure.Answer{loginPage("15.2.986"), version("15.2.986.14")}, exposure.HintSignIn,
+			map[string]exposure.Answer{PathAutodiscover: version("15.2.986.15")}, []string{PathAutodiscover}, "exchange exchange-2019 CU11 15.2.986.15"},
+		{"and is there no more", []exposure.Answer{loginPage("15.2.986"), version("15.2.986.14")}, exposure.HintSignIn,
+			map[string]exposure.Answer{PathAutodiscover: gone, PathLogon: now}, []string{PathAutodiscover, PathLogon}, "exchange exchange-2019 CU15 15.2.1748.36"},
+		{"and nothing is", []exposure.Answer{loginPage("15.2.986"), version("15.2.986.14")}, exposure.HintSignIn,
+			nil, []string{PathAutodiscover, PathLogon}, "not-exchange"},
+		{"the page told all", []exposure.Answer{now}, exposure.HintNone,
+			map[string]exposure.Answer{PathLogon: now}, []string{PathLogon}, "exchange exchange-2019 CU15 15.2.1748.36"},
+		{"two front ends", []exposure.Answer{version("15.2.986.14"), answer(PathEWS, 401, "", "X-OWA-Version", "15.2.986.42", "X-FEServer", "EX02")}, exposure.HintNone,
+			map[string]exposure.Answer{PathLogon: now}, []string{PathLogon}, "exchange exchange-2019 CU15 15.2.1748.36"},
+		{"no Exchange", []exposure.Answer{signIn, loginPage("15.2.858.5")}, exposure.HintNone,
+			map[string]exposure.Answer{PathLogon: now}, []string{PathLogon}, "exchange exchange-2019 CU15 15.2.1748.36"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := b.Identify(&exposure.Visit{Name: "mail.alpha.example", Address: "192.0.2.1", Answers: c.first})
+			hint := HintOf(&before)
+			if hint != c.hint {
+				t.Errorf("hint %d, want %d of evidence %v", hint, c.hint, before.Evidence)
+			}
+			asked, o := walk(t, b.Start(&exposure.Visit{Name: "mail.alpha.example", Address: "192.0.2.1", Hint: hint}), Ask{Manifest: true}, c.again)
+			if got, want := strings.Join(asked, " "), strings.Join(c.asked, " "); got != want {
+				t.Errorf("asked\n %s\nwant\n %s", got, want)
+			}
+			if got := said(&o); got != c.result {
+				t.Errorf("said\n %s\nwant\n %s", got, c.result)
+			}
+		})
+	}
+}
+
+// walk plays a visit: what is asked until nothing is left, and what that comes to.
+func walk(t *testing.T, r *Reading, ask Ask, host map[string]exposure.Answer) (asked []string, o exposure.Observation) {
+	t.Helper()
+	for {
+		path, more := r.Next(ask)
+		if !more {
+			break
+		}
+		asked = append(asked, path)
+		if len(asked) > 6 {
+			t.Fatalf("more than six requests: %v", asked)
+		}
+		a, ok := host[path]
+		if !ok {
+			a = answer(path, 404, "")
+		}
+		a.Path = path
+		r.Add(&a)
+	}
+	r.Conclude(&o)
+	return asked, o
 }
 
 func TestCloudCertificate(t *testing.T) {

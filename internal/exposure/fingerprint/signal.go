@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"postern"
 	"postern/internal/exposure"
@@ -42,6 +43,7 @@ const (
 	sigTrap     = "trap"   // sign of an imitation
 	sigPolicy   = "policy" // content-security
 	sigForeign  = "foreign"
+	sigDate     = "date" // the host's clock, where it is ahead of ours: the day after its date
 	sigNothing  = "nothing"
 )
 
@@ -90,6 +92,7 @@ type scanner struct {
 	signals   []signal
 	asked     []string // paths, also of answers that left no evidence
 	requestID string   // of the last answer that had one
+	at        time.Time
 	once      map[string]bool
 }
 
@@ -146,6 +149,9 @@ func count(signals []signal, kind string) (n int) {
 
 // head reads the headers.
 func (sc *scanner) head(a *exposure.Answer, put func(kind, value string), hosts []string) {
+	if day := sc.ahead(a); day != "" {
+		put(sigDate, day)
+	}
 	exchange := false
 	for i, h := range a.Header {
 		if i >= maxHeaders {
@@ -224,6 +230,19 @@ func (sc *scanner) head(a *exposure.Answer, put func(kind, value string), hosts 
 	if a.Status == 200 && exchange && signInPath(a.Path) {
 		put(sigTrap, "open-endpoint")
 	}
+}
+
+// ahead gives the end of the host's day, as the date of the next one, if its clock is
+// ahead of ours by more than what is allowed for anyway.
+func (sc *scanner) ahead(a *exposure.Answer) string {
+	if sc.at.IsZero() {
+		return ""
+	}
+	t, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", a.Get("Date"))
+	if err != nil || !t.After(sc.at.Add(clockMargin)) || t.Year() > 9998 {
+		return ""
+	}
+	return t.AddDate(0, 0, 1).Format(time.DateOnly)
 }
 
 // signInPath says whether Exchange answers the path with 401 to a stranger.

@@ -164,6 +164,7 @@ func (p *Prober) Look(ctx context.Context, to exposure.Place, known Known, o *ex
 type Known struct {
 	Network exposure.Network
 	Since   time.Time // when an Exchange was last seen here
+	Hint    exposure.Hint
 }
 
 func (v *visit) run(known Known) time.Duration {
@@ -173,7 +174,8 @@ func (v *visit) run(known Known) time.Duration {
 		v.keepCertificate()
 		return again
 	}
-	seen := &exposure.Visit{Name: v.place.Name, Address: v.place.Address.String(), TLS: v.shake, Network: known.Network, KnownSince: known.Since}
+	seen := &exposure.Visit{Name: v.place.Name, Address: v.place.Address.String(), TLS: v.shake, Network: known.Network,
+		KnownSince: known.Since, Hint: known.Hint, Time: o.Time}
 	reader := v.begin(seen)
 	var again time.Duration
 	var failure error
