@@ -4,4 +4,4 @@ package main
 
 import "context"
 
-func readAhead(context.Context, []string) {}
+func readAhead(context.Context, []string, func() int64) {}
