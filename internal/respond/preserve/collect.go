@@ -27,6 +27,7 @@ func (s *state) collect(ctx context.Context, root *os.Root) error {
 	}
 	c := &collector{s: s, ctx: ctx, root: root, sealer: sealer, buf: make([]byte, copyBytes)}
 	defer c.forget()
+	defer c.drop()
 	classes := Classes()
 	for ; s.at.Class < len(classes); s.at = (position{s.at.Class + 1, 0}) {
 		if err := c.class(classes[s.at.Class]); err != nil {
@@ -200,6 +201,14 @@ func regular(info fs.FileInfo) error {
 		return errLink
 	}
 	return errSpecial
+}
+
+// drop ends a segment that will not be whole: its bytes count for nothing.
+func (c *collector) drop() {
+	if c.seg != nil {
+		_ = c.seg.pack.Close()
+		c.seg = nil
+	}
 }
 
 func (c *collector) forget() {

@@ -20,6 +20,10 @@ func isFull(err error) bool {
 
 func lock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
+// unlock gives the lock back at once: one that goes with closing stays as long as a
+// process that is just being started has the file too.
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
 // syncFolder makes a new name last. A file system that cannot is no worse than before.
 func syncFolder(name string) {
 	d, err := os.Open(name)

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -253,7 +254,7 @@ func lockedError() error {
 }
 
 // smallDisk fills after a number of bytes, over all files.
-type smallDisk struct{ left *int64 }
+type smallDisk struct{ left *atomic.Int64 }
 
 type smallFile struct {
 	*os.File
@@ -261,7 +262,7 @@ type smallFile struct {
 }
 
 func (d smallDisk) open(name string, flag int) (file, error) {
-	if flag&os.O_CREATE != 0 && *d.left <= 0 {
+	if flag&os.O_CREATE != 0 && d.left.Load() <= 0 {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOSPC}
 	}
 	f, err := os.OpenFile(name, flag, 0o600)
@@ -269,8 +270,8 @@ func (d smallDisk) open(name string, flag int) (file, error) {
 }
 
 func (f *smallFile) spend(b []byte) (int, error) {
-	n := min(int64(len(b)), max(*f.d.left, 0))
-	*f.d.left -= int64(len(b))
+	left := f.d.left.Add(-int64(len(b)))
+	n := min(int64(len(b)), max(left+int64(len(b)), 0))
 	if n < int64(len(b)) {
 		return int(n), &fs.PathError{Op: "write", Path: f.Name(), Err: syscall.ENOSPC}
 	}
@@ -315,7 +316,8 @@ func TestDiskFull(t *testing.T) {
 	root := lay(t, want)
 	for room := int64(0); ; room += 7919 {
 		opt, id := options(t, root)
-		left := room
+		var left atomic.Int64
+		left.Store(room)
 		opt.disk, opt.segment = smallDisk{&left}, 16<<10
 		_, err := Run(context.Background(), opt)
 		if err == nil {

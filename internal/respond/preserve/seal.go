@@ -29,7 +29,11 @@ func (s *state) seal(ctx context.Context) (*Result, error) {
 	r := &Result{Bundle: s.opt.Out, ID: s.id, Segments: s.totals.Segments, Files: s.totals.Files, Bytes: s.totals.Bytes,
 		Troubles: s.totals.Troubles, Told: s.totals.Told, Resumed: s.resumed,
 		PublicKey: bundle.PublicKey(key.Public().(ed25519.PublicKey))}
-	if err := s.finish(ctx, key, r); err != nil {
+	err := s.settle()
+	if err == nil {
+		err = s.finish(ctx, key, r)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -104,8 +108,7 @@ func (s *state) publish() error {
 		return err
 	}
 	syncFolder(filepath.Dir(s.opt.Out))
-	_ = s.lock.Close() // Windows removes no file that is open
-	s.lock = nil
+	s.unlock() // Windows removes no file that is open
 	// What is left are names of files and what was done; a folder that stays hurts nobody.
 	_ = os.RemoveAll(s.dir)
 	return nil

@@ -101,8 +101,9 @@ type state struct {
 	bundle  file
 	journal file
 	custody file
-	chain   []byte // the last line of custody
-	lines   int    // of custody
+	writing chan error // what becomes of the last line of the journal, nil if it is known
+	chain   []byte     // the last line of custody
+	lines   int        // of custody
 
 	id     string
 	plan   Plan
@@ -163,13 +164,20 @@ func (s *state) read() error {
 }
 
 func (s *state) close() {
+	_ = s.settle() // an error was told, or another is
 	for _, f := range []file{s.bundle, s.journal, s.custody} {
 		if f != nil {
 			_ = f.Close() // what counts was synced, or is told already
 		}
 	}
+	s.unlock()
+}
+
+func (s *state) unlock() {
 	if s.lock != nil {
+		unlock(s.lock)
 		_ = s.lock.Close()
+		s.lock = nil
 	}
 }
 
@@ -304,20 +312,36 @@ func (s *state) rewind(name string, visit func([]byte)) (file, error) {
 	return f, nil
 }
 
-// write puts a line into the journal. What it says has to be on disk before it.
+// write puts a line into the journal. What it says has to be on disk before it; while
+// the disk takes its time, the next segment is begun. Whether it went well, the next call
+// says, or [state.settle].
 func (s *state) write(r record) error {
 	r.End, r.At, r.Totals = s.end, s.at, s.totals
 	b, err := bundle.Encode(r)
-	if err != nil {
-		return err
+	if err := errors.Join(err, s.settle()); err != nil {
+		return s.broken(err)
 	}
-	err = s.bundle.Sync()
-	if err == nil {
-		_, err = s.journal.Write(b)
+	s.writing = make(chan error, 1)
+	go func() {
+		err := s.bundle.Sync()
+		if err == nil {
+			_, err = s.journal.Write(b)
+		}
+		if err == nil {
+			err = s.journal.Sync()
+		}
+		s.writing <- err
+	}()
+	return nil
+}
+
+// settle waits until the journal is on disk.
+func (s *state) settle() error {
+	if s.writing == nil {
+		return nil
 	}
-	if err == nil {
-		err = s.journal.Sync()
-	}
+	err := <-s.writing
+	s.writing = nil
 	return s.broken(err)
 }
 
