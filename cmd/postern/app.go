@@ -163,7 +163,7 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
 	root.SetUsageTemplate(a.usageTemplate())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	root.AddCommand(a.huntCommand(), a.reportCommand(), a.eventsCommand(), a.campaignCommand(), a.rulesCommand(), a.exposureCommand(), a.respondCommand(), a.exerciseCommand(), a.versionCommand())
+	root.AddCommand(a.huntCommand(), a.reportCommand(), a.eventsCommand(), a.campaignCommand(), a.rulesCommand(), a.exposureCommand(), a.respondCommand(), a.watchCommand(), a.exerciseCommand(), a.versionCommand())
 	help := &cobra.Command{Use: "help", Short: t("cmd.help.short"), Hidden: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, rest, err := root.Find(args)

@@ -59,6 +59,8 @@ var walls = []wall{
 		"the one place where detectors meet the river that they serve"},
 	{"internal/hunt/correlate", []string{"."},
 		"a verdict rests on findings and coverage alone, whoever made them"},
+	{"internal/hunt/watch", []string{".", "internal/hunt", "internal/hunt/parse", "internal/hunt/detect", "internal/hunt/correlate"},
+		"a live server is judged by what judges evidence; whom it tells, it does not know"},
 	{"internal/hunt", []string{".", "internal/hunt/source", "internal/hunt/parse", "internal/hunt/detect", "internal/hunt/correlate"},
 		"the river knows its stages, not their leaves, and no other river"},
 
@@ -81,6 +83,9 @@ var walls = []wall{
 		"evidence is taken by what lies on the disk; a hunt hands over names and nothing else"},
 	{"internal/respond/custody", []string{"internal/bundle"},
 		"a bundle is proved from its bytes, without who made it"},
+
+	{"internal/alert", []string{"."},
+		"carries what it is handed and does not know what it says"},
 
 	{"internal/picture", []string{"."},
 		"statistics know no river: whoever calls turns records into plain numbers"},

@@ -8,3 +8,10 @@ func Place(p string) (host, server string) {
 	host, server, _ = place(p)
 	return host, server
 }
+
+// PlaceIn is Place of a file of an input whose own path is known: the folder of a live
+// server, or of its web pages alone, says by it what its files are.
+func PlaceIn(input, p string) (host, server string) {
+	host, server, _ = placeIn(input, p)
+	return host, server
+}

@@ -81,3 +81,6 @@ func (w Words) Of(key, word string) string {
 	}
 	return word
 }
+
+// FindingOf puts one finding into words, for those who hand it on by itself.
+func FindingOf(f *postern.Finding, loc Localizer) Finding { return newFinding(f, loc) }
