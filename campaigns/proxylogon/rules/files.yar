@@ -18,7 +18,8 @@ rule Directory_Dump_With_Markup {
   strings:
     $checking = "ExtendedProtectionTokenChecking" ascii wide nocase
     $methods = "InternalAuthenticationMethods" ascii wide nocase
-    $markup = /\b(ex|in)ternal[u]rl\s{0,40}:[^\r\n]{0,120}<\s{0,4}(%|\/?[s]cript|[o]bject|[i]frame)/ ascii wide nocase
+    $markup = /\b(ex|in)ternal[u]rl\s*:[^\r\n]{0,120}<\s*(%|\/?[s]cript|[o]bject|[i]frame)/ ascii wide nocase
   condition:
-    filesize < 50KB and filename matches /\.(aspx?|ashx|asmx|asax|soap|svc|cer|asa)([._;~]|$)/i and all of them
+    filesize < 50KB and (filename icontains ".as" or filename icontains ".soap" or filename icontains ".svc" or filename icontains ".cer") and
+    filename matches /\.(aspx?|ashx|asmx|asax|soap|svc|cer|asa)([._;~]|$)/i and all of them
 }

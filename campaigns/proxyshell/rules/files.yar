@@ -15,9 +15,10 @@ rule Mailbox_Export_With_Markup {
     cve = "CVE-2021-31207"
     author = "postern"
   strings:
-    $directive = /<%\s{0,4}@\s{0,4}[a-z]{4}/ nocase
-    $element = /<[s]cript[^>]{0,200}[r]unat/ nocase
-    $code = /<%[^%]{0,200}\b([r]equest|[r]esponse)\s{0,4}[.\[(]/ nocase
+    $directive = /<%\s*@\s*[a-z]{4}/ nocase
+    $element = /<[s]cript[^>]*[r]unat/ nocase
+    $code = /<%[^%]*\b([r]equest|[r]esponse)\s*[.\[(]/ nocase
   condition:
-    filesize < 16MB and uint32(0) == 0x4E444221 and filename matches /\.(aspx?|ashx|asmx|asax|soap|svc|cer|asa)([._;~]|$)/i and any of them
+    filesize < 16MB and uint32(0) == 0x4E444221 and (filename icontains ".as" or filename icontains ".soap" or filename icontains ".svc" or filename icontains ".cer") and
+    filename matches /\.(aspx?|ashx|asmx|asax|soap|svc|cer|asa)([._;~]|$)/i and any of them
 }

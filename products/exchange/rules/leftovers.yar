@@ -5,14 +5,24 @@
 
 private rule Loose_Place {
   condition:
-    filepath matches /\\(programdata|users|perflogs|root|inetpub|temp|httpproxy|clientaccess|\$recycle\.bin)\\/i or
-    filepath matches /^\\[^\\]{1,255}$/
+    filepath icontains "\\programdata\\" or
+    filepath icontains "\\users\\" or
+    filepath icontains "\\perflogs\\" or
+    filepath icontains "\\root\\" or
+    filepath icontains "\\inetpub\\" or
+    filepath icontains "\\temp\\" or
+    filepath icontains "\\httpproxy\\" or
+    filepath icontains "\\clientaccess\\" or
+    filepath icontains "\\$recycle.bin\\" or
+    filepath matches /^\\[^\\]+$/
 }
 
-// An archive or a dump where the web server hands it out, by a name that hides it or not.
+// Folders whose files the web server hands out.
 private rule Served_Place {
   condition:
-    filepath matches /\\(wwwroot|httpproxy|clientaccess)\\/i
+    filepath icontains "\\wwwroot\\" or
+    filepath icontains "\\httpproxy\\" or
+    filepath icontains "\\clientaccess\\"
 }
 
 rule Record_Of_A_Compiled_Page {
@@ -32,7 +42,7 @@ rule Record_Of_A_Compiled_Page {
     $page = /\bvirtualPath="\/(owa\/auth|ecp\/auth|oab|aspnet_client)\/[^"]{1,160}\.(aspx|ashx|asmx|soap)"/ ascii wide nocase
     $stock = /\bvirtualPath="\/(owa\/auth\/(errorfe|expiredpassword|frowny|logoff|logon|outlookcn|redirsuiteserviceproxy|signout|svmfeedback)|ecp\/auth\/timeoutlogout)\.aspx"/ ascii wide nocase
   condition:
-    filesize < 64KB and filename matches /\.compiled([._~]|$)/i and $preserve and $page and not $stock
+    filesize < 64KB and filename icontains ".compiled" and filename matches /\.compiled([._~]|$)/i and $preserve and $page and not $stock
 }
 
 rule Assembly_Of_A_Page {
@@ -51,7 +61,7 @@ rule Assembly_Of_A_Page {
     $page = /~\/(aspnet_client|auth)\/[ -~]{1,120}\.(aspx|ashx|asmx|soap)/ ascii wide nocase
     $stock = /~\/auth\/(errorfe|expiredpassword|frowny|logoff|logon|outlookcn|redirsuiteserviceproxy|signout|svmfeedback|timeoutlogout)\.aspx/ ascii wide nocase
   condition:
-    filesize < 100KB and uint16(0) == 0x5A4D and filename matches /^app_web_[^\\]{1,80}\.dll([._~]|$)/i and #page > #stock
+    filesize < 100KB and uint16(0) == 0x5A4D and filename icontains "app_web_" and filename matches /^app_web_[^\\]{1,80}\.dll([._~]|$)/i and #page > #stock
 }
 
 rule Memory_Of_The_Logon_Service {
@@ -85,7 +95,7 @@ rule Dump_Named_After_The_Logon_Service {
     means_es = "Un minivolcado lleva el nombre que las herramientas dan a la memoria del servicio de inicio de sesión. No se vio qué contiene."
     author = "postern"
   condition:
-    filesize < 32MB and uint32(0) == 0x504D444D and filename matches /[l]sass/i
+    filesize < 32MB and uint32(0) == 0x504D444D and filename icontains "lsa" and filename matches /[l]sass/i
 }
 
 rule Archive_Of_Secrets {
@@ -133,7 +143,7 @@ rule Archive_Under_Another_Name {
     means_es = "Por sus primeros bytes el archivo es un archivo comprimido, por su nombre una imagen o una hoja de estilo, y el servidor web lo entrega. Así salieron datos robados de servidores Exchange."
     author = "postern"
   condition:
-    filesize < 32MB and Served_Place and filename matches /\.(gif|png|jpe?g|ico|bmp|css|js)$/i and
+    filesize < 32MB and Served_Place and (extension == ".gif" or extension == ".png" or extension == ".jpg" or extension == ".jpeg" or extension == ".ico" or extension == ".bmp" or extension == ".css" or extension == ".js") and
     (uint32(0) == 0x04034B50 or uint32(0) == 0x4643534D or uint32(0) == 0xAFBC7A37 or uint32(0) == 0x21726152)
 }
 
@@ -169,13 +179,13 @@ rule Script_That_Calls_Home {
     means_es = "Un script de PowerShell abre una conexión y evalúa lo que lee de ella, o tiene los nombres de herramientas publicadas que lo hacen."
     author = "postern"
   strings:
-    $client = /[N]et\.Sockets\.[T][C][P][C]lient\s{0,4}\(/ ascii wide nocase
-    $stream = /\.\s{0,4}[G]etStream\s{0,4}\(/ ascii wide nocase
+    $client = /[N]et\.Sockets\.[T][C][P][C]lient\s*\(/ ascii wide nocase
+    $stream = /\.\s*[G]etStream\s*\(/ ascii wide nocase
     $evaluates = /\b([i]ex|[I]nvoke-[E]xpression)\b/ ascii wide nocase
-    $cat = /\bfunction\s{1,4}[p]owercat\b/ ascii wide nocase
-    $known = /\bfunction\s{1,4}[I]nvoke-([M]imikatz|[P]owerShellTcp\w{0,20}|[P]owerDump|[K]erberoast)\b/ ascii wide nocase
+    $cat = /\bfunction\s+[p]owercat\b/ ascii wide nocase
+    $known = /\bfunction\s+[I]nvoke-([M]imikatz|[P]owerShellTcp\w{0,20}|[P]owerDump|[K]erberoast)\b/ ascii wide nocase
   condition:
-    filesize < 5MB and filename matches /\.(ps1|psm1|bat|cmd|txt|log|tmp|dat|aspx|gif|jpg|png)$/i and Loose_Place and
+    filesize < 5MB and (extension == ".ps1" or extension == ".psm1" or extension == ".bat" or extension == ".cmd" or extension == ".txt" or extension == ".tmp" or extension == ".dat") and Loose_Place and
     ($cat or $known or $client and $stream and $evaluates)
 }
 
@@ -191,10 +201,10 @@ rule Exports_Mail {
     means_es = "El script carga la administración de Exchange y exporta buzones a una carpeta del servidor web o de datos de programas."
     author = "postern"
   strings:
-    $load = /[A]dd-[P]SSnapin\s{1,4}[^\r\n]{0,40}Exchange/ ascii wide nocase
-    $export = /[N]ew-[M]ailbox[E]xport[R]equest\b[^\r\n]{0,300}-FilePath\s{1,4}["']?[^\r\n]{0,120}(wwwroot|aspnet_client|httpproxy|programdata|\\perflogs)/ ascii wide nocase
+    $load = /[A]dd-[P]SSnapin\s+[^\r\n]{0,40}Exchange/ ascii wide nocase
+    $export = /[N]ew-[M]ailbox[E]xport[R]equest\b[^\r\n]{0,300}-FilePath\s+["']?[^\r\n]{0,120}(wwwroot|aspnet_client|httpproxy|programdata|\\perflogs)/ ascii wide nocase
   condition:
-    filesize < 200KB and filename matches /\.(ps1|psm1|bat|cmd|vbs|txt)$/i and all of them
+    filesize < 200KB and (extension == ".ps1" or extension == ".psm1" or extension == ".bat" or extension == ".cmd" or extension == ".vbs" or extension == ".txt") and all of them
 }
 
 rule Encrypted_For_Ransom {
@@ -209,7 +219,7 @@ rule Encrypted_For_Ransom {
     means_es = "El archivo empieza con la marca del primer programa de rescate que entró por servidores Exchange en marzo de 2021."
     author = "postern"
   condition:
-    uint32be(0) == 0x44454152 and uint32be(4) == 0x43525921 and filename matches /\.crypt$/i
+    uint32be(0) == 0x44454152 and uint32be(4) == 0x43525921 and extension == ".crypt"
 }
 
 rule Copies_Memory {

@@ -8,19 +8,28 @@
 // No string stands here as it does in what it finds: each has classes of one letter in
 // it, so that nobody takes this file, or the program that carries it, for a web shell.
 
+// What the names contain is asked first, which is quicker than the expressions.
 private rule Server_Page {
   condition:
+    (filename icontains ".as" or filename icontains ".soap" or filename icontains ".svc" or filename icontains ".master" or
+    filename icontains ".ce" or filename icontains ".cd" or filename icontains ".htr") and
     filename matches /\.(aspx?|ashx|asmx|asax|ascx|master|soap|svc|cer|asa|cdx|htr)([._;~]|$)/i
+}
+
+private rule ASPNET_Page {
+  condition:
+    (filename icontains ".as" or filename icontains ".soap" or filename icontains ".svc" or filename icontains ".master") and
+    filename matches /\.(aspx|ashx|asmx|asax|ascx|master|soap|svc)([._;~]|$)/i
 }
 
 private rule PHP_Page {
   condition:
-    filename matches /\.(php[3-8s]?|phtml|phar|pht)([._;~]|$)/i
+    filename icontains ".ph" and filename matches /\.(php[3-8s]?|phtml|phar|pht)([._;~]|$)/i
 }
 
 private rule Java_Page {
   condition:
-    filename matches /\.jsp[xfa]?([._;~]|$)/i
+    filename icontains ".jsp" and filename matches /\.jsp[xfa]?([._;~]|$)/i
 }
 
 rule Evaluates_A_Request {
@@ -37,8 +46,8 @@ rule Evaluates_A_Request {
     author = "postern"
   strings:
     // Between the evaluator and the request stand only brackets and functions that decode.
-    $block = /<%[^%]{0,300}\b[e](val|xecute(global|statement)?)[\s(]{1,6}([\w.]{1,60}[\s(]{1,4}([\w."-]{0,20}\)\s{0,4}\.)?){0,4}[r]equest\s{0,6}[.\[(]/ ascii wide nocase
-    $element = /<[s]cript[^>]{0,200}[r]unat[^>]{0,100}>[^<]{0,600}\b[e](val|xecute(global|statement)?)[\s(]{1,6}([\w.]{1,60}[\s(]{1,4}([\w."-]{0,20}\)\s{0,4}\.)?){0,4}[r]equest\s{0,6}[.\[(]/ ascii wide nocase
+    $block = /<%[^%]*\b[e](val|xecute(global|statement)?)[\s(]+([\w.]+[\s(]+([\w."-]*\)\s*\.)?){0,4}[r]equest\s*[.\[(]/ ascii wide nocase
+    $element = /<[s]cript[^>]*[r]unat[^>]*>[^<]*\b[e](val|xecute(global|statement)?)[\s(]+([\w.]+[\s(]+([\w."-]*\)\s*\.)?){0,4}[r]equest\s*[.\[(]/ ascii wide nocase
   condition:
     filesize < 2MB and Server_Page and any of them
 }
@@ -56,13 +65,14 @@ rule JScript_Page_That_Evaluates {
     means_es = "El servidor ejecuta esta página como JScript, y ella lee la petición y evalúa texto. El producto no tiene páginas en ese lenguaje, y ya no quedan sitios que evalúen así."
     author = "postern"
   strings:
-    $page = /<%\s{0,4}@\s{0,4}([p]age|webhandler|webservice|control|master)\b[^%>]{0,200}[l]anguage\s{0,4}=\s{0,4}["']?\s{0,4}[j]script/ ascii wide nocase
-    $element = /<[s]cript[^>]{0,200}[l]anguage\s{0,4}=\s{0,4}\\?["']?\s{0,4}[j]script[^>]{0,200}[r]unat/ ascii wide nocase
-    $reversed = /<[s]cript[^>]{0,200}[r]unat[^>]{0,200}[l]anguage\s{0,4}=\s{0,4}\\?["']?\s{0,4}[j]script/ ascii wide nocase
-    $evaluates = /\b[e]val\s{0,6}(\/\*[^*]{0,60}\*\/)?\(/ ascii wide nocase
-    $reads = /\b[r]equest\s{0,6}(\/\*[^*]{0,60}\*\/)?[.\[(]/ ascii wide nocase
+    $page = /<%\s*@\s*([p]age|webhandler|webservice|control|master)\b[^%>]*[l]anguage\s*=\s*["']?\s*[j]script/ ascii wide nocase
+    $element = /<[s]cript[^>]*[l]anguage\s*=\s*\\?["']?\s*[j]script[^>]*[r]unat/ ascii wide nocase
+    $reversed = /<[s]cript[^>]*[r]unat[^>]*[l]anguage\s*=\s*\\?["']?\s*[j]script/ ascii wide nocase
+    $evaluates = /\b[e]val\s*(\/\*[^*]{0,60}\*\/)?\(/ ascii wide nocase
+    $reads = /\b[r]equest\s*(\/\*[^*]{0,60}\*\/)?[.\[(]/ ascii wide nocase
   condition:
-    filesize < 100KB and Server_Page and any of ($page, $element, $reversed) and $evaluates and $reads
+    // Classic pages in JScript are still about, and some of them evaluate what they configure.
+    filesize < 100KB and ASPNET_Page and any of ($page, $element, $reversed) and $evaluates and $reads
 }
 
 rule Starts_A_Program {
@@ -78,11 +88,11 @@ rule Starts_A_Program {
     means_es = "El código de la página inicia el intérprete de órdenes y lee lo que envió el visitante. Es lo que hacen los web shells; una herramienta de un administrador puede hacerlo."
     author = "postern"
   strings:
-    $inline = /<%[^@#=$-]|<[s]cript[^>]{0,200}[r]unat/ ascii wide nocase
-    $handler = /<%\s{0,4}@\s{0,4}[w]eb(handler|service)\b/ ascii wide nocase
-    $process = /\b[P]rocess\s{0,4}\.\s{0,4}[S]tart\s{0,4}\(|\b[P]rocess[S]tartInfo\b/ ascii wide nocase
-    $shell = /"\s{0,4}(c:\\{1,2}windows\\{1,2}system32\\{1,2})?([c]md|[p]owershell)(\.exe)?[\s"]/ ascii wide nocase
-    $request = /\b[r]equest\s{0,6}[.\[(]/ ascii wide nocase
+    $inline = /<%[^@#=$-]|<[s]cript[^>]*[r]unat/ ascii wide nocase
+    $handler = /<%\s*@\s*[w]eb(handler|service)\b/ ascii wide nocase
+    $process = /\b[P]rocess\s*\.\s*[S]tart\s*\(|\b[P]rocess[S]tartInfo\b/ ascii wide nocase
+    $shell = /"\s*(c:\\{1,2}windows\\{1,2}system32\\{1,2})?([c]md|[p]owershell)(\.exe)?[\s"]/ ascii wide nocase
+    $request = /\b[r]equest\s*[.\[(]/ ascii wide nocase
     $box = /\b\w{1,30}\.Text\b/ ascii wide
     $output = /\bStandardOutput\b/ ascii wide nocase
   condition:
@@ -102,8 +112,8 @@ rule Writes_What_It_Is_Sent {
     means_es = "El nombre del archivo que escribe la página viene directamente de la petición. Así ponen los intrusos la siguiente página en el servidor."
     author = "postern"
   strings:
-    $writer = /\b([S]treamWriter|[W]riteAll(Text|Bytes|Lines)|[A]ppendAllText|[C]reateText)\s{0,4}\(\s{0,4}(server\s{0,4}\.\s{0,4}mappath\s{0,4}\(\s{0,4})?[r]equest\s{0,6}[.\[(]/ ascii wide nocase
-    $upload = /\.\s{0,4}[S]ave[A]s\s{0,4}\(\s{0,4}(server\s{0,4}\.\s{0,4}mappath\s{0,4}\(\s{0,4})?[r]equest\s{0,6}(\[|\(|\.\s{0,4}(item|form|query|headers|cookies|params))/ ascii wide nocase
+    $writer = /\b([S]treamWriter|[W]riteAll(Text|Bytes|Lines)|[A]ppendAllText|[C]reateText)\s*\(\s*(server\s*\.\s*mappath\s*\(\s*)?[r]equest\s*[.\[(]/ ascii wide nocase
+    $upload = /\.\s*[S]ave[A]s\s*\(\s*(server\s*\.\s*mappath\s*\(\s*)?[r]equest\s*(\[|\(|\.\s*(item|form|query|headers|cookies|params))/ ascii wide nocase
   condition:
     filesize < 200KB and Server_Page and any of them
 }
@@ -121,9 +131,9 @@ rule Loads_A_Program_It_Is_Sent {
     means_es = "La página decodifica o descifra lo que se le envía, lo carga como programa y crea un objeto de él. Las herramientas con interfaz trabajan con páginas así."
     author = "postern"
   strings:
-    $load = /\b[A]ssembly\s{0,4}\.\s{0,4}[L]oad\s{0,4}\(|[A]ssembly["']?\s{0,4}\)\s{0,4}\.\s{0,4}GetMethod\s{0,4}\(\s{0,4}["'][L]oad/ ascii wide nocase
-    $read = /\b[r]equest\s{0,6}(\.\s{0,4}(binaryread|inputstream|form|item|headers|cookies|params)|[\[(])/ ascii wide nocase
-    $make = /\b[C]reate[I]nstance\s{0,4}\(/ ascii wide nocase
+    $load = /\b[A]ssembly\s*\.\s*[L]oad\s*\(|[A]ssembly["']?\s*\)\s*\.\s*GetMethod\s*\(\s*["'][L]oad/ ascii wide nocase
+    $read = /\b[r]equest\s*(\.\s*(binaryread|inputstream|form|item|headers|cookies|params)|[\[(])/ ascii wide nocase
+    $make = /\b[C]reate[I]nstance\s*\(/ ascii wide nocase
     $decrypts = /\b([R]ijndaelManaged|CreateDecryptor|FromBase64String|TransformFinalBlock)\b/ ascii wide nocase
   condition:
     filesize < 100KB and Server_Page and all of them
@@ -168,7 +178,7 @@ rule Has_A_Password_In_A_Cookie {
     reference = "https://www.microsoft.com/en-us/security/blog/2021/03/02/hafnium-targeting-exchange-servers/"
   strings:
     $cookie = /["'][f]qrspt["']/ ascii wide nocase
-    $request = /\b[r]equest\s{0,6}[.\[(]/ ascii wide nocase
+    $request = /\b[r]equest\s*[.\[(]/ ascii wide nocase
   condition:
     filesize < 1MB and Server_Page and all of them
 }
@@ -188,8 +198,8 @@ rule Runs_A_Style_Sheet {
     author = "postern"
   strings:
     $transform = /\b[X]sl(Compiled)?[T]ransform\b/ ascii wide nocase
-    $document = /\.\s{0,4}[L]oad[X]ml\s{0,4}\(\s{0,4}([\w.]{1,60}\s{0,4}\(\s{0,4}){0,3}[r]equest\s{0,6}[.\[(]/ ascii wide nocase
-    $script = /\b([T]rustedXslt|[E]nableScript|XsltSettings\s{0,4}\(\s{0,4}(true|false)\s{0,4},\s{0,4}true)/ ascii wide nocase
+    $document = /\.\s*[L]oad[X]ml\s*\(\s*([\w.]+\s*\(\s*){0,3}[r]equest\s*[.\[(]/ ascii wide nocase
+    $script = /\b([T]rustedXslt|[E]nableScript|XsltSettings\s*\(\s*(true|false)\s*,\s*true)/ ascii wide nocase
   condition:
     filesize < 200KB and Server_Page and $transform and $document and $script
 }
@@ -207,7 +217,7 @@ rule Looks_For_Guards {
     means_es = "La página comprueba qué productos de seguridad están instalados. Una página de un producto no tiene motivo para ello; los intrusos dejaron páginas así en servidores Exchange."
     author = "postern"
   strings:
-    $exists = /\b(File|Directory)\s{0,4}\.\s{0,4}[E]xists\s{0,4}\(|\b[G]etProcesses(ByName)?\s{0,4}\(/ ascii wide nocase
+    $exists = /\b(File|Directory)\s*\.\s*[E]xists\s*\(|\b[G]etProcesses(ByName)?\s*\(/ ascii wide nocase
     $one = /\b[x]agt(\.exe)?\b/ ascii wide nocase
     $two = /\b[c]sfalcon\w{0,12}(\.exe)?\b/ ascii wide nocase
     $three = /\b[c]arbon\s?black\b|\b[c]b(\.exe)\b/ ascii wide nocase
@@ -229,7 +239,7 @@ rule Classic_Page_With_A_Shell {
     author = "postern"
   strings:
     $object = /[W][S]cript\.[S]hell|[S]hell\.[A]pplication|72C24DD5-D70A-438B-8A42-98424B88AFB8/ ascii wide nocase
-    $starts = /\.\s{0,4}([E]xec|[R]un|[S]hell[E]xecute)[\s(]{1,4}[^\r\n]{0,80}\b[r]equest\s{0,6}[.(]/ ascii wide nocase
+    $starts = /\.\s*([E]xec|[R]un|[S]hell[E]xecute)[\s(]+[^\r\n]{0,80}\b[r]equest\s*[.(]/ ascii wide nocase
   condition:
     filesize < 500KB and Server_Page and all of them
 }
@@ -247,8 +257,8 @@ rule PHP_Runs_A_Request {
     means_es = "La página entrega un valor de la petición al evaluador o a una orden del sistema."
     author = "postern"
   strings:
-    $runs = /\b([e]val|[a]ssert|[s]ystem|[p]assthru|[s]hell_exec|[e]xec|[p]open|[p]roc_open|[c]reate_function)\s{0,6}\(\s{0,6}@?((base64_decode|gzinflate|gzuncompress|str_rot13|stripslashes|urldecode|trim|str_replace)\s{0,4}\(\s{0,4}){0,4}["']?\$_(POST|GET|REQUEST|COOKIE|SERVER)\s{0,4}\[/ nocase
-    $quotes = /`[^`\r\n]{0,60}\{?\$_(POST|GET|REQUEST|COOKIE)\s{0,4}\[[^`\r\n]{0,60}`/ nocase
+    $runs = /\b([e]val|[a]ssert|[s]ystem|[p]assthru|[s]hell_exec|[e]xec|[p]open|[p]roc_open|[c]reate_function)\s*\(\s*@?((base64_decode|gzinflate|gzuncompress|str_rot13|stripslashes|urldecode|trim|str_replace)\s*\(\s*){0,4}["']?\$_(POST|GET|REQUEST|COOKIE|SERVER)\s*\[/ nocase
+    $quotes = /`[^`\r\n]*\{?\$_(POST|GET|REQUEST|COOKIE)\s*\[[^`\r\n]*`/ nocase
     $begin = /<\?(php|=|\s)/ nocase
   condition:
     filesize < 1MB and PHP_Page and $begin and ($runs or $quotes)
@@ -267,29 +277,10 @@ rule Java_Page_Runs_A_Request {
     means_es = "La página entrega un parámetro de la petición al sistema como orden."
     author = "postern"
   strings:
-    $runs = /[g]etRuntime\s{0,4}\(\s{0,4}\)\s{0,4}\.\s{0,4}[e]xec\s{0,4}\(\s{0,4}(new\s{1,4}String\s{0,4}\[\s{0,4}\]\s{0,4}\{[^}]{0,100})?[r]equest\s{0,4}\.\s{0,4}[g]et/ nocase
-    $builds = /[P]rocessBuilder\s{0,4}\(\s{0,4}[^;]{0,100}[r]equest\s{0,4}\.\s{0,4}[g]et(Parameter|Header)/ nocase
+    $runs = /[g]etRuntime\s*\(\s*\)\s*\.\s*[e]xec\s*\(\s*(new\s+String\s*\[\s*\]\s*\{[^}]*)?[r]equest\s*\.\s*[g]et/ nocase
+    $builds = /[P]rocessBuilder\s*\(\s*[^;]*[r]equest\s*\.\s*[g]et(Parameter|Header)/ nocase
   condition:
     filesize < 1MB and Java_Page and any of them
-}
-
-rule Script_Where_Only_The_Product_Has_Pages {
-  meta:
-    postern_id = "page-script-in-drop-folder"
-    postern_level = "implanted"
-    postern_confidence = "low"
-    postern_tags = "shell-file"
-    postern_tags = "attack.t1505.003"
-    title_en = "Small page with a script of its own in a drop folder"
-    title_es = "Página pequeña con un script propio en una carpeta de implantación"
-    means_en = "In this folder the product has a few pages, which name their program; this one brings a script for the server instead. What the script does was not read."
-    means_es = "En esta carpeta el producto tiene pocas páginas, que nombran su programa; esta trae en su lugar un script para el servidor. No se leyó qué hace el script."
-    author = "postern"
-  strings:
-    $element = /<[s]cript[^>]{0,200}[r]unat\s{0,4}=\s{0,4}\\?["']?server/ ascii wide nocase
-    $product = "Microsoft.Exchange" ascii wide nocase
-  condition:
-    filesize < 8KB and Server_Page and filepath matches /\\((owa|ecp)\\auth|httpproxy\\oab|aspnet_client)(\\system_web)?\\[^\\]{1,255}$/i and $element and not $product
 }
 
 rule Certificate_Request_Page {
@@ -305,7 +296,7 @@ rule Certificate_Request_Page {
     means_es = "Una solicitud de certificado que contiene código de servidor tiene nombre de página. Los intrusos hacen que Exchange la escriba así."
     author = "postern"
   strings:
-    $page = /<%\s{0,4}@?\s{0,4}[a-z]{4}/ nocase
+    $page = /<%\s*@?\s*[a-z]{4}/ nocase
     $element = /<[s]cript[\s>]/ nocase
   condition:
     filesize < 10KB and Server_Page and uint16be(0) == 0x3082 and any of them

@@ -177,7 +177,6 @@ func fileSamples() []fileSample {
 		{"PHP", someSite + "a.php", `«PHP» @«EVAL»(«POST»['k']); ?>`, "page-php-runs-request 4 high"},
 		{"PHP, decoded", someSite + "a.phtml", `«PHP» «SYSTEM»(base64_decode(«POST»["k"])); ?>`, "page-php-runs-request 4 high"},
 		{"Java", someSite + "a.jsp", `‹ «RUNTIME»(request.«PARAM»("c")); ›`, "page-java-runs-request 4 high"},
-		{"script in a drop folder", owaAuth + "x.aspx", `<«SCRIPT» language="x-inert" «RUNAT»>@@BODY@@</«SCRIPT»>`, "page-script-in-drop-folder 4 low"},
 
 		{"data binding", someSite + "l.aspx", `‹@ «PAGE» Language="C#" Inherits="Shop.List" ›<asp:Repeater «RUNAT»>‹# «EVAL»("Name") + «REQ»["q"] ›</asp:Repeater>`, none},
 		{"manual page about shells", someSite + "help.aspx", `‹@ «PAGE» Language="C#" Inherits="Shop.Help" ›<p>A shell hands what it is asked to «EVAL»(«REQ»["k"]) in «JS».</p>‹= Title ›`, none},

@@ -71,12 +71,13 @@ func (r *Rules) begin(ctx context.Context, s *scratch, in *input) {
 	clear(s.searched)
 }
 
-// anySurvives says whether the guards of any rule hold. While only the file's
-// beginning is there, a guard that asks for more holds.
+// anySurvives says whether the guards of any rule hold that can find something. While
+// only the file's beginning is there, a guard that asks for more holds.
 func (r *Rules) anySurvives(s *scratch) bool {
 	for i := range r.index.groups {
 		g := &r.index.groups[i]
-		if g.atom < 0 || r.holds(s, g.atom) && slices.ContainsFunc(g.rules, func(rule int32) bool { return r.guarded(s, rule) }) {
+		finds := func(rule int32) bool { return !r.rules[rule].private && r.guarded(s, rule) }
+		if (g.atom < 0 || r.holds(s, g.atom)) && slices.ContainsFunc(g.rules, finds) {
 			return true
 		}
 	}

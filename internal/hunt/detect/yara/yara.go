@@ -92,6 +92,9 @@ func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, e
 		return nil, nil, err
 	}
 	in.external[externalType] = fileType(in.data)
+	if d.rules.begin(ctx, s, &in); !d.rules.anySurvives(s) {
+		return nil, nil, nil
+	}
 	out := d.rules.scan(ctx, s, &in)
 	return d.findings(f, s, &in, &out), d.problems(f, &in, &out), nil
 }
