@@ -25,6 +25,7 @@ import (
 	"postern/internal/bundle"
 	"postern/internal/hunt"
 	"postern/internal/hunt/detect/webfile"
+	parseall "postern/internal/hunt/parse/all"
 	"postern/internal/hunt/source"
 	"postern/internal/report"
 	"postern/internal/respond"
@@ -125,7 +126,7 @@ func (a *app) clean(ctx context.Context, o cleanOptions, dir string) error {
 	if err != nil {
 		return err
 	}
-	host, err := a.sameServer(ctx, o, saved, opt, dir)
+	host, err := a.sameServer(ctx, o, saved, dir)
 	if err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (a *app) clean(ctx context.Context, o cleanOptions, dir string) error {
 	}
 	facts := clean.Facts{Host: host.Host, Root: absolute(dir), Hunt: saved.sha256, Tool: "postern", Version: version(), Who: who(o.who)}
 	facts.Machine, _ = os.Hostname()
-	if facts.Preserved, err = a.preservedBy(ctx, o); err != nil {
+	if facts.Preserved, err = a.preservedBy(ctx, o, dir, plan.Moves); err != nil {
 		return err
 	}
 	if err := a.confirm(o.yes, postern.Say("clean.ask", "count", len(plan.Moves))); err != nil {
@@ -225,19 +226,16 @@ func (a *app) savedHunt(name string) (savedRun, error) {
 }
 
 // sameServer gives the host of a saved hunt that the folder is of.
-func (a *app) sameServer(ctx context.Context, o cleanOptions, saved savedRun, opt hunt.Options, dir string) (*report.Host, error) {
+func (a *app) sameServer(ctx context.Context, o cleanOptions, saved savedRun, dir string) (*report.Host, error) {
 	var of []string
 	for _, h := range saved.Hosts {
 		of = append(of, h.Host)
 	}
 	names := []string{o.hunt.host}
 	if o.hunt.host == "" {
-		inputs, err := a.inputs(o.hunt, []string{dir})
-		if err != nil {
+		var err error
+		if names, err = a.serverNames(ctx, o.hunt, dir); err != nil {
 			return nil, err
-		}
-		if names, err = hunt.Names(ctx, inputs, opt); err != nil {
-			return nil, failed(err, "cmd.open", "file", dir)
 		}
 	}
 	var same []*report.Host
@@ -254,6 +252,19 @@ func (a *app) sameServer(ctx context.Context, o cleanOptions, saved savedRun, op
 		return nil, &problem{code: exitFailed, what: postern.Say("clean.several-servers", pairs...), hint: postern.Say("clean.several-servers.hint")}
 	}
 	return same[0], nil
+}
+
+// serverNames gives what the servers in a folder are called by their own files.
+func (a *app) serverNames(ctx context.Context, o huntOptions, dir string) ([]string, error) {
+	inputs, err := a.inputs(o, []string{dir})
+	if err != nil {
+		return nil, err
+	}
+	names, err := hunt.Names(ctx, inputs, hunt.Options{Formats: parseall.Formats(), Records: parseall.Records()})
+	if err != nil {
+		return nil, failed(err, "cmd.open", "file", dir)
+	}
+	return names, nil
 }
 
 // named takes from a hunt what can be cleaned. A document whose findings do not fit
@@ -405,8 +416,9 @@ func (s *hostSink) End(status postern.Status, _ postern.Stats) error {
 	return nil
 }
 
-// preservedBy proves the bundle that is to hold the evidence.
-func (a *app) preservedBy(ctx context.Context, o cleanOptions) (clean.Preserved, error) {
+// preservedBy proves the bundle that is to hold the evidence: that it is sound, of this
+// server, and that each file lies in it as it is to be moved.
+func (a *app) preservedBy(ctx context.Context, o cleanOptions, dir string, moves []clean.Move) (clean.Preserved, error) {
 	if o.preserved == "" {
 		return clean.Preserved{Refused: strings.TrimSpace(o.without)}, nil
 	}
@@ -434,7 +446,52 @@ func (a *app) preservedBy(ctx context.Context, o cleanOptions) (clean.Preserved,
 	case !r.Sound() || r.Seal == nil || r.Signature == nil:
 		return none, &problem{code: exitFailed, what: postern.Say("clean.bundle", "file", o.preserved), hint: postern.Say("clean.bundle.hint", "file", o.preserved)}
 	}
+	if err := a.holds(ctx, o, dir, f, info.Size(), r.Header, moves); err != nil {
+		return none, err
+	}
 	return clean.Preserved{Bundle: r.Seal.Bundle, Seal: r.Signature.Seal, Signer: r.Signature.PublicKey, File: filepath.Base(o.preserved)}, nil
+}
+
+// maxLackingShown bounds the files that a refusal names.
+const maxLackingShown = 5
+
+// holds refuses a bundle that is of another server or lacks a file that is to be moved.
+// It needs no key: a bundle proves its content to whoever has the same.
+func (a *app) holds(ctx context.Context, o cleanOptions, dir string, f io.ReaderAt, size int64, h *bundle.Header, moves []clean.Move) error {
+	no := func(key string, pairs ...any) error {
+		// catalogue: clean.bundle-*
+		pairs = append(pairs, "file", o.preserved, "root", dir, "hunt", o.from)
+		return &problem{code: exitFailed, what: postern.Say("clean.bundle-"+key, pairs...), hint: postern.Say("clean.bundle-"+key+".hint", pairs...)}
+	}
+	b, err := bundle.Open(f, size)
+	if err != nil {
+		return failed(err, "cmd.open", "file", o.preserved)
+	}
+	if h == nil || !b.Proves() {
+		return no("silent")
+	}
+	names, err := a.serverNames(ctx, o.hunt, dir)
+	if err != nil {
+		return err
+	}
+	known := func(name string) bool { return slices.Contains(h.Servers, bundle.ServerProof(h.ID, name)) }
+	if len(h.Servers) > 0 && !slices.ContainsFunc(names, known) {
+		return no("other", "is", strings.Join(names, ", "))
+	}
+	files := make(map[string]string, len(moves))
+	for _, m := range moves {
+		files[m.Path] = m.SHA256
+	}
+	lacking, err := b.Lacking(h.ID, files)
+	switch {
+	case err != nil:
+		return failed(err, "cmd.open", "file", o.preserved)
+	case len(lacking) > maxLackingShown:
+		return no("lacks", "count", len(lacking), "paths", strings.Join(lacking[:maxLackingShown], ", ")+", …")
+	case len(lacking) > 0:
+		return no("lacks", "count", len(lacking), "paths", strings.Join(lacking, ", "))
+	}
+	return nil
 }
 
 // cleanKeeper opens the quarantine, locks it and settles what a killed run left.

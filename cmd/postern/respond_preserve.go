@@ -100,6 +100,8 @@ func (a *app) preserve(ctx context.Context, o preserveOptions, root string) erro
 	if err := a.fillPreserve(o, &opt); err != nil {
 		return err
 	}
+	// Evidence that nobody can put a name to is preserved all the same.
+	opt.Servers, _ = a.serverNames(ctx, huntOptions{}, root)
 	stop := func() {}
 	opt.Progress = new(preserve.Progress)
 	opt.Planned = func(p preserve.Plan) error {

@@ -83,6 +83,9 @@ type Header struct {
 	Tool       string    `json:"tool"`
 	Version    string    `json:"version"`
 	Recipients []string  `json:"recipients"` // public keys of who can open it
+	// Servers are proofs of what the servers are called that the evidence is of, see
+	// [ServerProof]; none if nobody knew, and in bundles of earlier versions.
+	Servers []string `json:"servers,omitempty"`
 }
 
 // Member is one line of a list: a file that lies in the segment, or one that was

@@ -116,8 +116,8 @@ const (
 	BadMember  Flaw = "member"    // a file in it is not as its list says
 )
 
-// MaxParts bounds the parts of a bundle: two a segment and the others.
-const MaxParts = 2*MaxSegments + 8
+// MaxParts bounds the parts of a bundle: three a segment and the others.
+const MaxParts = 3*MaxSegments + 8
 
 // Bundle is the frame of a bundle, read.
 type Bundle struct {

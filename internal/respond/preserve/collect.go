@@ -289,9 +289,10 @@ type segment struct {
 	plain *counter
 	tar   *tar.Writer
 
-	lines bytes.Buffer
-	files int
-	sums  totals
+	lines  bytes.Buffer
+	proofs []byte
+	files  int
+	sums   totals
 }
 
 // segment begins a segment at the end of the bundle.
@@ -318,6 +319,10 @@ func (g *segment) list(m *bundle.Member) error {
 		return err
 	}
 	g.lines.Write(b)
+	if m.Stored() {
+		proof := bundle.Proof(g.s.id, m.Path, m.SHA256)
+		g.proofs = append(g.proofs, proof[:]...)
+	}
 	g.files++
 	g.s.totals.add(m)
 	return nil
@@ -352,7 +357,11 @@ func (c *collector) finish() error {
 	if err := errors.Join(err, pack.Close(), data.Flush()); err != nil {
 		return s.broken(err)
 	}
-	if err := s.framed(bundle.ListPart(n), at, data); err != nil {
+	err = s.framed(bundle.ListPart(n), at, data)
+	if err == nil {
+		err = s.part(bundle.ProofPart(n), g.proofs)
+	}
+	if err != nil {
 		return s.broken(err)
 	}
 	s.totals.Segments = n

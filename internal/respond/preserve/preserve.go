@@ -64,6 +64,8 @@ type Options struct {
 	Who, Host, Tool, Version, System string
 	ClockOffset                      *time.Duration // the host's clock minus true time
 
+	// Servers are what the servers are called that the tree is of, if anybody knows.
+	Servers []string
 	// Named are files that a hunt found, as paths below Root or as they end on the
 	// server, in any case.
 	Named []string

@@ -70,7 +70,7 @@ func options(t testing.TB, root string) (Options, *age.X25519Identity) {
 		t.Fatal(err)
 	}
 	return Options{Root: root, Out: filepath.Join(t.TempDir(), "x.bundle"), Recipients: []age.Recipient{id.Recipient()},
-		Names: []string{id.Recipient().String()}, Who: "tester", Host: "EX01", Tool: "postern", Version: "test", System: "test"}, id
+		Names: []string{id.Recipient().String()}, Who: "tester", Host: "EX01", Servers: []string{"EX01"}, Tool: "postern", Version: "test", System: "test"}, id
 }
 
 // prove checks a bundle and gives what is in it: files by path, and all lines of the lists.
@@ -113,7 +113,30 @@ func prove(t testing.TB, out string, id age.Identity) (map[string]string, []bund
 			t.Fatal(err)
 		}
 	}
+	proved(t, b, r.Header, members)
 	return files, members, r
+}
+
+// proved checks that whoever has one of the files can show without a key that it is
+// there, and that nobody can show another.
+func proved(t testing.TB, b *bundle.Bundle, h *bundle.Header, members []bundle.Member) {
+	t.Helper()
+	have, others := make(map[string]string), make(map[string]string)
+	for _, m := range members {
+		if m.Stored() {
+			have[m.Path], others[m.Path] = m.SHA256, bundle.Hash([]byte("not "+m.Path))
+		}
+	}
+	lacks, err := b.Lacking(h.ID, have)
+	if err != nil || len(lacks) > 0 || !b.Proves() {
+		t.Errorf("no proofs of %q: %v", lacks, err)
+	}
+	if lacks, err = b.Lacking(h.ID, others); err != nil || len(lacks) != len(others) {
+		t.Errorf("%d files with other content lack a proof, want %d: %v", len(lacks), len(others), err)
+	}
+	if len(h.Servers) != 1 || h.Servers[0] != bundle.ServerProof(h.ID, "ex01") {
+		t.Errorf("proofs of servers %q", h.Servers)
+	}
 }
 
 func untar(r io.Reader, files map[string]string) error {

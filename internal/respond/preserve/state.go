@@ -239,8 +239,12 @@ func (s *state) begin(ctx context.Context, root *os.Root) (err error) {
 }
 
 func (s *state) header() error {
-	b, err := bundle.Encode(bundle.Header{Schema: bundle.Schema, ID: s.id, Created: s.opt.Now().UTC(),
-		Tool: s.opt.Tool, Version: s.opt.Version, Recipients: s.opt.Names})
+	h := bundle.Header{Schema: bundle.Schema, ID: s.id, Created: s.opt.Now().UTC(),
+		Tool: s.opt.Tool, Version: s.opt.Version, Recipients: s.opt.Names}
+	for _, name := range s.opt.Servers {
+		h.Servers = append(h.Servers, bundle.ServerProof(s.id, name))
+	}
+	b, err := bundle.Encode(h)
 	if err != nil {
 		return err
 	}
