@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net/netip"
 	"os"
@@ -145,7 +146,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	if err != nil {
 		return stateProblem(err, o.state)
 	}
-	ledger, err := state.OpenLedger(o.ledgerDir(), probe.MaxRequests, nil)
+	ledger, err := state.OpenLedger(o.ledgerDir(), o.state, probe.MaxRequests, nil)
 	if err != nil {
 		return errors.Join(stateProblem(err, o.ledgerDir()), results.Close())
 	}
@@ -314,25 +315,38 @@ func (a *app) openTargets(name string) (io.ReadCloser, int64, error) {
 	return f, size, nil
 }
 
-// earlierHosts is where and when an Exchange was last seen, and where it showed its build.
-type earlierHosts map[netip.AddrPort]struct {
-	at   int64
-	hint exposure.Hint
+// earlierHosts is when an Exchange was last seen at a place, and where it showed its
+// build: some twenty bytes for each.
+type earlierHosts struct {
+	seed  maphash.Seed
+	hosts map[uint64]sighting
+}
+
+// sighting is minutes since 1970 and, in the lowest two bits, a hint.
+type sighting uint32
+
+func (s sighting) at() time.Time { return time.Unix(int64(s>>2)*60, 0).UTC() }
+
+func (e *earlierHosts) add(at netip.AddrPort, seen time.Time, hint exposure.Hint) {
+	k := maphash.Comparable(e.seed, at)
+	if s := sighting(seen.Unix()/60)<<2 | sighting(hint); s>>2 >= e.hosts[k]>>2 {
+		e.hosts[k] = s
+	}
 }
 
 // known gives what is known of a place before it is visited.
-func (e earlierHosts) known(p exposure.Place) probe.Known {
+func (e *earlierHosts) known(p exposure.Place) probe.Known {
 	k := probe.Known{Network: networkOf(p.ASN)}
-	if h, ok := e[p.AddrPort()]; ok {
-		k.Since, k.Hint = time.Unix(h.at, 0).UTC(), h.hint
+	if s, ok := e.hosts[maphash.Comparable(e.seed, p.AddrPort())]; ok {
+		k.Since, k.Hint = s.at(), exposure.Hint(s&3)
 	}
 	return k
 }
 
 // readEarlier reads records of earlier scans. Without hints the login page is asked for
 // first wherever it is known to tell less, as one question needs the page.
-func (a *app) readEarlier(names []string, hints bool) (earlierHosts, error) {
-	hosts := earlierHosts{}
+func (a *app) readEarlier(names []string, hints bool) (*earlierHosts, error) {
+	earlier := &earlierHosts{maphash.MakeSeed(), map[uint64]sighting{}}
 	for _, name := range names {
 		f, err := os.Open(name)
 		if err != nil {
@@ -347,18 +361,16 @@ func (a *app) readEarlier(names []string, hints bool) (earlierHosts, error) {
 				return nil, errors.Join(failed(err, "cmd.open", "file", name), f.Close())
 			}
 			if addr, err := netip.ParseAddr(o.Address); err == nil && o.Outcome == exposure.Exchange {
-				at := netip.AddrPortFrom(addr, uint16(o.Port))
-				if h := hosts[at]; o.Time.Unix() > h.at {
-					if h.at = o.Time.Unix(); hints {
-						h.hint = fingerprint.HintOf(&o)
-					}
-					hosts[at] = h
+				hint := exposure.HintNone
+				if hints {
+					hint = fingerprint.HintOf(&o)
 				}
+				earlier.add(netip.AddrPortFrom(addr, uint16(o.Port)), o.Time, hint)
 			}
 		}
 		if err := f.Close(); err != nil {
 			return nil, err
 		}
 	}
-	return hosts, nil
+	return earlier, nil
 }

@@ -47,7 +47,7 @@ type Scan struct {
 	Emit func(t *Target, o *Observation, line []byte) error
 	// Skip says that a target was reported already. It is called once for each target,
 	// by one goroutine.
-	Skip func(*Target) bool
+	Skip func(*Target) (bool, error)
 	// Abandon: on an interruption, report what was under way as aborted. Without it
 	// such targets get no record, so that another run can do them.
 	Abandon  bool
@@ -109,7 +109,12 @@ func (s *Scan) read(ctx context.Context, cancel context.CancelCauseFunc, targets
 			cancel(err)
 			return
 		}
-		if s.Skip(&t) {
+		done, err := s.Skip(&t)
+		if err != nil {
+			cancel(err)
+			return
+		}
+		if done {
 			s.Progress.Skipped.Add(1)
 			continue
 		}

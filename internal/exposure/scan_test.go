@@ -65,7 +65,7 @@ func (w *world) scan(workers int) *Scan {
 			w.lines = append(w.lines, fmt.Sprintf("%s %s %d", line, o.Address, o.Requests))
 			return nil
 		},
-		Skip: func(t *Target) bool { k := t.Key(); was := seen[k]; seen[k] = true; return was },
+		Skip: func(t *Target) (bool, error) { k := t.Key(); was := seen[k]; seen[k] = true; return was, nil },
 	}
 }
 

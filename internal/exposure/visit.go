@@ -63,7 +63,7 @@ const (
 // chooses what is asked, and decides nothing about what is concluded.
 type Hint uint8
 
-// The closed list of hints.
+// The closed list of hints; they fit into two bits.
 const (
 	HintNone     Hint = iota
 	HintManifest      // only the export tool's manifest told more than the line

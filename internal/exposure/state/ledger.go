@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"hash/maphash"
 	"io"
 	"net/netip"
 	"os"
@@ -75,8 +76,8 @@ type Ledger struct {
 	now   func() time.Time
 
 	mu     sync.Mutex
-	four   map[uint32]tally // IPv4 apart: nine bytes a host instead of thirty
-	six    map[[16]byte]tally
+	seed   maphash.Seed
+	spent  *Table // a tally for each address
 	held   map[netip.Addr]time.Time
 	bin    int64 // the newest seen: the clock never goes back
 	own    *os.File
@@ -84,6 +85,7 @@ type Ledger struct {
 	day    string
 	locked *os.File
 	others map[string]int64 // how far the other files have been read
+	gained int64            // bytes read of them in all
 	listed time.Time        // modification time of the folder when it was listed
 }
 
@@ -95,12 +97,13 @@ const maxProcesses = 64
 
 // OpenLedger opens the ledger of a folder, made if it is not there; dir "" keeps
 // nothing beyond this run. Share is how many requests a host gets in 24 hours, at
-// most 7.
-func OpenLedger(dir string, share int, now func() time.Time) (*Ledger, error) {
+// most 7. Scratch is a folder of this process alone for what would fill the memory, "" if
+// there is none.
+func OpenLedger(dir, scratch string, share int, now func() time.Time) (*Ledger, error) {
 	if now == nil {
 		now = time.Now
 	}
-	l := &Ledger{dir: dir, share: min(share, 1<<binBits-1), now: now, four: map[uint32]tally{}, six: map[[16]byte]tally{},
+	l := &Ledger{dir: dir, share: min(share, 1<<binBits-1), now: now, seed: maphash.MakeSeed(), spent: NewTable(scratch),
 		held: map[netip.Addr]time.Time{}, others: map[string]int64{}}
 	if dir == "" {
 		return l, nil
@@ -209,9 +212,12 @@ func (l *Ledger) readOn(name string, at int64) error {
 		n, err := f.ReadAt(buf, at)
 		whole := n - n%entryBytes
 		for e := buf[:whole]; len(e) > 0; e = e[entryBytes:] {
-			l.take([entryBytes]byte(e[:entryBytes]))
+			if err := l.take([entryBytes]byte(e[:entryBytes])); err != nil {
+				return err
+			}
 		}
 		at += int64(whole)
+		l.gained += int64(whole)
 		l.others[name] = at
 		if err == io.EOF || whole == 0 {
 			return nil
@@ -223,9 +229,9 @@ func (l *Ledger) readOn(name string, at int64) error {
 }
 
 // take counts one entry.
-func (l *Ledger) take(e [entryBytes]byte) {
+func (l *Ledger) take(e [entryBytes]byte) error {
 	if check(&e) != [3]byte(e[21:]) {
-		return
+		return nil
 	}
 	addr := netip.AddrFrom16([16]byte(e[:16])).Unmap()
 	seconds := int64(binary.BigEndian.Uint32(e[16:20]))
@@ -233,17 +239,22 @@ func (l *Ledger) take(e [entryBytes]byte) {
 	case kindHold:
 		l.hold(addr, time.Unix(seconds, 0))
 	case kindRequest:
-		now, bin := l.newest(), seconds/binSeconds
-		if now-bin >= binsKept {
-			return
+		now, err := l.newest()
+		bin := seconds / binSeconds
+		if err != nil || now-bin >= binsKept {
+			return err
+		}
+		t, err := l.get(addr, now)
+		if err != nil {
+			return err
 		}
 		// Of an earlier bin: add it where it belongs.
-		t := l.get(addr).at(uint8(now))
 		if shift := 8 + binBits*uint32(max(now-bin, 0)); t>>shift&(1<<binBits-1) < 1<<binBits-1 {
 			t += 1 << shift
 		}
-		l.set(addr, t)
+		return l.set(addr, t)
 	}
+	return nil
 }
 
 func check(e *[entryBytes]byte) [3]byte {
@@ -253,42 +264,34 @@ func check(e *[entryBytes]byte) [3]byte {
 
 // newest gives the number of the present bin, and forgets hosts whose requests no
 // longer count when a new one begins.
-func (l *Ledger) newest() int64 {
+func (l *Ledger) newest() (int64, error) {
 	bin := l.now().Unix() / binSeconds
 	if bin <= l.bin {
-		return l.bin
+		return l.bin, nil
 	}
-	if l.bin != 0 {
-		for a, t := range l.four {
-			if t.at(uint8(bin)).sum() == 0 {
-				delete(l.four, a)
-			}
-		}
-		for a, t := range l.six {
-			if t.at(uint8(bin)).sum() == 0 {
-				delete(l.six, a)
-			}
-		}
-	}
+	old := l.bin
 	l.bin = bin
-	return bin
+	if old == 0 {
+		return bin, nil
+	}
+	return bin, l.spent.Keep(func(t uint32) bool { return tally(t).at(uint8(bin)).sum() > 0 })
 }
 
-func (l *Ledger) get(a netip.Addr) tally {
-	if a.Is4() {
-		b := a.As4()
-		return l.four[binary.BigEndian.Uint32(b[:])]
-	}
-	return l.six[a.As16()]
+// key hashes an address.
+func (l *Ledger) key(a netip.Addr) uint64 {
+	b := a.As16()
+	return maphash.Bytes(l.seed, b[:])
 }
 
-func (l *Ledger) set(a netip.Addr, t tally) {
-	if a.Is4() {
-		b := a.As4()
-		l.four[binary.BigEndian.Uint32(b[:])] = t
-		return
-	}
-	l.six[a.As16()] = t
+// get gives what a host has had, as of a bin.
+func (l *Ledger) get(a netip.Addr, bin int64) (tally, error) {
+	t, _, err := l.spent.Get(l.key(a))
+	return tally(t).at(uint8(bin)), err
+}
+
+func (l *Ledger) set(a netip.Addr, t tally) error {
+	_, err := l.spent.Set(l.key(a), uint32(t))
+	return err
 }
 
 // Spend allows one more request to a host and writes it down first. It is false if
@@ -297,16 +300,25 @@ func (l *Ledger) Spend(a netip.Addr) (bool, error) {
 	a = a.Unmap()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	bin := uint8(l.newest())
-	if l.get(a).at(bin).sum() >= l.share {
-		return false, nil
+	bin, err := l.newest()
+	if err != nil {
+		return false, err
 	}
+	t, err := l.get(a, bin)
+	if err != nil || t.sum() >= l.share {
+		return false, err
+	}
+	before := l.gained
 	if err := l.write(a, l.now(), kindRequest); err != nil {
 		return false, err
 	}
-	t := l.get(a).at(bin).plus()
-	l.set(a, t)
-	return t.sum() <= l.share, nil
+	if l.gained != before { // another machine has just written something, perhaps about this host
+		if t, err = l.get(a, bin); err != nil {
+			return false, err
+		}
+	}
+	t = t.plus()
+	return t.sum() <= l.share, l.set(a, t)
 }
 
 // Hold remembers that a host wants to be left alone until then.
@@ -393,7 +405,7 @@ func (l *Ledger) turn(day string) error {
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var errs []error
+	errs := []error{l.spent.Close()}
 	if l.own != nil {
 		errs = append(errs, l.own.Sync(), l.own.Close())
 	}

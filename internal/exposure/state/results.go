@@ -7,6 +7,7 @@
 //	scan.json      what the folder belongs to
 //	results.jsonl  one record a target (postern.exposure/1), each exactly once
 //	printed        eight bytes, big endian: how much of results.jsonl has been printed
+//	table-*.tmp    what a running scan would otherwise keep in memory; of no use afterwards
 //
 // A record is written to results.jsonl first, in one write, then printed, then
 // "printed" is moved. A process that is killed in between leaves at most one line that
@@ -62,7 +63,7 @@ type Results struct {
 	lock    *os.File
 	file    *os.File
 	mark    *os.File
-	seen    set
+	seen    *Table
 	before  int   // records of earlier runs
 	end     int64 // of the last whole line
 	printed int64
@@ -72,7 +73,7 @@ type Results struct {
 
 // Open opens a state folder, made if it is not there. Dir "" keeps nothing on disk.
 func Open(dir, scope string) (*Results, error) {
-	r := &Results{dir: dir, synced: time.Now()}
+	r := &Results{dir: dir, synced: time.Now(), seen: NewTable(dir)}
 	if dir == "" {
 		return r, nil
 	}
@@ -95,6 +96,7 @@ func (r *Results) open(scope string) (err error) {
 	if lock(r.lock) != nil {
 		return ErrBusy
 	}
+	removeTables(r.dir)
 	if err := r.belongs(scope); err != nil {
 		return err
 	}
@@ -148,7 +150,9 @@ func (r *Results) load() error {
 			return err
 		}
 		if text, name, ok := target(line); ok {
-			r.seen.add(exposure.TargetKey(text, name))
+			if _, err := r.seen.Set(exposure.TargetKey(text, name), 0); err != nil {
+				return err
+			}
 			r.before++
 		}
 		r.end += int64(len(line))
@@ -188,8 +192,9 @@ func (r *Results) Before() int { return r.before }
 
 // Seen says whether a target was reported or begun before, and remembers it. It may
 // run beside the other methods.
-func (r *Results) Seen(t *exposure.Target) bool {
-	return !r.seen.add(t.Key())
+func (r *Results) Seen(t *exposure.Target) (bool, error) {
+	fresh, err := r.seen.Set(t.Key(), 0)
+	return !fresh, err
 }
 
 // Unprinted gives the lines that were written and are not known to have been printed,
@@ -264,7 +269,7 @@ func (r *Results) Close() error {
 	if r.file == nil {
 		return nil
 	}
-	return errors.Join(r.file.Sync(), r.closeFiles())
+	return errors.Join(r.file.Sync(), r.seen.Close(), r.closeFiles())
 }
 
 func (r *Results) closeFiles() error {

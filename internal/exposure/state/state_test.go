@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,9 +54,14 @@ func TestKilledAnywhere(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r.Seen(target0("a"))
+		see := func(name string) {
+			if _, err := r.Seen(target0(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		see("a")
 		put("a")
-		r.Seen(target0("b"))
+		see("b")
 		line := record(t, "b")
 		switch at {
 		case "in the record":
@@ -80,7 +86,9 @@ func TestKilledAnywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"a", "b", "c"} {
-			if !r.Seen(target0(name)) {
+			if seen, err := r.Seen(target0(name)); err != nil {
+				t.Fatal(err)
+			} else if !seen {
 				put(name)
 			}
 		}
@@ -155,7 +163,9 @@ func TestFullDisk(t *testing.T) {
 func TestNothingOnDisk(t *testing.T) {
 	t.Parallel()
 	r := open(t, "")
-	if r.Seen(target0("a")) || !r.Seen(target0("a")) || r.Put([]byte("x"), func() error { return nil }) != nil || r.Close() != nil {
+	first, err := r.Seen(target0("a"))
+	second, again := r.Seen(target0("a"))
+	if first || !second || err != nil || again != nil || r.Put([]byte("x"), func() error { return nil }) != nil || r.Close() != nil {
 		t.Error("without a folder")
 	}
 }
@@ -167,7 +177,7 @@ func (c *clock) now() time.Time { return c.at }
 
 func ledger(t *testing.T, dir string, c *clock) *Ledger {
 	t.Helper()
-	l, err := OpenLedger(dir, 6, c.now)
+	l, err := OpenLedger(dir, t.TempDir(), 6, c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -435,19 +445,98 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-func TestSet(t *testing.T) {
+// TestTable holds a table, in memory and in its file, against a map.
+func TestTable(t *testing.T) {
 	t.Parallel()
-	var s set
-	r := rand.New(rand.NewPCG(1, 2))
-	know := map[uint64]bool{}
-	for range 50_000 {
-		k := r.Uint64() >> (r.Uint64() % 64)
-		if k = max(k, 1); s.add(k) == know[k] {
-			t.Fatalf("%x was known: %v", k, know[k])
+	for _, c := range []struct {
+		name, dir string
+		most      int
+	}{{"in memory", "", inMemory}, {"in a file", t.TempDir(), 100}} {
+		table := NewTable(c.dir)
+		table.most = c.most
+		r := rand.New(rand.NewPCG(1, 2))
+		know := map[uint64]uint32{}
+		check := func(k uint64) {
+			t.Helper()
+			want, had := know[k]
+			if v, ok, err := table.Get(k); v != want || ok != had || err != nil {
+				t.Fatalf("%s: %x has %d %v %v, want %d %v", c.name, k, v, ok, err, want, had)
+			}
 		}
-		know[k] = true
+		for range 40_000 {
+			k, v := max(r.Uint64()>>(r.Uint64()%50), 1), r.Uint32()%1000
+			if r.Uint32()%4 == 0 { // as close to each other as can be
+				k = 7<<56 | k&0xfff
+			}
+			check(k)
+			_, had := know[k]
+			if fresh, err := table.Set(k, v); fresh == had || err != nil {
+				t.Fatalf("%s: %x was new: %v %v", c.name, k, fresh, err)
+			}
+			know[k] = v
+		}
+		keep := func(v uint32) bool { return v%3 == 0 }
+		if err := table.Keep(keep); err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range know {
+			if !keep(v) {
+				delete(know, k)
+			}
+			check(k)
+		}
+		if (table.file != nil) != (c.dir != "") {
+			t.Errorf("%s: file %v", c.name, table.file)
+		}
+		if err := table.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(c.dir, tableFiles)); c.dir != "" && len(left) > 0 {
+			t.Errorf("%v is left", left)
+		}
 	}
-	if s.n != len(know) || s.add(0) != !know[1] {
-		t.Errorf("%d keys, want %d", s.n, len(know))
+}
+
+// TestTableFails: what cannot be written is an error and not a host that is forgotten.
+func TestTableFails(t *testing.T) {
+	t.Parallel()
+	table := NewTable(filepath.Join(t.TempDir(), "not there"))
+	table.most = 10
+	var err error
+	for k := uint64(1); k < 20 && err == nil; k++ {
+		_, err = table.Set(k, 0)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no folder: %v", err)
+	}
+	table = NewTable(t.TempDir())
+	table.most = 10
+	for k := uint64(1); table.file == nil; k++ {
+		if _, err := table.Set(k, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = table.file.Close()
+	if _, err := table.Set(1, 0); err == nil {
+		t.Error("no error of a file that is closed")
+	}
+	if _, _, err := table.Get(1); err == nil {
+		t.Error("no error of a file that is closed, when read")
+	}
+}
+
+func BenchmarkTable(b *testing.B) {
+	for _, dir := range []string{"", b.TempDir()} {
+		b.Run("file="+strconv.FormatBool(dir != ""), func(b *testing.B) {
+			t := NewTable(dir)
+			t.most = 1
+			r := rand.New(rand.NewPCG(1, 2))
+			for b.Loop() {
+				if _, err := t.Set(r.Uint64(), 1); err != nil {
+					b.Fatal(err)
+				}
+			}
+			_ = t.Close()
+		})
 	}
 }
