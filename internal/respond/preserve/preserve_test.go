@@ -435,7 +435,7 @@ func slowly(where string) {
 	parts := strings.Split(where, "\n")
 	all, err := age.ParseRecipients(strings.NewReader(parts[2]))
 	if err == nil {
-		_, err = Run(context.Background(), Options{Root: parts[0], Out: parts[1], Recipients: all, Names: parts[2:], segment: 16 << 10, disk: loudDisk{}})
+		_, err = Run(context.Background(), Options{Root: parts[0], Out: parts[1], Recipients: all, Names: parts[2:], Servers: []string{"EX01"}, segment: 16 << 10, disk: loudDisk{}})
 	}
 	if err != nil {
 		fmt.Println(err)
