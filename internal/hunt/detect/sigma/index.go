@@ -1,6 +1,11 @@
 package sigma
 
-import "math/bits"
+import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
 
 // index finds in a value which of many literals it holds, at a cost that hardly
 // depends on how many they are: a filter over windows of up to four bytes says at
@@ -8,18 +13,29 @@ import "math/bits"
 // An automaton would say it exactly, but for ten thousand literals its tables
 // leave the caches, and this one fits.
 //
+// Where all literals are long, not every place of a value is looked at but every other,
+// or as few as the shortest of them allows: as many windows of each literal, one after
+// the other, are in the filter, and one of them stands at such a place.
+//
 // What must stand at the end of a value, as most names of programs must, is looked
 // for there alone.
 type index struct {
-	whole   map[string][]int32 // values that must be equal, to rules
-	longest int                // of whole
-	windows [maxWindow]*windows
-	ends    [maxEnd + 1]*ends
+	whole   map[string][]mark   // values that must be equal
+	lengths [maxLength + 1]bool // of whole; the last one is of all that are longer
+	windows []*windows
+	ends    []*ends
 }
+
+// maxLength is the longest value whose length is told from others.
+const maxLength = 63
 
 // maxWindow is the longest window in bytes; shorter literals have tables of
 // their own length.
 const maxWindow = 4
+
+// maxStride is the longest stride from one place to the next: each byte of it makes the
+// filter fuller.
+const maxStride = 8
 
 // Bounds of the part of a literal by which an end is found. Names of programs
 // differ in it, where the last four bytes are .exe of nearly all.
@@ -46,20 +62,21 @@ func lastBytes[T string | []byte](s T, n int) uint64 {
 	return key
 }
 
-func (x *index) addEnd(l literal, rules []int32) {
+func (x *index) addEnd(l literal, marks []mark) {
 	n := min(len(l.text), maxEnd)
-	e := x.ends[n]
-	if e == nil {
-		e = &ends{n: n, at: make(map[uint64][]entry)}
-		x.ends[n] = e
+	i := slices.IndexFunc(x.ends, func(e *ends) bool { return e.n == n })
+	if i < 0 {
+		i = len(x.ends)
+		x.ends = append(x.ends, &ends{n: n, at: make(map[uint64][]entry)})
 	}
+	e := x.ends[i]
 	key := lastBytes(l.text, n)
 	h := endHash(key)
 	e.filter[h/64] |= 1 << (h % 64)
-	e.at[key] = append(e.at[key], entry{literal: l, rules: rules})
+	e.at[key] = append(e.at[key], entry{literal: l, marks: marks})
 }
 
-func (e *ends) scan(v []byte, marks []uint64) {
+func (e *ends) scan(v []byte, words []uint64) {
 	if len(v) < e.n {
 		return
 	}
@@ -70,106 +87,162 @@ func (e *ends) scan(v []byte, marks []uint64) {
 	}
 	for _, entry := range e.at[key] {
 		if from := len(v) - len(entry.text); from >= 0 && string(v[from:]) == entry.text {
-			mark(marks, entry.rules)
+			set(words, entry.marks)
 		}
 	}
 }
 
+// windows are literals by a window of n bytes in each.
 type windows struct {
-	n      int      // bytes of a window
-	filter []uint64 // one bit a hash
-	shift  uint
-	at     map[uint32][]entry
+	n       int      // bytes of a window
+	stride  int      // from one place that is looked at to the next
+	filter  []uint64 // one bit a hash
+	shift   uint
+	entries []entry  // in the order of the hashes of their windows
+	starts  []uint32 // by hash, cut to fewer bits: where its entries begin; one more for the end
+	cut     uint
 }
 
 // entry is a literal to compare where its window was seen.
 type entry struct {
 	literal
+	window uint32
 	before int // bytes of the literal before the window
-	rules  []int32
+	marks  []mark
 }
 
-// builder gathers the literals of one index.
-type builder struct {
-	rules map[literal][]int32
-	order []literal
+// mark is bits of one word to be set where a literal is found.
+type mark struct {
+	word int32
+	bits uint64
 }
 
-func (b *builder) add(l literal, rule int32) {
-	if b.rules == nil {
-		b.rules = make(map[literal][]int32)
+func set(words []uint64, marks []mark) {
+	for _, m := range marks {
+		words[m.word] |= m.bits
 	}
-	list, seen := b.rules[l]
+}
+
+// marksOf packs numbers of bits, which are in order.
+func marksOf(numbers []int32) []mark {
+	var marks []mark
+	for _, n := range numbers {
+		if word := n / 64; len(marks) == 0 || marks[len(marks)-1].word != word {
+			marks = append(marks, mark{word: word})
+		}
+		marks[len(marks)-1].bits |= 1 << (n % 64)
+	}
+	return marks
+}
+
+// builder gathers the literals of one index and the numbers of the bits that each sets.
+type builder struct {
+	numbers map[literal][]int32
+	order   []literal
+}
+
+func (b *builder) add(l literal, number int32) {
+	if b.numbers == nil {
+		b.numbers = make(map[literal][]int32)
+	}
+	list, seen := b.numbers[l]
 	if !seen {
 		b.order = append(b.order, l)
 	}
-	if len(list) == 0 || list[len(list)-1] != rule {
-		b.rules[l] = append(list, rule)
+	if len(list) == 0 || list[len(list)-1] != number {
+		b.numbers[l] = append(list, number)
 	}
 }
 
-func (b *builder) build() *index {
+// build makes the index for the values of a field with these entries of the rates.
+func (b *builder) build(entries string) *index {
 	x := &index{}
-	var count [maxWindow]map[uint32]int // how many literals hold a window
-	for i := range count {
-		count[i] = make(map[uint32]int)
-	}
+	var tables [maxWindow][]literal // by length of their windows
+	shortest := maxWindow + maxStride - 1
 	for _, l := range b.order {
-		if n := min(len(l.text), maxWindow); n > 0 && !l.atEnd() {
-			for i := 0; i+n <= len(l.text); i++ {
-				count[n-1][windowAt(l.text, i, n)]++
-			}
-		}
-	}
-	for _, l := range b.order {
-		rules := b.rules[l]
-		if l.start && l.end {
+		switch {
+		case l.start && l.end:
 			if x.whole == nil {
-				x.whole = make(map[string][]int32)
+				x.whole = make(map[string][]mark)
 			}
-			x.whole[l.text] = rules
-			x.longest = max(x.longest, len(l.text))
-			continue
-		}
-		if l.atEnd() {
-			x.addEnd(l, rules)
-			continue
-		}
-		n := min(len(l.text), maxWindow)
-		if x.windows[n-1] == nil {
-			x.windows[n-1] = &windows{n: n, at: make(map[uint32][]entry)}
-		}
-		// The window that fewest literals share is rarest in values too: of
-		// \cmd.exe it is hardly .exe.
-		best := 0
-		for i := 1; i+n <= len(l.text); i++ {
-			if count[n-1][windowAt(l.text, i, n)] < count[n-1][windowAt(l.text, best, n)] {
-				best = i
+			x.whole[l.text] = marksOf(b.numbers[l])
+			x.lengths[min(len(l.text), maxLength)] = true
+		case l.end && len(l.text) >= minEnd:
+			x.addEnd(l, marksOf(b.numbers[l]))
+		default:
+			n := min(len(l.text), maxWindow)
+			tables[n-1] = append(tables[n-1], l)
+			if n == maxWindow {
+				shortest = min(shortest, len(l.text))
 			}
 		}
-		w := x.windows[n-1]
-		key := windowAt(l.text, best, n)
-		w.at[key] = append(w.at[key], entry{literal: l, before: best, rules: rules})
 	}
-	for _, w := range x.windows {
-		if w != nil {
-			w.seal()
+	for i, literals := range tables {
+		if len(literals) == 0 {
+			continue
 		}
+		w := &windows{n: i + 1, stride: 1}
+		if w.n == maxWindow {
+			w.stride = shortest - maxWindow + 1
+		}
+		w.fill(literals, b.numbers, entries)
+		x.windows = append(x.windows, w)
 	}
 	return x
+}
+
+// fill adds the literals by their rarest windows, and of those equally rare by those
+// that fewest of the literals share: of \cmd.exe it is hardly .exe.
+func (w *windows) fill(literals []literal, numbers map[literal][]int32, entries string) {
+	count := make(map[uint32]int) // how many literals hold a window
+	for _, l := range literals {
+		for i := 0; i+w.n <= len(l.text); i++ {
+			count[windowAt(l.text, i, w.n)]++
+		}
+	}
+	for _, l := range literals {
+		best, bestClass, bestCount := 0, -1, 0
+		for i := 0; i+w.n+w.stride-1 <= len(l.text); i++ {
+			class, shared := rarestClass, 0
+			for k := i; k < i+w.stride; k++ {
+				class = min(class, literal{text: l.text[k : k+w.n]}.class(entries))
+				shared += count[windowAt(l.text, k, w.n)]
+			}
+			if class > bestClass || class == bestClass && shared < bestCount {
+				best, bestClass, bestCount = i, class, shared
+			}
+		}
+		marks := marksOf(numbers[l])
+		for k := best; k < best+w.stride; k++ {
+			w.entries = append(w.entries, entry{literal: l, window: windowAt(l.text, k, w.n), before: k, marks: marks})
+		}
+	}
+	w.seal()
 }
 
 // filterBits is the size of the filter a window in it: one place in 32 is let
 // through for nothing.
 const filterBits = 32
 
+// filterCut is how many bits of a hash the list of starts does without: it has about
+// four places for each window.
+const filterCut = 3
+
+// seal makes the tables, once all entries are there.
 func (w *windows) seal() {
-	size := max(bits.Len(uint(len(w.at)*filterBits-1)), 6)
+	size := max(bits.Len(uint(len(w.entries)*filterBits-1)), 6)
 	w.shift = uint(32 - size)
+	w.cut = uint(min(size, filterCut))
 	w.filter = make([]uint64, 1<<size/64)
-	for key := range w.at {
-		h := w.hash(key)
+	w.starts = make([]uint32, 1<<(size-int(w.cut))+1)
+	slices.SortStableFunc(w.entries, func(a, b entry) int { return cmp.Compare(w.hash(a.window), w.hash(b.window)) })
+	for _, e := range w.entries {
+		h := w.hash(e.window)
 		w.filter[h/64] |= 1 << (h % 64)
+		w.starts[h>>w.cut+1]++
+	}
+	for i := 1; i < len(w.starts); i++ {
+		w.starts[i] += w.starts[i-1]
 	}
 }
 
@@ -185,27 +258,34 @@ func windowAt(s string, i, n int) uint32 {
 	return key
 }
 
-// scan marks the rules of all literals that the folded value holds.
-func (x *index) scan(v []byte, marks []uint64) {
-	if len(v) <= x.longest {
-		mark(marks, x.whole[string(v)])
+// scan sets the bits of all literals that the folded value holds.
+func (x *index) scan(v []byte, words []uint64) {
+	if x.lengths[min(len(v), maxLength)] {
+		set(words, x.whole[string(v)])
 	}
 	for _, e := range x.ends {
-		if e != nil {
-			e.scan(v, marks)
-		}
+		e.scan(v, words)
 	}
 	for _, w := range x.windows {
-		if w != nil {
-			w.scan(v, marks)
+		if w.n == maxWindow {
+			w.scan(v, words)
+		} else {
+			w.scanShort(v, words)
 		}
 	}
 }
 
-// atEnd says whether a literal is looked for at the end of values alone.
-func (l literal) atEnd() bool { return l.end && !l.start && len(l.text) >= minEnd }
+func (w *windows) scan(v []byte, words []uint64) {
+	for i := 0; i+maxWindow <= len(v); i += w.stride {
+		key := binary.BigEndian.Uint32(v[i:])
+		if h := w.hash(key); w.filter[h/64]>>(h%64)&1 != 0 {
+			w.compare(v, i, key, h, words)
+		}
+	}
+}
 
-func (w *windows) scan(v []byte, marks []uint64) {
+// scanShort is scan for windows of less than four bytes.
+func (w *windows) scanShort(v []byte, words []uint64) {
 	if len(v) < w.n {
 		return
 	}
@@ -216,23 +296,24 @@ func (w *windows) scan(v []byte, marks []uint64) {
 	}
 	for i := w.n - 1; i < len(v); i++ {
 		key = (key<<8 | uint32(v[i])) & mask
-		h := w.hash(key)
-		if w.filter[h/64]>>(h%64)&1 == 0 {
-			continue
-		}
-		for _, e := range w.at[key] {
-			from := i + 1 - w.n - e.before
-			to := from + len(e.text)
-			if from < 0 || to > len(v) || e.start && from > 0 || e.end && to < len(v) || string(v[from:to]) != e.text {
-				continue
-			}
-			mark(marks, e.rules)
+		if h := w.hash(key); w.filter[h/64]>>(h%64)&1 != 0 {
+			w.compare(v, i+1-w.n, key, h, words)
 		}
 	}
 }
 
-func mark(marks []uint64, rules []int32) {
-	for _, r := range rules {
-		marks[r/64] |= 1 << (r % 64)
+// compare sets the bits of the literals whose window stands at a place of the value.
+func (w *windows) compare(v []byte, place int, key, h uint32, words []uint64) {
+	for at, end := w.starts[h>>w.cut], w.starts[h>>w.cut+1]; at < end; at++ {
+		e := &w.entries[at]
+		if e.window != key {
+			continue
+		}
+		from := place - e.before
+		to := from + len(e.text)
+		if from < 0 || to > len(v) || e.start && from > 0 || e.end && to < len(v) || string(v[from:to]) != e.text {
+			continue
+		}
+		set(words, e.marks)
 	}
 }

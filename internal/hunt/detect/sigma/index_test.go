@@ -26,7 +26,7 @@ func TestIndex(t *testing.T) {
 		for i, l := range literals {
 			b.add(l, int32(i))
 		}
-		x := b.build()
+		x := b.build("")
 		for range 10 {
 			v := rapid.StringMatching(`[abé]{0,15}`).Draw(t, "value")
 			marks := make([]uint64, 2)

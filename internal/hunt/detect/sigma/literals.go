@@ -10,7 +10,7 @@ func NewLiterals(literals []string) *Literals {
 	for _, l := range literals {
 		b.add(literal{text: l}, 0)
 	}
-	return &Literals{b.build()}
+	return &Literals{b.build("")}
 }
 
 // Pass says whether one of the literals stands in a text in lower case.

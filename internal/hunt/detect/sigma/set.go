@@ -25,13 +25,16 @@ type Set struct {
 // everywhere is the source of rules that see all events.
 const everywhere = "*"
 
-// group is the rules that see the events of one source.
+// group is the rules that see the events of one source. A rule has a bit in each of two
+// planes of words, one for each of two clauses by which it is found; it is evaluated
+// where both are set.
 type group struct {
 	rules    []*Rule
 	binds    [][]int32           // by rule: from its field indexes to slots
 	aliases  []map[string]string // by rule
 	table    *table
-	always   []uint64 // bits of the rules that no literal announces
+	words    int      // of a plane
+	planes   []uint64 // both, with the bits of rules that have no such clause
 	slots    []int32  // those with an index
 	fields   []*index // beside slots
 	keywords *index   // over all values; nil if no rule needs it
@@ -134,9 +137,9 @@ func compared(aliases map[string]string) map[string]string {
 }
 
 func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
-	g := &group{rules: rules, table: newTable(), always: make([]uint64, (len(rules)+63)/64)}
+	g := &group{rules: rules, table: newTable(), words: (len(rules) + 63) / 64}
+	g.planes = make([]uint64, 2*g.words)
 	clauses := make([][]clause, len(rules))
-	shared := make(map[atom]int) // rules that could be found by an atom
 	for i, r := range rules {
 		aliases := common
 		if at[i].aliases != nil {
@@ -158,55 +161,38 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 					a.field = bind[a.field]
 				}
 				bound[j] = a
-				shared[a]++
 			}
 			clauses[i] = append(clauses[i], bound)
 		}
 	}
 	fields := make([]builder, len(g.table.names))
 	var keywords builder
+	choose := newChooser(g.table, clauses)
 	for i := range rules {
-		c := rarest(clauses[i], shared)
-		if c == nil {
-			mark(g.always, []int32{int32(i)})
-		}
-		for _, a := range c {
-			if a.field == keyword {
-				keywords.add(a.literal, int32(i))
-			} else {
-				fields[a.field].add(a.literal, int32(i))
+		for plane, c := range choose.two(clauses[i]) {
+			number := int32(plane*g.words*64 + i)
+			if c == nil {
+				set(g.planes, marksOf([]int32{number}))
+			}
+			for _, a := range c {
+				if a.field == keyword {
+					keywords.add(a.literal, number)
+				} else {
+					fields[a.field].add(a.literal, number)
+				}
 			}
 		}
 	}
 	for slot := range fields {
 		if len(fields[slot].order) > 0 {
 			g.slots = append(g.slots, int32(slot))
-			g.fields = append(g.fields, fields[slot].build())
+			g.fields = append(g.fields, fields[slot].build(g.table.rates(int32(slot))))
 		}
 	}
 	if len(keywords.order) > 0 {
-		g.keywords = keywords.build()
+		g.keywords = keywords.build("")
 	}
 	return g
-}
-
-// rarest chooses the clause by which a rule is found: telling, and not shared by
-// many rules. What many rules share, such as an event id or powershell.exe, is
-// what the events are full of.
-func rarest(clauses []clause, shared map[atom]int) clause {
-	var best clause
-	var bestScore int
-	for _, c := range clauses {
-		most := 0
-		for _, a := range c {
-			most = max(most, shared[a])
-		}
-		score := 2*c.score() - 3*bits.Len(uint(most)) - bits.Len(uint(len(c)))
-		if best == nil || score > bestScore {
-			best, bestScore = c, score
-		}
-	}
-	return best
 }
 
 // group gives the rules for an event source, nil if there are none.
@@ -257,9 +243,9 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 	}
 	v.load(ev, g.table)
 	g.announce(v)
-	for word, marks := range v.marks {
-		for ; marks != 0; marks &= marks - 1 {
-			i := word*64 + bits.TrailingZeros64(marks)
+	for word, first := range v.marks[:g.words] {
+		for both := first & v.marks[g.words+word]; both != 0; both &= both - 1 {
+			i := word*64 + bits.TrailingZeros64(both)
 			r := g.rules[i]
 			v.bind = g.binds[i]
 			if r.root.eval(r, v) {
@@ -272,10 +258,10 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 	return out
 }
 
-// announce marks the rules that the event's literals announce, with one pass
+// announce sets the bits of the clauses that the event's literals fulfil, with one pass
 // over each value that is indexed.
 func (g *group) announce(v *view) {
-	v.marks = append(v.marks[:0], g.always...)
+	v.marks = append(v.marks[:0], g.planes...)
 	for k, slot := range g.slots {
 		for i := v.first[slot]; i >= 0; i = v.values[i].next {
 			g.fields[k].scan(v.folded(i), v.marks)

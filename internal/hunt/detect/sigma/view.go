@@ -53,7 +53,7 @@ type view struct {
 	first  []int32 // by slot: its first value, -1 if the event does not have the field
 	values []value
 	buf    []byte     // folded values and, before each is done with, names
-	marks  []uint64   // rules to evaluate, for Set
+	marks  []uint64   // clauses that hold, for Set
 	known  [2][]named // names and slots of the event before, derived and columns, mostly the same
 }
 
