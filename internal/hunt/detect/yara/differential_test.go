@@ -250,7 +250,7 @@ func oracle(t *testing.T, yara string, lines []string, dir string) (map[string]b
 }
 
 // TestConditionsAsYara compares generated conditions with Debian's yara, and each
-// with and without guards, gates and hints. POSTERN_YARA_SEEDS asks for more.
+// with and without guards and gates. POSTERN_YARA_SEEDS asks for more.
 func TestConditionsAsYara(t *testing.T) {
 	t.Parallel()
 	yara, err := exec.LookPath("yara")

@@ -56,7 +56,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzScan asks of any rules and any file: guards, gates and hints change nothing, and
+// FuzzScan asks of any rules and any file: guards and gates change nothing, and
 // the bounds hold.
 func FuzzScan(f *testing.F) {
 	for _, s := range seedRules {

@@ -31,11 +31,10 @@ type index struct {
 	gates []gate
 	// opens gives the rules whose gate has a string.
 	opens map[pattern.ID][]int32
-	// late are the rules whose gate is asked by hints, or who have none: they are
-	// looked at for every file for which their guards hold.
-	late []int32
-	// hints of the strings of clauses.
-	hints [][]hint
+	// mixed are the gates that have places to look at, beside strings.
+	mixed []mixed
+	// open are the rules without a gate.
+	open []int32
 	// groups are the rules by first guard, to see from the beginning of a file whether
 	// any rule is left for the rest.
 	groups []group
@@ -46,6 +45,12 @@ type gate struct {
 	atom int32 // -1 for none
 	set  *pattern.Set
 	ids  pattern.Wanted
+}
+
+// mixed is a gate with atoms; many rules for the same kind of file have the same.
+type mixed struct {
+	clause clause
+	rules  []int32
 }
 
 // group is rules with the same first guard; atom is -1 if they have none.
@@ -89,13 +94,12 @@ func newIndex(set *Rules, sources map[pattern.ID]ast.String) index {
 	for _, g := range order {
 		x.groups = append(x.groups, *g)
 	}
-	x.makeGates(set.strings, sources)
+	x.makeGates(set.strings)
 	return x
 }
 
 // makeGates parts the gates of all rules by what they cost and when they are needed.
-func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.String) {
-	x.hints = make([][]hint, strings.Len())
+func (x *index) makeGates(strings *pattern.Set) {
 	wanted := map[int32]pattern.Wanted{-1: strings.NewWanted()}
 	for _, g := range x.groups {
 		atom := int32(-1)
@@ -105,27 +109,22 @@ func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.Strin
 		}
 		for _, rule := range g.rules {
 			clauses := x.clauses[rule]
-			for _, c := range clauses {
-				for _, id := range c {
-					if id >= 0 && x.hints[id] == nil {
-						x.hints[id] = hintsOf(sources[id])
-					}
+			if len(clauses) == 0 {
+				x.open = append(x.open, rule)
+				continue
+			}
+			c := clauses[0]
+			for _, id := range c {
+				if id >= 0 {
+					wanted[atom].Add(id)
 				}
 			}
-			late := len(clauses) == 0 || x.hintable(strings, clauses[0])
-			if late {
-				x.late = append(x.late, rule)
+			if c[0] < 0 { // atoms come before strings
+				x.mix(c, rule)
+				continue
 			}
-			for _, id := range slices.Concat(clauses[:min(1, len(clauses))]...) {
-				switch {
-				case id < 0:
-					continue
-				case !late:
-					x.opens[id] = append(x.opens[id], rule)
-				case strings.Cost(id) >= costly:
-					continue
-				}
-				wanted[atom].Add(id)
+			for _, id := range c {
+				x.opens[id] = append(x.opens[id], rule)
 			}
 		}
 	}
@@ -137,25 +136,16 @@ func (x *index) makeGates(strings *pattern.Set, sources map[pattern.ID]ast.Strin
 	}
 }
 
-// hintable says whether a gate is better asked by atoms and hints: it has an atom or
-// costly strings, and each of these has a hint.
-func (x *index) hintable(strings *pattern.Set, c clause) bool {
-	some := false
-	for _, id := range c {
-		if id < 0 {
-			some = true
-		} else if strings.Cost(id) >= costly {
-			if some = true; x.hints[id] == nil {
-				return false
-			}
+// mix books a rule whose gate has atoms.
+func (x *index) mix(c clause, rule int32) {
+	for i := range x.mixed {
+		if m := &x.mixed[i]; slices.Equal(m.clause, c) {
+			m.rules = append(m.rules, rule)
+			return
 		}
 	}
-	return some
+	x.mixed = append(x.mixed, mixed{c, []int32{rule}})
 }
-
-// costly is the cost of a string from which on its hints are asked first: a pass over
-// every place of a file.
-const costly = 2
 
 // tidy sorts the clauses, the cheapest first, and leaves out those that say nothing
 // more.

@@ -175,3 +175,10 @@ func literalOfRegexp(src string) literal {
 	end()
 	return best
 }
+
+func lowerByte(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		return b + 'a' - 'A'
+	}
+	return b
+}

@@ -56,7 +56,7 @@ func (a *needs) price(c clause) price {
 
 // atomRate makes a clause of strings alone the gate where there is one as cheap: an
 // atom is asked of every file.
-const atomRate = 1e-3
+const atomRate = 1e-6
 
 func (p price) compare(o price) int {
 	return cmp.Or(cmp.Compare(p.kind, o.kind), cmp.Compare(p.rate, o.rate))

@@ -10,12 +10,14 @@ import (
 	"postern/internal/hunt/detect/yara/pattern"
 )
 
-// Rules are the rules of a run, compiled. They do not change once made.
+// Rules are the rules of a run, compiled. They do not change once made, but for what
+// they keep to be quicker.
 type Rules struct {
 	rules   []*rule
 	groups  int // files that share global rules
 	strings *pattern.Set
 	index   index
+	parts   parts
 }
 
 // rule is one compiled rule.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/bits"
 	"slices"
+	"sync"
 
 	"postern/internal/hunt/detect/yara/module"
 	"postern/internal/hunt/detect/yara/pattern"
@@ -32,9 +33,7 @@ type scratch struct {
 	matches pattern.Matches
 	atoms   []truth // of the index: undefined is "not asked yet"
 	alive   []uint64
-	around  [256]around
 	found   []pattern.ID
-	parts   map[uint64]*part
 	wanted  pattern.Wanted
 	// searched are the strings that were looked for.
 	searched pattern.Wanted
@@ -48,7 +47,6 @@ func (r *Rules) newScratch() *scratch {
 		atoms: make([]truth, len(r.index.atoms)),
 		alive: make([]uint64, (len(r.rules)+63)/64),
 		unmet: make([]bool, r.groups),
-		parts: make(map[uint64]*part),
 
 		wanted: r.strings.NewWanted(), searched: r.strings.NewWanted(),
 	}
@@ -63,9 +61,6 @@ func (r *Rules) begin(ctx context.Context, s *scratch, in *input) {
 	m.partial = int64(len(in.data)) < in.size
 	for i := range s.atoms {
 		s.atoms[i] = undefined
-	}
-	for i := range marks {
-		s.around[marks[i]].known = false
 	}
 	clear(s.alive)
 	clear(s.searched)
@@ -150,9 +145,20 @@ func (r *Rules) openGates(ctx context.Context, s *scratch, out *result) {
 		}
 		s.book(g.ids)
 	}
-	for _, rule := range r.index.late {
+	for _, rule := range r.index.open {
 		if r.guarded(s, rule) {
 			s.let(rule)
+		}
+	}
+	for i := range r.index.mixed {
+		m := &r.index.mixed[i]
+		if !r.met(s, m.clause) {
+			continue
+		}
+		for _, rule := range m.rules {
+			if r.guarded(s, rule) {
+				s.let(rule)
+			}
 		}
 	}
 	s.found = s.matches.Found(s.found[:0])
@@ -205,7 +211,7 @@ func (r *Rules) search(ctx context.Context, s *scratch, out *result) {
 		if !some {
 			return
 		}
-		set, wanted := r.part(s)
+		set, wanted := r.part(s.wanted)
 		out.find(set.ScanMore(ctx, s.m.data, wanted, &s.matches))
 		s.book(s.wanted)
 	}
@@ -227,20 +233,28 @@ type part struct {
 	set    *pattern.Set
 }
 
+// parts are the selections that were asked for lately, by a hash of their strings.
+type parts struct {
+	mu  sync.Mutex
+	all map[uint64]*part
+}
+
 // part gives the set to look for what is wanted in.
-func (r *Rules) part(s *scratch) (*pattern.Set, pattern.Wanted) {
+func (r *Rules) part(wanted pattern.Wanted) (*pattern.Set, pattern.Wanted) {
 	h := uint64(14695981039346656037) // FNV-1a, by words
-	for _, word := range s.wanted {
+	for _, word := range wanted {
 		h = (h ^ word) * 1099511628211
 	}
-	p := s.parts[h]
+	r.parts.mu.Lock()
+	defer r.parts.mu.Unlock()
+	p := r.parts.all[h]
 	switch {
 	case p == nil:
-		if len(s.parts) >= maxParts {
-			clear(s.parts)
+		if r.parts.all == nil || len(r.parts.all) >= maxParts {
+			r.parts.all = make(map[uint64]*part)
 		}
-		s.parts[h] = &part{wanted: slices.Clone(s.wanted), uses: 1}
-	case !slices.Equal(p.wanted, s.wanted):
+		r.parts.all[h] = &part{wanted: slices.Clone(wanted), uses: 1}
+	case !slices.Equal(p.wanted, wanted):
 	case p.set != nil:
 		return p.set, nil
 	default:
@@ -249,30 +263,18 @@ func (r *Rules) part(s *scratch) (*pattern.Set, pattern.Wanted) {
 			return p.set, nil
 		}
 	}
-	return r.strings, s.wanted
+	return r.strings, wanted
 }
 
 // nextClause gives the cheapest clause of a rule that is still to be searched for,
 // nil if each has a string that was found. dead is true if one was searched for in
 // vain.
 func (r *Rules) nextClause(s *scratch, rule int32) (next clause, dead bool) {
-clauses:
 	for _, c := range r.index.clauses[rule] {
-		open := false
-		for _, id := range c {
-			if atom, is := atomOf(id); is {
-				if r.holds(s, atom) {
-					continue clauses
-				}
-			} else if s.searched.Has(id) {
-				if len(s.matches.Of(id)) > 0 {
-					continue clauses
-				}
-			} else if s.hinted(r.index.hints[id]) {
-				open = true
-			}
+		if r.met(s, c) {
+			continue
 		}
-		if !open {
+		if !slices.ContainsFunc(c, s.isOpen) {
 			return nil, true
 		}
 		if next == nil {
@@ -282,15 +284,23 @@ clauses:
 	return next, false
 }
 
-// hinted says whether one of a string's hints is in the file, or it has none.
-func (s *scratch) hinted(hints []hint) bool {
-	for _, h := range hints {
-		if s.around[h.mark].has(s.m.data, h) {
+// met says whether a string of a clause was found, or an atom holds. Strings are
+// asked first.
+func (r *Rules) met(s *scratch, c clause) bool {
+	for i := len(c) - 1; i >= 0; i-- {
+		if atom, is := atomOf(c[i]); is {
+			if r.holds(s, atom) {
+				return true
+			}
+		} else if s.searched.Has(c[i]) && len(s.matches.Of(c[i])) > 0 {
 			return true
 		}
 	}
-	return len(hints) == 0
+	return false
 }
+
+// isOpen says whether a part of a clause is a string that was not searched for.
+func (s *scratch) isOpen(id pattern.ID) bool { return id >= 0 && !s.searched.Has(id) }
 
 // survivor gives the rules that are left, in their order.
 func (r *Rules) survivor(s *scratch) func(func(int32) bool) {

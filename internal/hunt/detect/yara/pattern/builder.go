@@ -45,6 +45,10 @@ type probe struct {
 	// In passRare: which byte, and where in the atom.
 	rareByte byte
 	rare     int8
+	// The bytes of the atom that can be of one value only, which known says. In its
+	// keys they are folded.
+	exact [maxAtom]byte
+	known uint8
 	// Of an expression without an atom: set of the bytes that it may begin with, and
 	// whether only at the start of the data.
 	first    int32
@@ -245,6 +249,7 @@ func (d *draft) placeExpression(p *part, wide bool, way pass, found *atoms) (rat
 		if way == passRare {
 			pr.setRare(&w)
 		}
+		pr.setExact(&w)
 		d.add(pr, w.keys(0), len(w.sets), found)
 	}
 	return best.cost, true
@@ -274,6 +279,9 @@ func (d *draft) placeTexts(p *part, wide bool, way pass, found *atoms) (rate flo
 			if way == passRare {
 				pr.setRare(&w)
 			}
+			if !p.piece.xor {
+				pr.setExact(&w)
+			}
 			d.add(pr, p.piece.keys(&w), spot.n, found)
 		}
 		rate += spot.cost
@@ -283,6 +291,14 @@ func (d *draft) placeTexts(p *part, wide bool, way pass, found *atoms) (rate flo
 
 func (p *probe) setRare(w *window) {
 	p.rare, p.rareByte = int8(w.rare), w.byte()
+}
+
+func (p *probe) setExact(w *window) {
+	for i := range w.sets {
+		if b, ok := w.sets[i].single(); ok {
+			p.exact[i], p.known = b, p.known|1<<i
+		}
+	}
 }
 
 // byte gives the rare one.

@@ -122,6 +122,16 @@ func found(t *testing.T, s *Set, id ID, data []byte) []int {
 		}
 		places = append(places, match.Offset)
 	}
+	// A search for one string alone goes another way to the same.
+	only := s.NewWanted()
+	only.Add(id)
+	var alone Matches
+	if err := s.Part(only).Scan(context.Background(), data, nil, &alone); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(alone.Of(id), m.Of(id)) {
+		t.Errorf("in %q: got %v alone, want %v", data, alone.Of(id), m.Of(id))
+	}
 	if !slices.IsSorted(places) || len(slices.Compact(slices.Clone(places))) != len(places) {
 		t.Errorf("places %v are not in order, or twice", places)
 	}

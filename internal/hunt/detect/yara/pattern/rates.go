@@ -1,6 +1,10 @@
 package pattern
 
-import "math"
+import (
+	"math"
+
+	"postern/internal/hunt/detect/yara/pattern/sieve"
+)
 
 // How often bytes follow each other among those of web files and programs is in
 // rates.gen.go. Only the choice of atoms depends on it, never what is found.
@@ -30,6 +34,9 @@ const (
 type rates struct {
 	first [classes]float64
 	pair  [classes][classes]float64
+	// whole is first by bytes: those of a class are taken to be as frequent as each
+	// other.
+	whole sieve.Frequency
 }
 
 func newRates() *rates {
@@ -40,10 +47,28 @@ func newRates() *rates {
 			r.pair[a][b] = rateOf(pairRates[a*(classes+1)+b])
 		}
 	}
+	for b := range r.whole {
+		r.whole[b] = r.first[classOf(byte(b))] / 2
+		if b >= 0x80 {
+			r.whole[b] = r.first[classes-1] / 128
+		}
+	}
 	return r
 }
 
 func rateOf(c byte) float64 { return math.Exp2(-float64(c-rateLowest) / rateSteps) }
+
+// ofKey estimates how often the four bytes of an atom follow each other.
+func (r *rates) ofKey(key uint32) float64 {
+	class := classOf(byte(key))
+	rate := r.first[class]
+	for i := 8; i < 32; i += 8 {
+		next := classOf(byte(key >> i))
+		rate *= r.pair[class][next]
+		class = next
+	}
+	return rate
+}
 
 // of gives the expected number, per byte of data, of places where bytes of given
 // classes follow each other.

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"math/bits"
 	"slices"
+
+	"postern/internal/hunt/detect/yara/pattern/sieve"
 )
 
 // Bounds on one Scan.
@@ -47,6 +50,7 @@ type Matches struct {
 	check   int64 // steps at which the context is asked
 	lengths []int32
 	key     []byte
+	marks   [64]uint64 // of a sieve, for a part of the data that the nearest cache holds
 }
 
 type list struct {
@@ -106,6 +110,10 @@ func (m *Matches) run(e *engine) {
 			return
 		}
 		end := min(at+block, len(m.data))
+		if e.sieve != nil {
+			m.sifted(e, at, end)
+			continue
+		}
 		switch e.pass {
 		case passFourth:
 			m.every4(e.tables[4], at, end)
@@ -272,6 +280,19 @@ func (m *Matches) rare(r *rareAtoms, at, end int) {
 			x = (x | fold8&0xffffffff) & t.mask
 			if both(t.filter, x*hashFactor, t.shift)&1 != 0 {
 				m.lookup(t.table, x, i)
+			}
+		}
+	}
+}
+
+// sifted looks for atoms of any length where the sieve lets a place through.
+func (m *Matches) sifted(e *engine, i, end int) {
+	for ; i < end && m.err == nil; i += len(m.marks) * sieve.Block {
+		marks := m.marks[:min(len(m.marks), (end-i+sieve.Block-1)/sieve.Block)]
+		e.sieve.Mark(marks, m.data, i)
+		for j, word := range marks {
+			for ; word != 0; word &= word - 1 {
+				m.lookups(&e.tables, i+j*sieve.Block+bits.TrailingZeros64(word))
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+
+	"postern/internal/hunt/detect/yara/pattern/sieve"
 )
 
 // Set holds strings, ready to be looked for. It serves any number of goroutines.
@@ -43,6 +45,7 @@ type engine struct {
 	// two begins with.
 	pairs *[1 << 16 / 64]uint64
 	rare  []rareAtoms
+	sieve *sieve.Sieve // finds all atoms of tables, if there are few
 }
 
 // rareAtoms are those with one rare byte.
@@ -297,8 +300,13 @@ func (a *all) part(wanted Wanted) *Set {
 			}
 		}
 	}
+	if wanted != nil {
+		s.sift(&lists)
+	}
 	for way := range pass(passes) {
-		s.engines[way] = a.newEngine(way, &lists[way])
+		if s.engines[way] == nil {
+			s.engines[way] = a.newEngine(way, &lists[way])
+		}
 	}
 	if wanted != nil {
 		s.merge(&lists, passSecond, passEvery)
@@ -306,6 +314,134 @@ func (a *all) part(wanted Wanted) *Set {
 		s.merge(&lists, passEvery, passRest)
 	}
 	return s
+}
+
+// Bounds of what a sieve is for. A turn of it over the data takes a tenth of the time
+// of a pass, whatever it is to find, but a place that it lets through costs some ten
+// nanoseconds.
+const (
+	// maxSieveGroups bounds the time to make one, and with more a pass is as quick.
+	maxSieveGroups = 256
+	// fewGroups are so few that even strings that need no look at every place are
+	// found with the others.
+	fewGroups     = 64
+	maxSieveTurns = 3
+	// goodShare of places let through ends the search for a better one with more turns;
+	// with more than maxShare a pass is as quick.
+	goodShare, maxShare = 0.004, 0.05
+)
+
+// sift gives the strings of all passes to one engine with a sieve: all strings, or all
+// but those of passFourth, which is as quick with thousands. What is left for the
+// passes is in lists.
+func (s *Set) sift(lists *[passes]atoms) {
+	for _, first := range []pass{passFourth, passRare} {
+		var list atoms
+		for way := first; way < passes; way++ {
+			for length, entries := range lists[way] {
+				if way.windows() > 1 {
+					entries = s.oneOfEach(way, entries)
+				}
+				list[length] = append(list[length], entries...)
+			}
+		}
+		most := maxSieveGroups
+		if first == passFourth {
+			most = fewGroups
+		}
+		groups := s.groups(&list)
+		if len(groups) == 0 || len(groups) > most || len(list[0]) > 0 {
+			continue
+		}
+		v := s.newSieve(groups)
+		if v.Share() > maxShare {
+			continue
+		}
+		e := &engine{pass: passRest, sieve: v}
+		for length := 1; length <= maxAtom; length++ {
+			e.tables[length] = newTable(list[length])
+		}
+		s.engines[passRest] = e
+		for way := first; way < passes; way++ {
+			lists[way] = atoms{}
+			for i, word := range s.ids[way] {
+				if way != passRest {
+					s.ids[passRest][i] |= word
+					s.ids[way][i] = 0
+				}
+			}
+		}
+		return
+	}
+}
+
+// newSieve makes a sieve with as many turns as pay.
+func (a *all) newSieve(groups [][]sieve.Key) *sieve.Sieve {
+	for turns := 1; ; turns++ {
+		if v := sieve.New(groups, turns, &a.bytes.whole); v.Share() <= goodShare || turns == maxSieveTurns {
+			return v
+		}
+	}
+}
+
+// groups gives the values of all atoms, those of one atom together.
+func (a *all) groups(list *atoms) [][]sieve.Key {
+	var all [][]sieve.Key
+	for length, entries := range list {
+		for i, e := range entries {
+			if i == 0 || entries[i-1].probe != e.probe {
+				all = append(all, nil)
+			}
+			last := &all[len(all)-1]
+			k := sieve.Key{Bytes: e.key, Length: length}
+			for j := range length {
+				if p := &a.probes[e.probe]; p.known>>j&1 != 0 {
+					k.Bytes = k.Bytes&^(0xff<<(8*j)) | uint32(p.exact[j])<<(8*j)
+				} else {
+					k.Folded |= 1 << j
+				}
+			}
+			*last = append(*last, k)
+		}
+	}
+	return all
+}
+
+// oneOfEach leaves, of the atoms that a text has one after the other for a pass that
+// does not look at every place, the rarest: whoever looks at every place finds them all.
+// Where the order matters in which places are found, all are left.
+func (a *all) oneOfEach(way pass, entries []entry) []entry {
+	n := int32(way.windows())
+	var some []entry
+	for len(entries) > 0 {
+		// The probes of a text are numbered one after the other.
+		first := entries[0].probe
+		end := 0
+		for end < len(entries) && entries[end].probe < first+n {
+			end++
+		}
+		group := entries[:end]
+		entries = entries[end:]
+		if a.pieces[a.probes[first].piece].ordered {
+			some = append(some, group...)
+			continue
+		}
+		var best []entry
+		least := 0.0
+		for len(group) > 0 {
+			end, rate := 0, 0.0
+			for end < len(group) && group[end].probe == group[0].probe {
+				rate += a.bytes.ofKey(group[end].key)
+				end++
+			}
+			if best == nil || rate < least {
+				best, least = group[:end], rate
+			}
+			group = group[end:]
+		}
+		some = append(some, best...)
+	}
+	return some
 }
 
 // merge moves the strings of one pass to a later one, which looks at every place
@@ -391,8 +527,19 @@ func (s *Set) Cost(id ID) int {
 }
 
 // Rate is how many candidates for a string are to be expected per byte of a file,
-// beyond what Cost says.
-func (s *Set) Rate(id ID) float64 { return s.rates[id] }
+// beyond what Cost says, in comparisons of texts.
+func (s *Set) Rate(id ID) float64 {
+	for _, p := range append(s.strings[id].parts, chainPart{piece: s.strings[id].piece}) {
+		if s.pieces[p.piece].expression {
+			return s.rates[id] * costExpression
+		}
+	}
+	return s.rates[id]
+}
+
+// costExpression is how many times longer it takes to follow an expression from an
+// atom than to compare a text.
+const costExpression = 10
 
 // Stats says how much a Set is.
 type Stats struct {
