@@ -220,6 +220,8 @@ func (f *reader) add(e Entry, where any) {
 			f.problem(postern.Limit, postern.Say("indicator.too-many", "bound", maxIndicators))
 		}
 		f.Unsupported++
+	case addedMany:
+		f.unsupported(postern.Limit, postern.Say("indicator.many-scans", "where", where, "bound", maxScans))
 	default:
 		f.unsupported(postern.Malformed, postern.Say("indicator.bad-value", "where", where, "kind", e.Kind, "value", cut(e.Value, 80)))
 	}

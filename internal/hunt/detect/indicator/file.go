@@ -170,7 +170,7 @@ func begins(s string, list []string) bool {
 // named says whether a feed has the name or the path of a file, or a folder that it
 // lies in. Visit, if not nil, is given the entries.
 func (d *Detector) named(f *detect.File, visit func(number uint32)) bool {
-	if !d.names && !d.paths {
+	if !d.names && !d.paths && len(d.set.scans) == 0 {
 		return false
 	}
 	var buf [512]byte
@@ -194,7 +194,21 @@ func (d *Detector) named(f *detect.File, visit func(number uint32)) bool {
 			look(kindPath, server[:i+1])
 		}
 	}
+	for _, n := range d.set.scans {
+		if d.scanned(f, n) {
+			found = true
+			if visit != nil {
+				visit(n)
+			}
+		}
+	}
 	return found
+}
+
+// scanned says whether a comparison that every file is asked holds for this one.
+func (d *Detector) scanned(f *detect.File, number uint32) bool {
+	l := look{d: d, f: f}
+	return l.holds(d.set.and[d.set.entries[number-1].and-1])
 }
 
 // Look compares a file.
@@ -308,13 +322,17 @@ func (l *look) holds(all []condition) bool {
 			if l.f.Size != c.size {
 				return false
 			}
+		case c.test != nil && c.kind > kindMD5:
+			if !c.holdsFile(l.f.Server) {
+				return false
+			}
 		case c.kind <= kindMD5:
 			if l.sums[c.kind] == nil {
 				if whole, err := l.hash(); err != nil || !whole {
 					return false
 				}
 			}
-			if string(l.sums[c.kind]) != c.key {
+			if c.test != nil && !c.test.holds(c.kind, string(l.sums[c.kind])) || c.test == nil && string(l.sums[c.kind]) != c.key {
 				return false
 			}
 		case c.kind == kindName:

@@ -125,6 +125,8 @@ type Entry struct {
 	Size  int64  // of the file that a hash is of; 0 if nobody says
 	// And must hold as well, of the same file or row.
 	And []Condition
+	// Scan is set where nothing of a file can be looked up, so that every file is asked.
+	Scan bool
 	About
 }
 
@@ -133,6 +135,9 @@ type Condition struct {
 	Kind  postern.IndicatorKind
 	Value string
 	Size  int64 // instead of kind and value: the size of the file
+
+	folder bool  // the value is that of the folder that a file lies in
+	test   *test // asked of values instead, nil if the value is equal to this one
 }
 
 // Set is a set of indicators. It does not change once made and may be used by
@@ -145,6 +150,7 @@ type Set struct {
 	table   []uint32 // open addressing: number of the first entry of a key, plus one
 	origins []origin
 	and     [][]condition
+	scans   []uint32 // entries that every file is asked about
 	count   [kinds]int
 	asked   [kinds]int // of them those of feeds, for which rows are looked at that no rule is about
 	nets    [2]nets    // of IPv4 and IPv6
@@ -161,6 +167,7 @@ type entry struct {
 	id          uint16
 	kind        kind
 	place       bool
+	scan        bool
 	origin      uint32
 	and         uint32 // plus one, in Set.and
 	next        uint32 // with the same key, plus one
@@ -178,6 +185,7 @@ type condition struct {
 	kind kind
 	key  string
 	size int64
+	test *test
 }
 
 // nets are networks by their length.
@@ -213,6 +221,7 @@ const (
 	addedOK added = iota
 	addedBad
 	addedFull
+	addedMany // comparisons that every file is asked
 )
 
 // Pack adds an indicator of a campaign pack. It says whether the value can be one of
@@ -235,8 +244,14 @@ func (b *Builder) add(e Entry, feed bool) added {
 		b.full = true
 		return addedFull
 	}
+	if e.Scan && len(s.scans) >= maxScans {
+		return addedMany
+	}
 	at := len(s.arena)
-	arena, ok := appendKey(s.arena, k, e.Value)
+	arena, ok := append(s.arena, e.Value...), true
+	if !e.Scan {
+		arena, ok = appendKey(s.arena, k, e.Value)
+	}
 	if !ok || len(arena) == at {
 		return addedBad
 	}
@@ -247,9 +262,18 @@ func (b *Builder) add(e Entry, feed bool) added {
 			continue
 		}
 		ck, ok := kindOf(c.Kind)
+		if ok && c.test != nil && c.test.op != equals {
+			and = append(and, condition{kind: ck, test: c.test})
+			continue
+		}
 		key, sound := appendKey(nil, ck, c.Value)
 		if !ok || !sound {
 			return addedBad
+		}
+		if c.test != nil { // another one than this
+			c.test.text = string(key)
+			and = append(and, condition{kind: ck, test: c.test})
+			continue
 		}
 		and = append(and, condition{kind: ck, key: string(key)})
 		if ck <= kindMD5 {
@@ -257,7 +281,7 @@ func (b *Builder) add(e Entry, feed bool) added {
 		}
 	}
 	s.arena = arena
-	en := entry{at: uint32(at), key: uint16(len(arena) - at), kind: k, place: e.Place != "",
+	en := entry{at: uint32(at), key: uint16(len(arena) - at), kind: k, place: e.Place != "", scan: e.Scan,
 		origin: b.origin(&e, feed), until: unix(e.Until), seen: unix(e.FirstSeen)}
 	id := cut(e.ID, 255)
 	s.arena = append(s.arena, id...)
@@ -274,10 +298,13 @@ func (b *Builder) add(e Entry, feed bool) added {
 		}
 	}
 	s.count[k]++
-	if feed {
+	if feed && !e.Scan {
 		s.asked[k]++
 	}
 	s.entries = append(s.entries, en)
+	if e.Scan {
+		s.scans = append(s.scans, uint32(len(s.entries)))
+	}
 	if k == kindAddress && isNetwork(s.keyOf(&en)) {
 		b.nets = append(b.nets, uint32(len(s.entries)))
 	}
@@ -333,7 +360,7 @@ func (b *Builder) Set() *Set {
 	for i := range s.entries {
 		e := &s.entries[i]
 		key := s.keyOf(e)
-		if e.kind == kindAddress && isNetwork(key) {
+		if e.kind == kindAddress && isNetwork(key) || e.scan {
 			continue
 		}
 		s.insert(uint32(i), e.kind, key)

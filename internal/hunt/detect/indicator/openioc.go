@@ -178,24 +178,23 @@ func (n *node) merge(o *node) {
 
 // alternatives says what an item is compared with.
 func (n *node) alternatives() ([]alternative, string, *refused) {
-	if n.negate {
-		return nil, n.id, refuse("indicator.why.comparison", "word", "NOT")
-	}
 	c, r := openIOCTerm(n.search, n.value)
 	if r != nil {
 		return nil, n.id, r
 	}
-	switch strings.ToLower(n.condition) {
-	case "is", "":
-	case "contains":
-		// A whole hash or address contains nothing but itself.
-		switch c.Kind {
-		case postern.IndicatorSHA256, postern.IndicatorSHA1, postern.IndicatorMD5, postern.IndicatorAddress:
-		default:
-			return nil, n.id, refuse("indicator.why.comparison", "word", "contains")
-		}
-	default:
+	word, not := strings.ToLower(n.condition), n.negate
+	if word == "" {
+		word = "is"
+	}
+	if rest, negated := strings.CutSuffix(word, "not"); negated { // "isnot" and "containsnot" of OpenIOC 1.0
+		word, not = rest, !not
+	}
+	op, known := operators[word]
+	if !known {
 		return nil, n.id, refuse("indicator.why.comparison", "word", cut(n.condition, 40))
+	}
+	if c, r = c.asked(op, not); r != nil {
+		return nil, n.id, r
 	}
 	return []alternative{{c}}, n.id, nil
 }
@@ -225,7 +224,7 @@ func openIOCTerm(search, value string) (Condition, *refused) {
 	if s == "fileitem/filepath" {
 		value = strings.TrimRight(strings.ReplaceAll(value, `\`, "/"), "/") + "/"
 	}
-	return Condition{Kind: k, Value: value}, nil
+	return Condition{Kind: k, Value: value, folder: s == "fileitem/filepath"}, nil
 }
 
 // definition adds what a whole definition comes to.

@@ -1,6 +1,7 @@
 package indicator
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,7 +74,7 @@ func entries(all []alternative, about About) ([]Entry, *refused) {
 			default:
 				row = true
 			}
-			if best < 0 || strength[c.Kind] > strength[a[best].Kind] {
+			if c.test == nil && (best < 0 || strength[c.Kind] > strength[a[best].Kind]) {
 				best = i
 			}
 		}
@@ -81,7 +82,12 @@ func entries(all []alternative, about About) ([]Entry, *refused) {
 			return nil, refuse("indicator.why.mixed")
 		}
 		if best < 0 {
-			return nil, refuse("indicator.why.size-alone")
+			e, r := a.unlisted(row, about)
+			if r != nil {
+				return nil, r
+			}
+			list = append(list, e)
+			continue
 		}
 		e := Entry{Kind: a[best].Kind, Value: a[best].Value, About: about}
 		for i, c := range a {
@@ -98,11 +104,33 @@ func entries(all []alternative, about About) ([]Entry, *refused) {
 	return list, nil
 }
 
+// unlisted makes the entry of an alternative of which nothing can be looked up as it
+// stands. Of a row, a domain has to be found in it; every file is asked.
+func (a alternative) unlisted(row bool, about About) (Entry, *refused) {
+	says := -1
+	for i, c := range a {
+		if c.test != nil && !c.test.not {
+			says = i
+		}
+	}
+	switch {
+	case says < 0 && slices.ContainsFunc(a, func(c Condition) bool { return c.test != nil }):
+		return Entry{}, refuse("indicator.why.only-not")
+	case row:
+		c, r := a.lookup()
+		return Entry{Kind: c.Kind, Value: c.Value, And: a, About: about}, r
+	case says >= 0:
+		return Entry{Kind: a[says].Kind, Value: a[says].Value, And: a, Scan: true, About: about}, nil
+	}
+	return Entry{}, refuse("indicator.why.size-alone")
+}
+
 // joined puts the name of a file behind the folder that it must lie in.
 func joined(a alternative) (alternative, *refused) {
 	folder, name := -1, -1
 	for i, c := range a {
 		switch {
+		case c.test != nil:
 		case c.Kind == postern.IndicatorPath && strings.HasSuffix(c.Value, "/"):
 			folder = i
 		case c.Kind == postern.IndicatorFileName:
@@ -123,8 +151,8 @@ func joined(a alternative) (alternative, *refused) {
 }
 
 // parsePattern takes a STIX pattern apart, as section 9 of STIX 2.1 defines them: of it
-// comparisons with = and IN, networks with ISSUBSET, AND and OR inside of an
-// observation, and OR between observations.
+// comparisons with =, !=, IN, LIKE and MATCHES, also with NOT, networks with ISSUBSET, AND
+// and OR inside of an observation, and OR between observations.
 func parsePattern(s string) ([]alternative, *refused) {
 	if len(s) > maxPattern {
 		return nil, refuse("indicator.why.long", "bound", maxPattern>>10)
@@ -331,11 +359,15 @@ func (p *pattern) comparison() ([]alternative, *refused) {
 		return nil, refuse("indicator.why.syntax", "at", path.text)
 	}
 	p.at++
+	not := p.take("NOT")
 	op := p.peek()
 	p.at++
+	if op.is("!=") || op.is("<>") {
+		op, not = token{text: "="}, !not
+	}
 	var values []string
 	switch {
-	case op.is("="), op.is("=="), op.is("ISSUBSET"):
+	case op.is("="), op.is("=="), op.is("ISSUBSET") && !not, op.is("LIKE"), op.is("MATCHES"):
 		values = append(values, p.peek().text)
 		p.at++
 	case op.is("IN"):
@@ -360,11 +392,21 @@ func (p *pattern) comparison() ([]alternative, *refused) {
 	}
 	var all []alternative
 	for _, v := range values {
-		c, r := condition0(path.text, v, op.is("ISSUBSET"))
-		if r != nil {
-			return nil, r
+		c, r := condition0(path.text, v, op)
+		if r == nil && !op.is("ISSUBSET") {
+			c, r = c.asked(operators[strings.ToLower(op.text)], not)
 		}
-		all = append(all, alternative{c})
+		switch {
+		case r != nil:
+			return nil, r
+		case not && len(all) > 0: // none of them
+			all[0] = append(all[0], c)
+		default:
+			all = append(all, alternative{c})
+		}
+	}
+	if not && len(all[0]) > maxAlternatives {
+		return nil, refuse("indicator.why.alternatives", "bound", maxAlternatives)
 	}
 	if len(all) > maxAlternatives {
 		return nil, refuse("indicator.why.alternatives", "bound", maxAlternatives)
@@ -376,13 +418,22 @@ func (p *pattern) comparison() ([]alternative, *refused) {
 var pathCleaner = strings.NewReplacer("'", "", `"`, "", "-", "")
 
 // condition0 says what a comparison with an object path of STIX is about.
-func condition0(path, value string, subset bool) (Condition, *refused) {
+func condition0(path, value string, op token) (Condition, *refused) {
+	subset, expression := op.is("ISSUBSET"), op.is("MATCHES")
 	p := strings.ToLower(pathCleaner.Replace(path))
 	is := func(k postern.IndicatorKind) (Condition, *refused) {
 		if subset && k != postern.IndicatorAddress {
 			return Condition{}, refuse("indicator.why.comparison", "word", "ISSUBSET")
 		}
 		return Condition{Kind: k, Value: value}, nil
+	}
+	folder := func() (Condition, *refused) {
+		if !expression { // there, a backslash parts nothing
+			value = strings.TrimRight(strings.ReplaceAll(value, `\`, "/"), "/") + "/"
+		}
+		c, r := is(postern.IndicatorPath)
+		c.folder = true
+		return c, r
 	}
 	object, property, _ := strings.Cut(p, ":")
 	switch object {
@@ -396,13 +447,12 @@ func condition0(path, value string, subset bool) (Condition, *refused) {
 		case property == "hashes.md5":
 			return is(postern.IndicatorMD5)
 		case property == "name":
-			if strings.ContainsAny(value, `/\`) {
+			if strings.ContainsAny(value, `/\`) && !expression {
 				return is(postern.IndicatorPath)
 			}
 			return is(postern.IndicatorFileName)
 		case property == "parent_directory_ref.path":
-			value = strings.TrimRight(strings.ReplaceAll(value, `\`, "/"), "/") + "/"
-			return is(postern.IndicatorPath)
+			return folder()
 		case property == "size" && object == "file":
 			n, err := strconv.ParseInt(value, 10, 64)
 			if err != nil || n <= 0 {
@@ -412,8 +462,7 @@ func condition0(path, value string, subset bool) (Condition, *refused) {
 		}
 	case "directory":
 		if property == "path" {
-			value = strings.TrimRight(strings.ReplaceAll(value, `\`, "/"), "/") + "/"
-			return is(postern.IndicatorPath)
+			return folder()
 		}
 	case "ipv4addr", "ipv6addr":
 		if property == "value" {

@@ -89,7 +89,7 @@ func TestPatternBounds(t *testing.T) {
 		"no value":              {"[ipv4-addr:value =", "indicator.why.syntax"},
 		"something behind":      {"[ipv4-addr:value = '192.0.2.1'] ]", "indicator.why.syntax"},
 		"a list without an end": {"[ipv4-addr:value IN ('192.0.2.1'", "indicator.why.syntax"},
-		"NOT":                   {"[ipv4-addr:value NOT = '192.0.2.1']", "indicator.why.comparison"},
+		"NOT":                   {"[ipv4-addr:value NOT = '192.0.2.1']", "indicator.why.only-not"},
 		"EXISTS":                {"[EXISTS ipv4-addr:value]", "indicator.why.syntax"},
 		"a size alone":          {"[file:size = 5]", "indicator.why.size-alone"},
 	} {

@@ -381,13 +381,20 @@ func (s *Set) rowHolds(all []condition, ev *postern.Event) bool {
 	host := hostOf(ev)
 	var buf [512]byte
 	for _, c := range all {
-		held := false
+		held, first := false, true
 		see := func(k kind, key []byte) bool {
-			held = held || k == c.kind && (string(key) == c.key || k == kindAddress && within(key, c.key))
+			switch {
+			case k != c.kind || held:
+			case c.test == nil:
+				held = string(key) == c.key || k == kindAddress && within(key, c.key)
+			case first || k != kindDomain: // behind a name come the domains that it is in
+				held, first = c.test.holds(k, string(key)), false
+			}
 			return !held
 		}
 		for _, list := range [2][]postern.Field{ev.Derived, ev.Fields} {
 			for i := range list {
+				first = true
 				if r := roleOf(list[i].Name); r != roleNone && !held {
 					keys(r, list[i].Value, host, buf[:0], see)
 				}
