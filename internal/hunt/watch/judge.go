@@ -174,7 +174,7 @@ func (b *rows) add(server string, findings []postern.Finding) error {
 // judge judges what was gathered.
 func (b *rows) judge() error {
 	for _, name := range sortedKeys(b.by) {
-		if err := b.w.judge(b.r, b.h, name, b.by[name], rowID); err != nil {
+		if err := b.w.judge(b.r, b.h, name, b.by[name], rowID, whoOf); err != nil {
 			return err
 		}
 	}
@@ -192,8 +192,9 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// judge weighs findings as a hunt does, by what is known of the server, and raises them.
-func (w *Watch) judge(r *root, h *host, name string, findings []postern.Finding, id func(*postern.Finding) string) error {
+// judge weighs findings as a hunt does, by what is known of the server, and raises them
+// under an ID; those that are alike are counted as one.
+func (w *Watch) judge(r *root, h *host, name string, findings []postern.Finding, id, as func(*postern.Finding) string) error {
 	judged := correlate.Host(correlate.Input{
 		Host: name, Campaigns: w.opt.Campaigns, Findings: findings, Builds: w.store.builds[name],
 		Product: w.opt.Product, PatchedAt: w.opt.PatchedAt, Own: w.opt.Own,
@@ -214,7 +215,7 @@ func (w *Watch) judge(r *root, h *host, name string, findings []postern.Finding,
 		if f.Level < w.opt.Level {
 			continue
 		}
-		if !w.quiet.lets(name, f, w.opt.Now()) {
+		if !w.quiet.lets(name, f, as(f), w.opt.Now()) {
 			w.raised = true
 			continue
 		}
@@ -312,7 +313,7 @@ func (w *Watch) fileFindings(r *root, h *host, findings []postern.Finding) error
 	if len(fresh) == 0 {
 		return nil
 	}
-	if err := w.judge(r, h, w.name(h), fresh, contentID); err != nil {
+	if err := w.judge(r, h, w.name(h), fresh, contentID, contentID); err != nil {
 		return err
 	}
 	for _, id := range ids {

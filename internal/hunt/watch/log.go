@@ -181,24 +181,40 @@ func (w *Watch) gone(r *root) error {
 }
 
 // match gives the position of the log that a new file is, or is a copy of; nil if it
-// is none that is known.
+// is none that is known. Of several the one that was read furthest: logs without a row
+// are all alike.
 func (r *root) match(f *file, fd *os.File, info fs.FileInfo) *logPos {
 	id := idOf(info)
+	var best *logPos
+	at := -1
 	for i, p := range r.lost {
-		if p.of(fd, info.Size()) || p.late && p.id == id && id != (fileID{}) && info.Size() >= p.mark.Offset {
-			r.lost = slices.Delete(r.lost, i, i+1)
-			p.lostAt, p.stuck = time.Time{}, 0
-			return p
+		is := p.of(fd, info.Size()) || p.late && p.id == id && id != (fileID{}) && info.Size() >= p.mark.Offset
+		if is && (best == nil || p.mark.Offset > best.mark.Offset) {
+			best, at = p, i
 		}
 	}
+	twin := false
 	for _, other := range r.folderOf(f.path).files {
-		if p := other.pos; p != nil && other != f && p.mark.Offset > 0 && !p.late && p.of(fd, info.Size()) {
-			twin := *p
-			twin.stuck, p.twinned = 0, true
-			return &twin
+		p := other.pos
+		if p == nil || other == f || p.late || p.mark.Offset == 0 || best != nil && p.mark.Offset <= best.mark.Offset {
+			continue
+		}
+		if p.of(fd, info.Size()) {
+			best, twin = p, true
 		}
 	}
-	return nil
+	switch {
+	case twin:
+		best.twinned = true
+		copied := *best
+		best = &copied
+	case best != nil:
+		r.lost = slices.Delete(r.lost, at, at+1)
+	default:
+		return nil
+	}
+	best.id, best.stuck, best.lostAt, best.twinned = id, 0, time.Time{}, false
+	return best
 }
 
 // folderOf gives the folder that a file is in.
@@ -224,16 +240,19 @@ func (w *Watch) logs(ctx context.Context) (again bool, err error) {
 	var all []due
 	for _, r := range w.roots {
 		for f := range r.grew {
+			if f.id != f.pos.id || f.size < f.pos.mark.Offset {
+				w.identify(r, f)
+			}
 			all = append(all, due{r, f})
 		}
 	}
 	w.stats.Logs = int64(len(all))
 	rank := func(d due) int {
 		n := 0
-		if f := d.f.pos.format; f != nil && (f.Name == "iis" || f.Name == "httpproxy") {
+		if d.f.pos.mark.Offset == 0 {
 			n = 2
 		}
-		if d.f.pos.mark.Offset == 0 {
+		if f := d.f.pos.format; f == nil || f.Name == "iis" || f.Name == "httpproxy" {
 			n++
 		}
 		return n
@@ -264,23 +283,14 @@ func (w *Watch) advance(ctx context.Context, r *root, f *file) (more bool, err e
 		return false, w.unreadable(f.path, err)
 	}
 	defer fd.Close()
-	size, id, p := info.Size(), idOf(info), f.pos
-	if p.notLog && size >= p.size {
+	size := info.Size()
+	w.check(r, f, fd, info)
+	p := f.pos
+	if p.notLog {
 		p.size = size
 		delete(r.grew, f)
 		return false, nil
 	}
-	if p.notLog || !p.same(fd, size, id) {
-		r.lose(p)
-		p = &logPos{name: f.path}
-		if twin := r.match(f, fd, info); twin != nil { // an old one has come back
-			p = twin
-			p.name = f.path
-		}
-		f.pos = p
-		w.touch(r, f)
-	}
-	p.id, p.name = id, f.path
 	if size != p.size {
 		p.size, p.quietSince = size, now
 	}
@@ -304,6 +314,30 @@ func (w *Watch) advance(ctx context.Context, r *root, f *file) (more bool, err e
 		}
 	}
 	return more, err
+}
+
+// identify finds out what the log of a name is now.
+func (w *Watch) identify(r *root, f *file) {
+	if fd, info, err := r.open(f.path); err == nil { // if not, the one who reads it says so
+		w.check(r, f, fd, info)
+		fd.Close()
+	}
+}
+
+// check compares a log with what was read under its name. If it is another one, its own
+// position is looked for, and that of the other kept.
+func (w *Watch) check(r *root, f *file, fd *os.File, info fs.FileInfo) {
+	p, id := f.pos, idOf(info)
+	if p.notLog && info.Size() < p.size || !p.same(fd, info.Size(), id) {
+		r.lose(p)
+		p = &logPos{}
+		if known := r.match(f, fd, info); known != nil {
+			p = known
+		}
+		f.pos = p
+		w.touch(r, f)
+	}
+	p.id, p.name = id, f.path
 }
 
 // recognised says which host a log is of; nil if it is no log, or not yet.

@@ -59,16 +59,21 @@ type repeat struct {
 
 func newQuiet(known map[string]*alike) *quiet { return &quiet{alike: known} }
 
-// lets says whether a finding is raised by itself; otherwise it was counted.
-func (q *quiet) lets(host string, f *postern.Finding, now time.Time) bool {
+// whoOf gives what a finding is about: a client, an account or a file.
+func whoOf(f *postern.Finding) string {
 	who := cmp.Or(f.Entities[postern.ClientIP], f.Entities[postern.Account], f.Entities[postern.File])
 	if who == "" && len(f.Evidence) > 0 {
 		who = f.Evidence[0].Path
 	}
-	who = who[:min(len(who), maxWho)]
+	return who[:min(len(who), maxWho)]
+}
+
+// lets says whether a finding is raised by itself; otherwise it was counted. Those with
+// the same as are alike.
+func (q *quiet) lets(host string, f *postern.Finding, as string, now time.Time) bool {
 	kind := strings.Join([]string{host, f.Rule, f.Level.String()}, "\x00")
-	key := kind + "\x00" + who
-	if a := q.alike[key]; a != nil {
+	key := kind + "\x00" + as
+	if a := q.alike[key]; a != nil && (a.Count > 0 || now.Sub(a.Since) < window) {
 		if a.Muted {
 			q.all(kind, host, f, now).count(f)
 			return false
@@ -80,13 +85,13 @@ func (q *quiet) lets(host string, f *postern.Finding, now time.Time) bool {
 	if all.Let < perRule && len(q.alike) < maxAlike {
 		all.Let++
 		all.dirty = true
-		q.alike[key] = newAlike(key, host, f, who, now)
+		q.alike[key] = newAlike(key, host, f, whoOf(f), now)
 		return true
 	}
 	all.count(f)
 	all.Other++
 	if len(q.alike) < maxAlike {
-		muted := newAlike(key, host, f, who, now)
+		muted := newAlike(key, host, f, whoOf(f), now)
 		muted.Muted = true
 		q.alike[key] = muted
 	}

@@ -313,7 +313,6 @@ func (w *Watch) seen(r *root, d *folder, name string, info fs.FileInfo) error {
 			r.changed = append(r.changed, f)
 		}
 		if f.pos != nil {
-			f.pos.size, f.pos.quietSince = f.size, w.opt.Now()
 			r.grew[f] = true
 		}
 	}

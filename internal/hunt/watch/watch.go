@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"postern"
@@ -123,6 +124,8 @@ type Options struct {
 
 	Limits Limits
 	Now    func() time.Time
+
+	fast bool // of tests: see [store]
 }
 
 // Limits bound what is remembered. Zero fields have their defaults.
@@ -166,7 +169,7 @@ func New(opt Options, sink Sink) (*Watch, error) {
 	}
 	opt.Limits = opt.Limits.withDefaults()
 	w := &Watch{opt: opt, sink: sink, hosts: make(map[string]*host), told: make(map[string]bool)}
-	kept, err := openStore(opt.State)
+	kept, err := openStore(opt.State, opt.fast)
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +292,9 @@ func (w *Watch) pass(ctx context.Context, full bool) (again bool, err error) {
 // save notes how far everything was read, once nothing of it can be lost.
 func (w *Watch) save(last bool) error {
 	now := w.opt.Now()
-	if !last && !w.raised && now.Sub(w.savedAt) < saveEvery {
+	// From the first look on, what is new must be told from what was there before.
+	first := slices.ContainsFunc(w.roots, func(r *root) bool { return r.looked && !r.known })
+	if !last && !first && !w.raised && now.Sub(w.savedAt) < saveEvery {
 		return nil
 	}
 	if w.raised {
