@@ -20,6 +20,7 @@ import (
 
 	"postern/internal/campaign"
 	"postern/internal/exercise/fleet"
+	"postern/internal/exposure/probe"
 )
 
 // fleetCVE is the flaw that the exercise is about unless --cve names another.
@@ -163,6 +164,9 @@ func (a *app) playFleet(ctx context.Context, o fleetOptions) error {
 	}
 	if o.lasts <= 0 {
 		return usage("fleet.bad-for", "value", o.lasts)
+	}
+	if err := probe.AllowOldServers(); err != nil { // some hosts are such
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.lasts)
 	defer cancel()

@@ -25,11 +25,14 @@ const (
 // the evidence. What is really kept, such as the findings of a server under heavy
 // attack, raises the bound, so that the collector never runs in circles. A bound
 // that the user has set in GOMEMLIMIT stands. The function that it gives ends it.
-func (a *app) boundMemory() (stop func()) {
+func (a *app) boundMemory() (stop func()) { return a.boundMemoryAt(memoryFloor, garbagePercent) }
+
+// boundMemoryAt is the same with another floor, and another share of garbage below it.
+func (a *app) boundMemoryAt(floor int64, garbage int) (stop func()) {
 	if _, set := a.env("GOMEMLIMIT"); set {
 		return func() {}
 	}
-	before, percent := debug.SetMemoryLimit(memoryFloor), debug.SetGCPercent(garbagePercent)
+	before, percent := debug.SetMemoryLimit(floor), debug.SetGCPercent(garbage)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -45,7 +48,7 @@ func (a *app) boundMemory() (stop func()) {
 			case <-tick.C:
 				metrics.Read(live)
 				kept := int64(live[0].Value.Uint64())
-				debug.SetMemoryLimit(max(memoryFloor, kept+min(kept/2, memoryMost)+memorySpare))
+				debug.SetMemoryLimit(max(floor, kept+min(kept/2, memoryMost)+memorySpare))
 			}
 		}
 	}()

@@ -3,10 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,9 +18,11 @@ import (
 	"strings"
 	"time"
 
+	"postern"
 	"postern/internal/campaign"
 	"postern/internal/exercise/fleet"
 	"postern/internal/exposure"
+	"postern/internal/exposure/probe"
 )
 
 // The exposure part plays fleets on loopback in this process and runs the real
@@ -49,7 +53,7 @@ func (o *outside) run() error {
 	ctx, cancel := context.WithTimeout(context.Background(), exposureBound)
 	defer cancel()
 	p, err := campaign.BuiltInProduct("exchange")
-	if err != nil {
+	if err = errors.Join(err, probe.AllowOldServers()); err != nil {
 		return err
 	}
 	const cve = "CVE-2021-26855"
@@ -137,19 +141,27 @@ func (s *stage) read() (list []exposure.Observation, err error) {
 // country counts requests, and holds what was found against the truth, in the
 // mix that stands for a country: as it was in March 2021 and some years on.
 func (o *outside) country(ctx context.Context) error {
-	for _, day := range []int{marchDay, 365, 700, 1400, presentDay} {
+	for _, day := range []int{0, marchDay, 200, 365, 700, 1400, presentDay} {
 		s, err := o.play(ctx, "country"+strconv.Itoa(day), fleet.Options{Hosts: o.hosts, Day: day, Mix: fleet.Country})
 		if err != nil {
 			return err
 		}
 		// Once without counting: these hosts make their keys when they are first asked.
-		_, err = run(o.scan(ctx, s))
-		for _, manifest := range []bool{true, false} {
+		at := "--at=" + fleet.Date(day).Add(12*time.Hour).Format(time.RFC3339)
+		_, err = run(o.scan(ctx, s, at))
+		earlier := filepath.Join(s.dir, "earlier.jsonl")
+		for _, how := range []struct {
+			name  string
+			flags []string
+		}{{"first scan", nil}, {"--earlier: a second scan", []string{"--earlier", earlier}}, {"--manifest=false", []string{"--manifest=false"}}} {
 			if err != nil {
 				break
 			}
-			if _, err = run(o.scan(ctx, s, "--manifest="+strconv.FormatBool(manifest))); err == nil {
-				err = o.judge(s, day, manifest)
+			if _, err = run(o.scan(ctx, s, append(how.flags, at)...)); err == nil {
+				err = o.judge(s, day, how.name)
+			}
+			if how.flags == nil {
+				err = errors.Join(err, os.Rename(s.records(), earlier))
 			}
 		}
 		seen := s.Seen()
@@ -162,7 +174,7 @@ func (o *outside) country(ctx context.Context) error {
 }
 
 // judge prints what one scan of a country comes to.
-func (o *outside) judge(s *stage, day int, manifest bool) error {
+func (o *outside) judge(s *stage, day int, how string) error {
 	list, err := s.read()
 	if err != nil {
 		return err
@@ -174,6 +186,7 @@ func (o *outside) judge(s *stage, day int, manifest bool) error {
 	var live, found, knowable, exact, wrong, lookAlikes int
 	var requests, others mean
 	shut, one := mean{}, 0
+	classes := table{}
 	for x := range s.Truth() {
 		home := x.Homes[0]
 		if last := x.Homes[len(x.Homes)-1]; day >= last.Day {
@@ -204,16 +217,17 @@ func (o *outside) judge(s *stage, day int, manifest bool) error {
 			continue
 		}
 		requests.add(r.Requests)
-		if x.Kind == fleet.Balanced {
-			continue // which member answered is chance
-		}
 		now := x.Members[0].Builds[0]
 		for _, b := range x.Members[0].Builds {
 			if b.Day <= day {
 				now = b
 			}
 		}
-		if now.Knowable == fleet.ExactBuild && manifest {
+		classes.add(classOf(&x, now.Build, o.released(now.Build)), r.Requests)
+		if x.Kind == fleet.Balanced {
+			continue // which member answered is chance
+		}
+		if now.Knowable == fleet.ExactBuild && how != "--manifest=false" {
 			if knowable++; r.Build.Exact == now.Build {
 				exact++
 			}
@@ -222,11 +236,62 @@ func (o *outside) judge(s *stage, day int, manifest bool) error {
 			wrong++
 		}
 	}
-	fmt.Printf("country of %d hosts on %s, --manifest=%v: requests per Exchange host %.2f (goal ≤ 1.30, %s), shut away %.2f; other hosts: %d of %d take 1, the rest %.2f\n",
-		o.hosts, fleet.Date(day).Format(time.DateOnly), manifest, requests.value(), reached(requests.value() <= 1.3), shut.value(), one, others.n, (others.sum-float64(one))/float64(max(others.n-one, 1)))
+	fmt.Printf("country of %d hosts on %s, %s: requests per Exchange host %.2f (goal ≤ 1.30, %s), shut away %.2f; other hosts: %d of %d take 1, the rest %.2f\n",
+		o.hosts, fleet.Date(day).Format(time.DateOnly), how, requests.value(), reached(requests.value() <= 1.3), shut.value(), one, others.n, (others.sum-float64(one))/float64(max(others.n-one, 1)))
 	fmt.Printf("  live Exchange identified: %d of %d; builds that can be known: %d of %d exact; intervals without the true build: %d; others taken for Exchange: %d\n",
 		found, live, exact, knowable, wrong, lookAlikes)
+	classes.print(requests.n)
 	return nil
+}
+
+// released gives the day on which a build came out.
+func (o *outside) released(b postern.Build) time.Time {
+	i := slices.IndexFunc(o.releases, func(r fleet.Release) bool { return r.Build == b })
+	if i < 0 {
+		return time.Time{}
+	}
+	return o.releases[i].Released
+}
+
+// classOf names what decides how many requests a host takes: what stands before it, and
+// since when its build tells itself.
+func classOf(x *fleet.HostTruth, b postern.Build, released time.Time) string {
+	kind := string(x.Kind)
+	switch x.Kind {
+	case fleet.Direct, fleet.Hybrid, fleet.Proxied:
+		kind = "answers itself"
+	}
+	switch {
+	case b[0] < 15:
+		return kind + ", 2007 or 2010"
+	case released.Before(time.Date(2021, time.July, 13, 0, 0, 0, 0, time.UTC)):
+		return kind + ", build before July 2021"
+	case released.Before(time.Date(2022, time.January, 1, 0, 0, 0, 0, time.UTC)):
+		return kind + ", build of July to December 2021"
+	}
+	return kind + ", build since 2022"
+}
+
+// table is requests by class of host.
+type table map[string]*mean
+
+func (t table) add(class string, requests int) {
+	if t[class] == nil {
+		t[class] = &mean{}
+	}
+	t[class].add(requests)
+}
+
+// print gives the classes, those first that cost most beyond one request.
+func (t table) print(all int) {
+	over := func(class string) float64 { return t[class].sum - float64(t[class].n) }
+	names := slices.SortedFunc(maps.Keys(t), func(a, b string) int {
+		return cmp.Or(cmp.Compare(over(b), over(a)), cmp.Compare(a, b))
+	})
+	for _, class := range names {
+		m := t[class]
+		fmt.Printf("    %-52s %5.1f %% of the hosts, %.2f requests, adds %.3f to one\n", class, 100*float64(m.n)/float64(max(all, 1)), m.value(), over(class)/float64(max(all, 1)))
+	}
 }
 
 // mean is an average as it grows.

@@ -25,6 +25,7 @@ type profile struct {
 	suites    []uint16
 	rsa       int  // bits of its key; 0 is ECDSA with P-256
 	sha1      bool // signs its own certificate with it
+	onlySHA1  bool // signs the handshake with nothing else
 	protocols []string
 }
 
@@ -47,7 +48,12 @@ func profiles() []struct {
 	}
 	return []p{
 		{at("modern", func(x *profile) {}), 86},
-		{at("tls12", func(x *profile) { x.high = tls.VersionTLS12 }), 6},
+		{at("tls12", func(x *profile) { x.high = tls.VersionTLS12 }), 5},
+		{at("tls12-sha1", func(x *profile) { // needs tlssha1=1 in GODEBUG on both sides
+			x.high, x.rsa, x.onlySHA1 = tls.VersionTLS12, 1024, true
+			x.suites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA}
+		}), .5},
+		{at("rsa-768", func(x *profile) { x.high, x.rsa = tls.VersionTLS12, 768 }), .5}, // needs rsa1024min=0
 		{at("rsa-2048", func(x *profile) { x.rsa = 2048 }), 3},
 		{at("rsa-1024", func(x *profile) { x.rsa = 1024 }), 2},
 		{at("tls10", func(x *profile) {
@@ -118,7 +124,7 @@ func newMint(p *population) (*mint, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mint{p: p, kept: map[int]*tls.Certificate{}, ca: ca, primes: primes{seed: p.o.Seed, made: map[int]func() *big.Int{}}}
+	m := &mint{p: p, kept: map[int]*tls.Certificate{}, ca: ca, primes: primes{seed: p.o.Seed, made: map[primeName]func() *big.Int{}}}
 	m.issuer = &x509.Certificate{Subject: pkix.Name{CommonName: "Exercise CA, trusted by nobody", Organization: []string{"Exercise"}}}
 	return m, nil
 }
@@ -218,7 +224,11 @@ func (m *mint) make(h *host) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	c := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	if x.onlySHA1 {
+		c.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.PKCS1WithSHA1}
+	}
+	return c, nil
 }
 
 // deterministic signs without chance (RFC 6979 for ECDSA), so that a certificate
@@ -256,32 +266,36 @@ func ecdsaKey(d dice) (*ecdsa.PrivateKey, error) {
 type primes struct {
 	seed uint64
 	mu   sync.Mutex
-	made map[int]func() *big.Int // by number; each makes its prime once
+	made map[primeName]func() *big.Int // each makes its prime once
 }
+
+// primeName says which prime: the number in its pool, and how many bits it has.
+type primeName struct{ n, bits int }
 
 const (
 	// primePool is how many primes there are for pairs: 32,640 different ones.
 	primePool = 256
-	// primeBits makes keys of 1,024 bits with two and of 2,048 bits with four.
+	// primeBits makes keys of 1,024 bits with two and of 2,048 bits with four. Shorter keys
+	// have two shorter ones.
 	primeBits = 512
 )
 
-func (ps *primes) prime(n int) *big.Int {
+func (ps *primes) prime(name primeName) *big.Int {
 	ps.mu.Lock()
-	p := ps.made[n]
+	p := ps.made[name]
 	if p == nil {
-		p = sync.OnceValue(func() *big.Int { return ps.make(n) })
-		ps.made[n] = p
+		p = sync.OnceValue(func() *big.Int { return ps.make(name) })
+		ps.made[name] = p
 	}
 	ps.mu.Unlock()
 	return p()
 }
 
 // make looks for a prime.
-func (ps *primes) make(n int) *big.Int {
-	d := diceOf(ps.seed, uint64(n), 'p')
-	raw := make([]byte, 0, primeBits/8)
-	for i := uint64(0); len(raw) < primeBits/8; i++ {
+func (ps *primes) make(name primeName) *big.Int {
+	d := diceOf(ps.seed, uint64(name.n), 'p')
+	raw := make([]byte, 0, name.bits/8)
+	for i := uint64(0); len(raw) < name.bits/8; i++ {
 		raw = binary.BigEndian.AppendUint64(raw, diceOf(uint64(d), i).bits(forKey))
 	}
 	raw[0] |= 0xf0 // so that the product of four has all its bits
@@ -304,9 +318,11 @@ func (ps *primes) key(bits, index int) (*rsa.PrivateKey, error) {
 	for ; low >= high; high++ {
 		low -= high
 	}
-	k := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: big.NewInt(1), E: 65537}, Primes: []*big.Int{ps.prime(low), ps.prime(high)}}
-	for n := primePool; len(k.Primes) < bits/primeBits; n++ {
-		k.Primes = append(k.Primes, ps.prime(n))
+	each := min(bits/2, primeBits)
+	k := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: big.NewInt(1), E: 65537},
+		Primes: []*big.Int{ps.prime(primeName{low, each}), ps.prime(primeName{high, each})}}
+	for n := primePool; len(k.Primes) < bits/each; n++ {
+		k.Primes = append(k.Primes, ps.prime(primeName{n, each}))
 	}
 	one, phi := big.NewInt(1), big.NewInt(1)
 	for _, p := range k.Primes {

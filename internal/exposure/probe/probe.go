@@ -529,8 +529,6 @@ func outcome(err error) (exposure.Outcome, postern.Text) {
 		return exposure.TLSError, postern.Say("exposure.probe.alert", "alert", text(op.Err))
 	case errors.As(err, &header):
 		return exposure.TLSError, postern.Say("exposure.probe.not-tls")
-	case err != nil && strings.Contains(err.Error(), "keys are insecure"): // the library's check of RSA keys has no type
-		return exposure.TLSError, postern.Say("exposure.probe.short-key")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), oneOf(err, errnoReset),
 		errors.Is(err, net.ErrClosed), errors.Is(err, errTooManyConnections):
 		return exposure.Reset, postern.Say("exposure.probe.reset")

@@ -111,6 +111,9 @@ var certificates = sync.OnceValue(func() map[string]tls.Certificate {
 		panic(err)
 	}
 	add("rsa1024", r, &r.PublicKey)
+	sha1 := all["rsa1024"]
+	sha1.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.PKCS1WithSHA1}
+	all["sha1"] = sha1
 	return all
 })
 
@@ -264,6 +267,7 @@ func TestProfiles(t *testing.T) {
 			}
 			return nil, nil
 		}}, "1.1", "legacy"},
+		{"TLS 1.2 with no signature but SHA-1", "sha1", &tls.Config{MaxVersion: tls.VersionTLS12}, "1.2", "modern"},
 		{"RC4", "rsa1024", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10, CipherSuites: []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}}, "1.0", "legacy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"os"
 	"slices"
 	"strings"
 
@@ -18,9 +19,8 @@ type profile int
 const (
 	modern profile = iota // TLS 1.2 and 1.3 as a browser of today speaks them
 	legacy                // TLS 1.0 to 1.2 with everything that old servers still need
-	// oldest is legacy without TLS 1.2. The library no longer offers SHA-1 in that
-	// version, and servers with a certificate that is signed with it may then refuse;
-	// before it nobody was asked.
+	// oldest is legacy without TLS 1.2, for servers that refuse a version that they do
+	// not know instead of answering with theirs.
 	oldest
 )
 
@@ -29,6 +29,21 @@ func (p profile) String() string {
 		return "modern"
 	}
 	return "legacy"
+}
+
+// oldServers are the library's switches without which it shakes no hands with servers
+// that sign with SHA-1 alone in TLS 1.2, and with RSA keys under 1,024 bits.
+const oldServers = "tlssha1=1,rsa1024min=0"
+
+// AllowOldServers sets the switches. They hold for the whole process, so only a command
+// that does nothing but look at hosts, or play them, may do so. SHA-1 is then offered in
+// every handshake, and last, so that a host takes it only if it has nothing else.
+func AllowOldServers() error {
+	settings := oldServers
+	if set := os.Getenv("GODEBUG"); set != "" {
+		settings = set + "," + settings
+	}
+	return os.Setenv("GODEBUG", settings)
 }
 
 // Bounds of what is kept of a certificate.
