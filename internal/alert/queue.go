@@ -145,17 +145,16 @@ func (q *queue) take(cursor cursorLine) error {
 		}
 		here := q.size
 		q.size += int64(len(raw))
-		var m Message
 		switch {
 		case first:
 			q.at = q.size
 			if q.gen++; unline(raw, &h) && h.Queue == cursor.Queue {
 				q.gen, q.at = h.Queue, max(q.at, cursor.At)
 			}
-		case here < q.at:
-		case unline(raw, &m):
-			q.count++
-		default: // it stays where it is, and is passed over when its turn comes
+		case here >= q.at:
+			q.count++ // what is no message any more is counted when its turn comes
+		case q.size > q.at: // no message begins there
+			q.at = here
 			q.count++
 		}
 	}
@@ -321,16 +320,26 @@ func (q *queue) refuse(m Message) {
 	q.drops.at(m.Time.UTC())
 }
 
-// lost takes the count of what was dropped, if there is room again to say so.
+// lost gives the count of what was dropped, if there is room again to say so.
 func (q *queue) lost() (Drops, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.drops.Total() == 0 || q.size-q.at > q.max/2 {
-		return Drops{}, false
+	return q.drops, q.drops.Total() > 0 && q.size-q.at+int64(len(q.buffer)) <= q.max/2
+}
+
+// owned takes out of the count what was said.
+func (q *queue) owned(d Drops) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range q.drops.Full {
+		q.drops.Full[i] -= d.Full[i]
 	}
-	d := q.drops
-	q.drops = Drops{}
-	return d, true
+	q.drops.Refused -= d.Refused
+	q.drops.Damaged -= d.Damaged
+	q.drops.First = time.Time{}
+	if q.drops.Total() > 0 {
+		q.drops.First = d.Last
+	}
 }
 
 // waits says how many messages have not arrived.

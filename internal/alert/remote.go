@@ -82,9 +82,9 @@ func (r *remote) Send(m Message) error {
 
 // Commit writes the queue to disk.
 func (r *remote) Commit() error {
-	if d, ok := r.q.lost(); ok {
+	if d, ok := r.q.lost(); ok && r.q.put(r.opt.Dropped(d)) {
+		r.q.owned(d)
 		r.opt.Tell(postern.Say("alert.dropped", "to", r.opt.To, "count", d.Total()))
-		r.q.put(r.opt.Dropped(d))
 	}
 	if err := r.q.commit(); err != nil {
 		r.opt.Tell(postern.Say("alert.queue-disk", "to", r.opt.To, "reason", err))

@@ -215,7 +215,7 @@ func TestEveryReaderIsFuzzed(t *testing.T) {
 	for _, r := range house(t) {
 		dir := path.Dir(r.dir())
 		reader := slices.Contains([]string{"internal/hunt/parse", "internal/hunt/detect/yara/module"}, dir) && path.Base(r.path) != "all" && !forTests(r) ||
-			slices.Contains([]string{"internal/bundle", "internal/hunt/source", "internal/hunt/detect/sigma", "internal/hunt/detect/yara", "internal/exposure/fingerprint", "internal/report", "internal/respond/mitigate", "internal/campaign"}, r.dir())
+			slices.Contains([]string{"internal/alert", "internal/bundle", "internal/hunt/watch", "internal/hunt/source", "internal/hunt/detect/sigma", "internal/hunt/detect/yara", "internal/exposure/fingerprint", "internal/report", "internal/respond/mitigate", "internal/campaign"}, r.dir())
 		if !reader {
 			continue
 		}
