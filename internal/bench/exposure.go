@@ -138,43 +138,70 @@ func (s *stage) read() (list []exposure.Observation, err error) {
 	return list, nil
 }
 
+// weeks is the days of the fleet on which requests are counted, some of each era of what
+// servers show: no header, one where one signs in, one on every page.
+var weeks = []int{0, marchDay, 200, 365, 700, 1400, presentDay}
+
+// again is how many days later the second scan of a series comes.
+const again = 7
+
 // country counts requests, and holds what was found against the truth, in the
-// mix that stands for a country: as it was in March 2021 and some years on.
+// mix that stands for a country and in the clean one.
 func (o *outside) country(ctx context.Context) error {
-	for _, day := range []int{0, marchDay, 200, 365, 700, 1400, presentDay} {
-		s, err := o.play(ctx, "country"+strconv.Itoa(day), fleet.Options{Hosts: o.hosts, Day: day, Mix: fleet.Country})
-		if err != nil {
-			return err
-		}
-		// Once without counting: these hosts make their keys when they are first asked.
-		at := "--at=" + fleet.Date(day).Add(12*time.Hour).Format(time.RFC3339)
-		_, err = run(o.scan(ctx, s, at))
-		earlier := filepath.Join(s.dir, "earlier.jsonl")
-		for _, how := range []struct {
-			name  string
-			flags []string
-		}{{"first scan", nil}, {"--earlier: a second scan", []string{"--earlier", earlier}}, {"--manifest=false", []string{"--manifest=false"}}} {
+	for _, mix := range []fleet.Mix{fleet.Country, fleet.Clean} {
+		for _, day := range weeks {
+			s, err := o.play(ctx, fmt.Sprint(mix, day), fleet.Options{Hosts: o.hosts, Day: day + again, Mix: mix})
 			if err != nil {
-				break
+				return err
 			}
-			if _, err = run(o.scan(ctx, s, append(how.flags, at)...)); err == nil {
-				err = o.judge(s, day, how.name)
+			if err := errors.Join(o.series(ctx, s, mix, day), s.Close()); err != nil {
+				return err
 			}
-			if how.flags == nil {
-				err = errors.Join(err, os.Rename(s.records(), earlier))
-			}
-		}
-		seen := s.Seen()
-		fmt.Printf("  contacts with a non-target: %d, anything outside the closed set: %d (goal 0, 0)\n", seen.Bystanders, seen.Unexpected)
-		if err = errors.Join(err, s.Close()); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
+// series scans a fleet as if nobody had before, then without the manifest, and a week later
+// with the records of the first scan at hand.
+func (o *outside) series(ctx context.Context, s *stage, mix fleet.Mix, day int) error {
+	earlier := filepath.Join(s.dir, "earlier.jsonl")
+	for i, how := range []struct {
+		name  string
+		later int
+		flags []string
+	}{
+		{"not counted", 0, nil}, // these hosts make their keys when they are first asked
+		{"first scan", 0, nil},
+		{"--manifest=false", 0, []string{"--manifest=false"}},
+		{"a week later, --earlier", again, []string{"--earlier", earlier}},
+	} {
+		at := day + how.later
+		if err := s.SetDay(at); err != nil {
+			return err
+		}
+		if _, err := run(o.scan(ctx, s, append(how.flags, "--at="+fleet.Date(at).Add(12*time.Hour).Format(time.RFC3339))...)); err != nil {
+			return err
+		}
+		if i == 0 {
+			continue
+		}
+		if err := o.judge(s, mix, at, how.name); err != nil {
+			return err
+		}
+		if i == 1 {
+			if err := os.Rename(s.records(), earlier); err != nil {
+				return err
+			}
+		}
+	}
+	seen := s.Seen()
+	fmt.Printf("  contacts with a non-target: %d, anything outside the closed set: %d (goal 0, 0)\n", seen.Bystanders, seen.Unexpected)
+	return nil
+}
+
 // judge prints what one scan of a country comes to.
-func (o *outside) judge(s *stage, day int, how string) error {
+func (o *outside) judge(s *stage, mix fleet.Mix, day int, how string) error {
 	list, err := s.read()
 	if err != nil {
 		return err
@@ -236,8 +263,8 @@ func (o *outside) judge(s *stage, day int, how string) error {
 			wrong++
 		}
 	}
-	fmt.Printf("country of %d hosts on %s, %s: requests per Exchange host %.2f (goal ≤ 1.30, %s), shut away %.2f; other hosts: %d of %d take 1, the rest %.2f\n",
-		o.hosts, fleet.Date(day).Format(time.DateOnly), how, requests.value(), reached(requests.value() <= 1.3), shut.value(), one, others.n, (others.sum-float64(one))/float64(max(others.n-one, 1)))
+	fmt.Printf("%s mix of %d hosts on %s, %s: requests per Exchange host %.2f (goal ≤ 1.30, %s), shut away %.2f; other hosts: %d of %d take 1, the rest %.2f\n",
+		mix, o.hosts, fleet.Date(day).Format(time.DateOnly), how, requests.value(), reached(requests.value() <= 1.3), shut.value(), one, others.n, (others.sum-float64(one))/float64(max(others.n-one, 1)))
 	fmt.Printf("  live Exchange identified: %d of %d; builds that can be known: %d of %d exact; intervals without the true build: %d; others taken for Exchange: %d\n",
 		found, live, exact, knowable, wrong, lookAlikes)
 	classes.print(requests.n)
@@ -417,7 +444,10 @@ func (o *outside) hostile(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	for l := range exposure.Lines(f, s.records()) {
+	for l, err := range exposure.Lines(f, s.records()) {
+		if err != nil {
+			return err
+		}
 		longest, lines = max(longest, len(l.Bytes)), lines+1
 	}
 	fmt.Printf("%d hostile hosts at once: %.1f s (goal ≤ 1.5 × %.0f s, %s), peak RSS %.1f MiB (goal ≤ 100 MB, %s), longest record %d bytes (goal ≤ 4,096, %s), %d records\n",
