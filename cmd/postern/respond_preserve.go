@@ -91,7 +91,7 @@ func (a *app) preserve(ctx context.Context, o preserveOptions, root string) erro
 		if err != nil {
 			return preserveError(err, root, o.out)
 		}
-		return a.printPlan(a.out, plan)
+		return a.printPlan(a.out, plan, -1)
 	}
 	if o.out == "" {
 		return usage("preserve.no-out")
@@ -104,8 +104,8 @@ func (a *app) preserve(ctx context.Context, o preserveOptions, root string) erro
 	opt.Servers, _ = a.serverNames(ctx, huntOptions{}, root)
 	stop := func() {}
 	opt.Progress = new(preserve.Progress)
-	opt.Planned = func(p preserve.Plan) error {
-		if err := a.printPlan(a.err, p); err != nil {
+	opt.Planned = func(p preserve.Plan, free int64) error {
+		if err := a.printPlan(a.err, p, free); err != nil {
 			return err
 		}
 		stop = a.showPreserving(opt.Progress, p)
@@ -263,6 +263,7 @@ func (a *app) namedFiles(name string) ([]string, error) {
 // preserveError puts what went wrong into words.
 func preserveError(err error, root, out string) error {
 	var state *preserve.StateError
+	var room *preserve.RoomError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
@@ -276,6 +277,8 @@ func preserveError(err error, root, out string) error {
 		return failed(err, "preserve.nothing", "root", root)
 	case errors.Is(err, preserve.ErrRoot):
 		return failed(err, "preserve.root", "root", root)
+	case errors.As(err, &room):
+		return failed(err, "preserve.room-short", "file", out, "free", sizeText(room.Free), "about", sizeText(room.About))
 	case errors.As(err, &state) && preserve.Full(err):
 		return failed(err, "preserve.full", "folder", state.Folder)
 	case errors.As(err, &state):
@@ -290,10 +293,11 @@ func (a *app) say(w io.Writer, t postern.Text) {
 	fmt.Fprintln(w, report.Visible(a.words.Say(t)))
 }
 
-// printPlan shows how much there is of each class.
+// printPlan shows how much there is of each class, and how large the bundle will be. free
+// is what the disk has, -1 if nobody knows.
 //
 // catalogue: preserve.class.*
-func (a *app) printPlan(w io.Writer, p preserve.Plan) error {
+func (a *app) printPlan(w io.Writer, p preserve.Plan, free int64) error {
 	t := a.words.T
 	fmt.Fprintln(w, t("preserve.plan"))
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -313,6 +317,11 @@ func (a *app) printPlan(w io.Writer, p preserve.Plan) error {
 	}
 	if p.Troubles > 0 {
 		a.say(w, postern.Say("preserve.walk-troubles", "count", p.Troubles))
+	}
+	about, most := p.Room()
+	a.say(w, postern.Say("preserve.room", "about", sizeText(about), "most", sizeText(most)))
+	if free >= about && free < most {
+		a.say(w, postern.Say("preserve.tight", "free", sizeText(free)))
 	}
 	return nil
 }

@@ -45,6 +45,32 @@ func (p *Plan) Total() (files, bytes int64) {
 	return files, bytes
 }
 
+// packsTo says what part of its size a class usually packs to, in hundredths: logs of
+// Exchange and IIS to a ninth, event logs and hives to a fifth. What is not named here
+// counts as if it did not pack.
+var packsTo = map[Class]int64{Logs: 11, EventLogs: 20, Hives: 20, Compiled: 40, Web: 40, IIS: 20, Tasks: 20}
+
+// What a file takes besides itself, headers and its line of a list: usually, packed, and
+// at most.
+const (
+	besides     = 128
+	besidesMost = 2048
+)
+
+// Room says how large a bundle will be: about, by what such files usually pack to, and
+// at most.
+func (p *Plan) Room() (about, most int64) {
+	for _, c := range p.Classes {
+		part, known := packsTo[c.Class]
+		if !known {
+			part = 100
+		}
+		about += c.Bytes/100*part + c.Files*besides
+		most += c.Bytes + c.Files*besidesMost
+	}
+	return about, most
+}
+
 // planned is a line of a plan: a file to be taken, or a trouble to be noted.
 type planned struct {
 	Path   string         `json:"p"`

@@ -76,12 +76,14 @@ type Options struct {
 	Stamp func(ctx context.Context, digest [sha256.Size]byte) ([]byte, error)
 	Now   func() time.Time
 
-	// Planned is told the plan before the first file is read. An error ends the run.
-	Planned func(Plan) error
+	// Planned is told the plan before the first file is read, and how many bytes are free
+	// where the bundle will lie, -1 if that is not known. An error ends the run.
+	Planned func(p Plan, free int64) error
 	// Progress counts while the run goes on; nil is fine.
 	Progress *Progress
 
 	disk    disk
+	free    func(dir string) (int64, bool)
 	segment int64 // bytes of a segment
 }
 
@@ -142,6 +144,16 @@ type StateError struct {
 func (e *StateError) Error() string { return fmt.Sprintf("write %s: %v", e.Folder, e.Cause) }
 func (e *StateError) Unwrap() error { return e.Cause }
 
+// RoomError says that a bundle will not fit where it is to lie. Nothing was taken.
+type RoomError struct {
+	Folder      string
+	Free, About int64 // bytes there are, and that are needed by estimate
+}
+
+func (e *RoomError) Error() string {
+	return fmt.Sprintf("%s has %d bytes free, and about %d are needed", e.Folder, e.Free, e.About)
+}
+
 // Full says whether a disk had no room.
 func Full(err error) bool { return isFull(err) }
 
@@ -161,6 +173,9 @@ func Run(ctx context.Context, opt Options) (*Result, error) {
 	}
 	if opt.disk == nil {
 		opt.disk = osDisk{}
+	}
+	if opt.free == nil {
+		opt.free = freeSpace
 	}
 	if opt.segment == 0 {
 		opt.segment = segmentBytes
@@ -187,10 +202,15 @@ func Run(ctx context.Context, opt Options) (*Result, error) {
 	} else if err := s.resume(); err != nil {
 		return nil, err
 	}
+	free, err := s.room()
 	if opt.Planned != nil {
-		if err := opt.Planned(s.plan); err != nil {
+		if err := opt.Planned(s.plan, free); err != nil {
 			return nil, err
 		}
+	}
+	if err != nil {
+		s.discard()
+		return nil, err
 	}
 	if err := s.collect(ctx, root); err != nil {
 		return nil, err

@@ -366,6 +366,52 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// A bundle that will not fit is not begun, and one that was begun stays.
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	want := noise(4, 8, 8<<10)
+	opt, id := options(t, lay(t, want))
+	opt.segment = 16 << 10
+	free := int64(1000)
+	opt.free = func(string) (int64, bool) { return free, true }
+	told := int64(0)
+	opt.Planned = func(p Plan, free int64) error {
+		if about, most := p.Room(); about <= free || most < about {
+			t.Errorf("about %d, at most %d, with %d free", about, most, free)
+		}
+		told = free
+		return nil
+	}
+	var short *RoomError
+	if _, err := Run(context.Background(), opt); !errors.As(err, &short) || short.Free != free || told != free {
+		t.Fatalf("got %v, told %d; want a RoomError with %d bytes free", err, told, free)
+	}
+	if _, err := os.Stat(partFolder(opt.Out)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the refusal leaves something: %v", err)
+	}
+	opt.Planned = nil
+	free = 1 << 30
+	var left atomic.Int64
+	left.Store(50_000)
+	opt.disk = smallDisk{&left}
+	var full *StateError
+	if _, err := Run(context.Background(), opt); !errors.As(err, &full) {
+		t.Fatalf("got %v, want a full disk", err)
+	}
+	opt.disk, free = nil, 0
+	if _, err := Run(context.Background(), opt); !errors.As(err, &short) {
+		t.Fatalf("begun, and no room: got %v, want a RoomError", err)
+	}
+	opt.free = func(string) (int64, bool) { return 0, false }
+	r, err := Run(context.Background(), opt)
+	if err != nil {
+		t.Fatalf("nobody knows what is free: %v", err)
+	}
+	if files, _, _ := prove(t, opt.Out, id); len(files) != len(want) || r.Resumed == 0 {
+		t.Errorf("%d files, want %d; resumed %d times", len(files), len(want), r.Resumed)
+	}
+}
+
 // Killed at any point and begun again, as often as it takes, a bundle is whole: each
 // file once.
 func TestKilled(t *testing.T) {
@@ -473,7 +519,7 @@ func TestRefusals(t *testing.T) {
 	root := lay(t, server())
 	stop := errors.New("stop")
 	opt, _ := options(t, root)
-	opt.Planned = func(Plan) error {
+	opt.Planned = func(Plan, int64) error {
 		second := opt
 		second.Planned = nil
 		if _, err := Run(context.Background(), second); !errors.Is(err, ErrRunning) {

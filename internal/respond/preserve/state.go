@@ -165,12 +165,41 @@ func (s *state) read() error {
 
 func (s *state) close() {
 	_ = s.settle() // an error was told, or another is
-	for _, f := range []file{s.bundle, s.journal, s.custody} {
-		if f != nil {
-			_ = f.Close() // what counts was synced, or is told already
+	for _, f := range []*file{&s.bundle, &s.journal, &s.custody} {
+		if *f != nil {
+			_ = (*f).Close() // what counts was synced, or is told already
+			*f = nil
 		}
 	}
 	s.unlock()
+}
+
+// discard takes a bundle away that has nothing in it yet. One that was begun stays, to
+// go on with.
+func (s *state) discard() {
+	if s.totals.Segments > 0 || s.resumed > 0 {
+		return
+	}
+	s.close() // Windows removes no file that is open
+	_ = os.RemoveAll(s.dir)
+}
+
+// room compares what is free where the bundle grows with what the rest of the plan will
+// need. It is no promise: others write to that disk as well, and what packs worse than
+// usual needs more.
+func (s *state) room() (free int64, err error) {
+	free, known := s.opt.free(s.dir)
+	if !known {
+		return -1, nil
+	}
+	about, _ := s.plan.Room()
+	if _, all := s.plan.Total(); all > 0 {
+		about = int64(float64(about) * max(0, 1-float64(s.totals.Bytes)/float64(all)))
+	}
+	if free < about {
+		return free, &RoomError{s.dir, free, about}
+	}
+	return free, nil
 }
 
 func (s *state) unlock() {
@@ -223,7 +252,7 @@ func (s *state) begin(ctx context.Context, root *os.Root) (err error) {
 	}
 	s.plan = p.plan
 	if files, _ := s.plan.Total(); files == 0 {
-		_ = os.RemoveAll(s.dir)
+		s.discard()
 		return ErrNothing
 	}
 	if s.bundle, err = s.create(bundleName); err != nil {

@@ -31,7 +31,7 @@ func TestTroubles(t *testing.T) {
 		t.Skip("names are UTF-8 here")
 	}
 	opt, id := options(t, root)
-	opt.Planned = func(Plan) error { // the intruder tidies up, once the plan is made
+	opt.Planned = func(Plan, int64) error { // the intruder tidies up, once the plan is made
 		swapped := filepath.Join(root, "logs/swapped.log")
 		return errors.Join(os.Remove(filepath.Join(root, "logs/gone.log")), os.Remove(swapped), os.Symlink("/etc/passwd", swapped),
 			os.WriteFile(filepath.Join(root, "logs/changed.log"), []byte("longer than planned"), 0o600))
