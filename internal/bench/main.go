@@ -1,4 +1,5 @@
-// Command bench measures the hunt, or with -exposure the scan, against named peers
+// Command bench measures the hunt, or with -exposure the scan and with -preserve the
+// sealing of evidence, against named peers
 // in one run and prints a table for docs/benchmarks.md. It lays out exercise evidence in a folder for
 // temporary files, runs the real binary and the peers alternately, and gives the
 // medians of their CPU times (user and system) and the ratio. Nothing is compared
@@ -46,6 +47,9 @@ func main() {
 	flag.StringVar(&logs.samples, "evtx", "", "measure event logs instead: a folder of samples")
 	flag.StringVar(&logs.dumpevtx, "dumpevtx", "", "the peer's binary for event logs; none leaves it out")
 	flag.StringVar(&logs.sigma, "sigma", "", "a checkout of SigmaHQ/sigma: its rules over its logs, and over the samples")
+	seal := sealing{bench: &b}
+	preserve := flag.Bool("preserve", false, "measure the sealing of evidence instead")
+	flag.Float64Var(&seal.size, "gb", 10, "size of the evidence to seal, in GB")
 	flag.Parse()
 	measure := b.hunts
 	switch {
@@ -53,6 +57,8 @@ func main() {
 		measure = x.run
 	case logs.samples != "" || logs.sigma != "":
 		measure = logs.run
+	case *preserve:
+		measure = seal.run
 	}
 	if err := b.run(measure); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
