@@ -73,7 +73,7 @@ var walls = []wall{
 
 	{"internal/respond/plan", []string{"."},
 		"what to do follows from plain facts about a server, whoever found them; the steps are data of the product"},
-	{"internal/respond/mitigate", []string{"."},
+	{"internal/respond/mitigate", []string{".", "internal/respond"},
 		"writes what a pack says is right; whether it is, the judge of the hunt says, whom the caller hands in"},
 	{"internal/respond", nil,
 		"the form of what is signed says nothing of servers"},

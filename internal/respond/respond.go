@@ -1,5 +1,5 @@
 // Package respond is what the parts of the river after a verdict share: the form
-// of the documents that they sign.
+// of the documents that they sign, and which names Windows takes for others.
 //
 // A signed document is one JSON object with the keys schema, body, algorithm,
 // public_key and signature. What is signed is the schema, a line feed and the body

@@ -21,11 +21,13 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 
 	"postern"
+	"postern/internal/respond"
 )
 
 // Bounds.
@@ -209,8 +211,8 @@ func (p *Plan) note(n Named, err error) {
 		p.Gone = append(p.Gone, n.Path)
 	case errors.As(err, &why):
 		p.leave(n.Kind, n.Path, why.Why)
-	default:
-		p.leave(n.Kind, n.Path, postern.Say("clean.left.unreadable", "reason", innermost(err)))
+	case errors.As(fileError(err), &why):
+		p.leave(n.Kind, n.Path, why.Why)
 	}
 }
 
@@ -239,6 +241,9 @@ func find(root *os.Root, n Named) (Move, error) {
 	if !fs.ValidPath(name) {
 		return Move{}, refuse(nil, postern.Say("clean.left.path"))
 	}
+	if err := speakable(name); err != nil {
+		return Move{}, err
+	}
 	var other error
 	for candidate, more := name, true; more; _, candidate, more = strings.Cut(candidate, "/") {
 		info, err := lookAt(root, candidate)
@@ -266,6 +271,15 @@ func find(root *os.Root, n Named) (Move, error) {
 		return Move{}, other
 	}
 	return Move{}, fs.ErrNotExist
+}
+
+// speakable refuses names that Windows takes for others: what is asked of such a file
+// would be done to another. Elsewhere they are names like any.
+func speakable(name string) error {
+	if part := respond.OddName(name); part != "" && runtime.GOOS == "windows" {
+		return refuse(nil, postern.Say("clean.left.odd", "part", part))
+	}
+	return nil
 }
 
 // lookAt is Lstat that follows no link on the way either: a junction planted in a web

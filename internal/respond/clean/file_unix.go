@@ -80,3 +80,8 @@ func (i *Item) own(dir *os.Root, name string) {
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
+
+// isLocked says whether another program holds a file.
+func isLocked(err error) bool {
+	return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.ETXTBSY)
+}

@@ -126,6 +126,16 @@ type Keeper struct {
 	Folder *os.Root // of the quarantine
 	Key    ed25519.PrivateKey
 	Now    func() time.Time
+	// step is asked before every step that changes something on disk; an error of it is
+	// what a full disk or a locked file gives. Tests fail there, one step after the other.
+	step func(string) error
+}
+
+func (k *Keeper) at(step string) error {
+	if k.step == nil {
+		return nil
+	}
+	return k.step(step)
 }
 
 var runName = regexp.MustCompile(`^\d{8}T\d{6}Z-[0-9a-f]{8}$`)
@@ -137,6 +147,9 @@ func (k *Keeper) begin() (string, error) {
 		return "", err
 	}
 	name := k.Now().UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(r[:])
+	if err := k.at("begin"); err != nil {
+		return "", err
+	}
 	if err := k.Folder.Mkdir(name, 0o700); err != nil {
 		return "", err
 	}
@@ -152,6 +165,9 @@ func (k *Keeper) save(m *Manifest) error {
 	}
 	name := m.Run + "/" + manifestName
 	next := name + ".next"
+	if err := k.at("save"); err != nil {
+		return &halt{diskError(err)}
+	}
 	f, err := k.Folder.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return &halt{diskError(err)}

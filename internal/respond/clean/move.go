@@ -87,10 +87,12 @@ func (k *Keeper) put(m *Manifest, i *Item) error {
 	}
 	defer box.Close()
 	i.How = "rename"
-	err = rename(dir, name, box, i.Stored)
+	if err = k.at("move"); err == nil {
+		err = rename(dir, name, box, i.Stored)
+	}
 	if err != nil && elsewhere(err) {
 		i.How = "copy"
-		err = carry(dir, name, box, i)
+		err = k.carry(dir, name, box, i)
 	}
 	var stop *halt
 	if errors.As(err, &stop) {
@@ -207,8 +209,11 @@ func modified(dir *os.Root) (time.Time, error) {
 
 // carry moves a file to another file system: the copy is complete, on the disk and
 // compared before the file is taken away.
-func carry(dir *os.Root, name string, box *os.Root, i *Item) error {
+func (k *Keeper) carry(dir *os.Root, name string, box *os.Root, i *Item) error {
 	part := i.Stored + partSuffix
+	if err := k.at("copy"); err != nil {
+		return err
+	}
 	if err := copyFile(dir, name, box, part, i.SHA256); err != nil {
 		return errors.Join(err, ignoreMissing(box.Remove(part)))
 	}
@@ -274,6 +279,8 @@ func moveError(err error) error {
 		return refuse(err, postern.Say("clean.no.full"))
 	case errors.Is(err, errCopy):
 		return refuse(err, postern.Say("clean.left.copy"))
+	case isLocked(err):
+		return refuse(err, postern.Say("clean.left.locked"))
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return refuse(err, postern.Say("clean.left.permission"))
 	}
@@ -288,6 +295,8 @@ func fileError(err error) error {
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return refuse(err, postern.Say("clean.left.gone"))
+	case isLocked(err):
+		return refuse(err, postern.Say("clean.left.locked"))
 	case errors.Is(err, fs.ErrPermission):
 		return refuse(err, postern.Say("clean.left.permission"))
 	}

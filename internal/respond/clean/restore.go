@@ -177,10 +177,13 @@ func (k *Keeper) bringBack(m *Manifest, i *Item, box *os.Root) error {
 	name := path.Base(i.Path)
 	err = i.dress(box, i.Stored)
 	if err == nil {
+		err = k.at("move back")
+	}
+	if err == nil {
 		err = rename(box, i.Stored, dir, name)
 	}
 	if err != nil && elsewhere(err) {
-		err = i.carryBack(box, dir, name)
+		err = k.carryBack(i, box, dir, name)
 	}
 	if err != nil {
 		if isFile(box, i.Stored) {
@@ -203,9 +206,12 @@ func (i *Item) dress(dir *os.Root, name string) error {
 	return dir.Chmod(name, i.fileMode())
 }
 
-// carryBack is [carry] in the other direction.
-func (i *Item) carryBack(box, dir *os.Root, name string) error {
+// carryBack is [Keeper.carry] in the other direction.
+func (k *Keeper) carryBack(i *Item, box, dir *os.Root, name string) error {
 	part, incoming := i.Stored+partSuffix, i.incoming()
+	if err := k.at("copy back"); err != nil {
+		return err
+	}
 	if err := ignoreMissing(dir.Remove(incoming)); err != nil {
 		return err
 	}

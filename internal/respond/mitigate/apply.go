@@ -10,10 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"postern/internal/respond"
 )
 
 // Schema names the form of a journal.
@@ -229,6 +232,9 @@ func (k *Keeper) tidy(runs []Run) error {
 
 // read reads a file of the server that may be written into.
 func (k *Keeper) read(name string) ([]byte, error) {
+	if part := respond.OddName(name); part != "" && runtime.GOOS == "windows" {
+		return nil, refuse("odd", "part", part).of(name)
+	}
 	for dir := name; dir != "."; dir = path.Dir(dir) {
 		info, err := k.Files.Lstat(dir)
 		switch {
@@ -433,6 +439,8 @@ func failure(err error, key string) *Refusal {
 		return refuse("disk-full")
 	case errors.Is(err, fs.ErrNotExist) && key == "read":
 		return refuse("gone")
+	case isLocked(err):
+		return refuse("locked")
 	case errors.Is(err, fs.ErrPermission):
 		return refuse("permission")
 	}

@@ -77,6 +77,52 @@ func TestEveryStepCanFail(t *testing.T) {
 	}
 }
 
+// Another program holds a file, or the system does not let us: nothing is changed.
+func TestFileThatIsHeld(t *testing.T) {
+	t.Parallel()
+	for trouble, want := range map[error]string{syscall.EBUSY: "locked", syscall.ETXTBSY: "locked", syscall.EACCES: "permission", syscall.EROFS: "write"} {
+		l := twoFiles(t)
+		p := l.plan(t)
+		before := l.tree(t)
+		l.step = func(s string) error {
+			if s == "move "+p.Changes[1].File { // the first is in place by then
+				return &os.PathError{Op: "replace", Path: s, Err: trouble}
+			}
+			return nil
+		}
+		_, err := l.Apply(p.Changes)
+		var why *Refusal
+		if !errors.As(err, &why) || why.Why.Key != "mitigate.no."+want || why.File != p.Changes[1].File {
+			t.Errorf("%v: got %v, want mitigate.no.%s", trouble, err, want)
+		}
+		if !maps.Equal(before, l.tree(t)) {
+			t.Errorf("%v: something is changed", trouble)
+		}
+	}
+}
+
+// A site may lie deep down, in a path longer than most programs take.
+func TestLongPath(t *testing.T) {
+	t.Parallel()
+	deep := "inetpub/" + strings.Repeat("a folder with a name of fifty characters, or so it is/", 9) + "root"
+	web := deep + "/web.config"
+	l := lay(t, map[string][]byte{web: []byte(plainWeb), serverFile: []byte(plainServer(`%SystemDrive%\inetpub\wwwroot`, `C:\`+strings.ReplaceAll(deep, "/", `\`)))})
+	before := l.tree(t)
+	p := l.plan(t)
+	if len(p.Changes) != 1 || p.Changes[0].File != web {
+		t.Fatalf("changes %+v, want one of %s", p.Changes, web)
+	}
+	if _, err := l.Apply(p.Changes); err != nil {
+		t.Fatal(err)
+	}
+	if got := rulesOf(l.plan(t))["backend-cookie"]; got != "in-force" {
+		t.Errorf("then %s", got)
+	}
+	if _, err := l.Rollback(); err != nil || !maps.Equal(before, l.tree(t)) {
+		t.Errorf("not as it was: %v", err)
+	}
+}
+
 // The program is killed at one step after the other: each file is either as it was
 // or as it should be, and both rollback and applying again end well.
 func TestKilledAtEveryStep(t *testing.T) {

@@ -2,7 +2,11 @@
 
 package mitigate
 
-import "os"
+import (
+	"errors"
+	"os"
+	"syscall"
+)
 
 // swap puts a file in the place of another.
 func swap(root *os.Root, temp, name string) error { return root.Rename(temp, name) }
@@ -15,4 +19,9 @@ func syncDir(root *os.Root, dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// isLocked says whether another program holds a file.
+func isLocked(err error) bool {
+	return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.ETXTBSY)
 }

@@ -1,9 +1,11 @@
 package mitigate
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -22,6 +24,9 @@ func swap(root *os.Root, temp, name string) error {
 		if err != nil {
 			return err
 		}
+		if !strings.HasPrefix(p, `\\`) {
+			p = `\\?\` + p // paths may have more than 260 characters
+		}
 		if at[i], err = windows.UTF16PtrFromString(p); err != nil {
 			return err
 		}
@@ -36,3 +41,8 @@ func swap(root *os.Root, temp, name string) error {
 
 // syncDir has nothing to do: NTFS writes names to its journal.
 func syncDir(*os.Root, string) error { return nil }
+
+// isLocked says whether another program holds a file.
+func isLocked(err error) bool {
+	return errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_LOCK_VIOLATION)
+}
