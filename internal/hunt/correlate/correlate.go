@@ -27,6 +27,8 @@ const (
 	TagShellFile    = "shell-file"    // a file that is or was a back door
 	TagShellWritten = "shell-written" // the act of writing one
 	TagScan         = "scan"
+	TagProcess      = "process" // what the worker of a web server started
+	TagListed       = "listed"  // a file that a list names and that is no page: what it is for is not known
 )
 
 // SourceSeen is what one kind of evidence was seen to hold.

@@ -648,6 +648,36 @@ func TestActors(t *testing.T) {
 	}
 }
 
+// started is what a worker of a pool started, some seconds after minute 10.
+func started(pool string, seconds int) postern.Finding {
+	return found("started", 5, 10, "process", func(f *postern.Finding) {
+		f.Campaign = ""
+		f.Time = f.Time.Add(time.Duration(seconds) * time.Second)
+		f.Evidence = []postern.Evidence{{Path: "sysmon.evtx", Record: 7}}
+		f.Set("application_pool", pool)
+	})
+}
+
+// A file of which only a list says what it is, and that is no page, is not called a back
+// door; beside a back door it changes no word.
+func TestListedFile(t *testing.T) {
+	t.Parallel()
+	listed := found("indicator/hash", 4, 1, "listed", func(f *postern.Finding) { f.Evidence[0].Line = 0; f.Set(postern.File, "users/bob/x.exe") })
+	v := Host(covered(listed)).Verdict
+	check(t, v, 4, postern.High, true)
+	if v.Title.Key != "correlate.listed.title" || v.Summary.Key != "correlate.listed.summary" {
+		t.Errorf("a listed file: title %s, summary %s", v.Title.Key, v.Summary.Key)
+	}
+	v = Host(covered(listed, file("x/y/z.aspx", 4, postern.Medium, 14))).Verdict
+	if v.Title.Key != "level.4" {
+		t.Errorf("beside a back door: title %s, want level.4", v.Title.Key)
+	}
+	v = Host(covered(listed, found("a", 5, 20, "", nil))).Verdict
+	if v.Title.Key != "level.5" {
+		t.Errorf("beside something worse: title %s, want level.5", v.Title.Key)
+	}
+}
+
 // together gives the rules of each incident, in the order of the incidents.
 func together(h postern.Host) []string {
 	rules := make(map[string]string)
@@ -697,6 +727,13 @@ func TestIncidents(t *testing.T) {
 			request("/aspnet_client/X.aspx", 5, postern.Medium, 900, intruder),
 			found("third", 4, 950, "shell-request", with(postern.URL, "/aspnet_client/x.aspx", postern.ClientIP, other))},
 			[]string{"file request", "third"}},
+		{"a back door and what it starts", []postern.Finding{request("/owa/auth/x.aspx", 5, postern.High, 10, intruder), started("", -8)}, []string{"started request"}},
+		{"the pool of the back door", []postern.Finding{request("/owa/auth/x.aspx", 5, postern.High, 10, intruder), started("MSExchangeOWAAppPool", 2)}, []string{"request started"}},
+		{"the pool of the whole site", []postern.Finding{request("/aspnet_client/x.aspx", 5, postern.High, 10, intruder), started("DefaultAppPool", 2)}, []string{"request started"}},
+		{"another pool", []postern.Finding{request("/owa/auth/x.aspx", 5, postern.High, 10, intruder), started("MSExchangePowerShellAppPool", 2)}, []string{"request", "started"}},
+		{"started later", []postern.Finding{request("/owa/auth/x.aspx", 5, postern.High, 10, intruder), started("", 11)}, []string{"request", "started"}},
+		{"a page that was only looked for", []postern.Finding{request("/owa/auth/x.aspx", 1, postern.High, 10, intruder), started("", 1)}, []string{"started", "request"}},
+		{"one record", []postern.Finding{started("", 0), found("event", 6, 10, "", func(f *postern.Finding) { f.Evidence = []postern.Evidence{{Path: "sysmon.evtx", Record: 7}} })}, []string{"started event"}},
 		{"the same name in two applications", []postern.Finding{
 			file("frontend/httpproxy/owa/auth/x.aspx", 4, postern.High, 1),
 			request("/ecp/auth/x.aspx", 5, postern.Medium, 900, intruder)}, []string{"request", "file"}},

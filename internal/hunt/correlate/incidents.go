@@ -21,6 +21,9 @@ const (
 	attemptGap = 12 * time.Hour  // one actor's next attempt begins after this silence
 	stepGap    = 2 * time.Minute // between a forged request and what the control panel logs of it
 	writeGap   = 5 * time.Minute // between the act of writing and the time inside the written file
+	// Between the use of a back door and what it has the server start: the row is written
+	// when the request is answered, up to a second beside, and a command takes its time.
+	startGap = 10 * time.Second
 )
 
 // maxStory bounds the lines of a story: more is not read at three in the morning.
@@ -133,6 +136,9 @@ func joinByKey(u union, findings []postern.Finding, balancers map[string]bool) {
 			if e.Line > 0 {
 				key(i, "row", e.Path, strconv.FormatInt(e.Line, 10))
 			}
+			if e.Record > 0 {
+				key(i, "record", e.Path, strconv.FormatInt(e.Record, 10))
+			}
 		}
 		if k := backDoor(f); k != "" {
 			key(i, "shell", k)
@@ -163,7 +169,7 @@ func backDoor(f *postern.Finding) string {
 // joinByTime ties what has no actor of its own, the control panel's log and the
 // written file, to the act that it must come from.
 func joinByTime(u union, findings []postern.Finding, balancers map[string]bool) {
-	var acts, writes []int
+	var acts, writes, uses []int
 	for i := range findings {
 		f := &findings[i]
 		if f.Time.IsZero() || f.Level < postern.Exploited {
@@ -174,6 +180,9 @@ func joinByTime(u union, findings []postern.Finding, balancers map[string]bool) 
 		}
 		if f.HasTag(TagShellWritten) {
 			writes = append(writes, i)
+		}
+		if f.HasTag(TagShellRequest) && f.Level >= postern.Used {
+			uses = append(uses, i)
 		}
 	}
 	for i := range findings {
@@ -187,12 +196,38 @@ func joinByTime(u union, findings []postern.Finding, balancers map[string]bool) 
 				u.join(i, j)
 			}
 		}
+		if f.HasTag(TagProcess) && f.Level >= postern.Used {
+			if j := nearest(findings, served(findings, uses, f.Entities[applicationPool]), f.Time, startGap); j >= 0 {
+				u.join(i, j)
+			}
+		}
 		if f.HasTag(TagShellFile) {
 			if j := nearest(findings, writes, f.Time, writeGap); j >= 0 && j != i {
 				u.join(i, j)
 			}
 		}
 	}
+}
+
+// applicationPool is the entity that names the pool of the worker above a process.
+const applicationPool = "application_pool"
+
+// served gives the requests that a pool can have served: those whose application it is
+// named after, and any other if it is the one that serves what has no pool of its own,
+// or is not known.
+func served(findings []postern.Finding, requests []int, pool string) []int {
+	pool = strings.ToLower(pool)
+	if pool == "" || pool == "defaultapppool" {
+		return requests
+	}
+	var all []int
+	for _, i := range requests {
+		application, _, _ := strings.Cut(strings.TrimLeft(strings.ToLower(findings[i].Entities[postern.URL]), "/"), "/")
+		if application != "" && strings.Contains(pool, application) {
+			all = append(all, i)
+		}
+	}
+	return all
 }
 
 // nearest gives the candidate whose time is closest, the first of several, -1 if

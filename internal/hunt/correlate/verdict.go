@@ -161,6 +161,10 @@ func verdict(in Input, index int, findings []postern.Finding, owners [][]bool) (
 		v.Level, v.Confidence = low, postern.Low
 	}
 	v.Title = c.Levels[v.Level]
+	listed := onlyListed(findings, owners, index, v)
+	if listed {
+		v.Title = postern.Say("correlate.listed.title")
+	}
 	switch {
 	case v.Level >= postern.Exploited:
 		v.Conclusive = v.Confidence >= postern.Medium
@@ -174,11 +178,29 @@ func verdict(in Input, index int, findings []postern.Finding, owners [][]bool) (
 		}
 	}
 	v.Summary = summary(in, c, v, len(open), first, last)
+	if listed && v.Confidence > postern.Low {
+		v.Summary = postern.Say("correlate.listed.summary", "host", in.Host)
+	}
 	if v.Summary.Key == "correlate.summary.2" && claimed(c.Name, findings) < postern.Exploited {
 		v.Summary.Key = "correlate.summary.2.shared" // which flaw it was, nothing says
 	}
 	v.Next = next(in, c, v, coverage)
 	return v, coverage
+}
+
+// onlyListed says whether a verdict that a back door was written rests on nothing but
+// files of which only a list says that they are an intruder's: they may be any tool.
+func onlyListed(findings []postern.Finding, owners [][]bool, index int, v postern.Verdict) bool {
+	some := false
+	for i := range findings {
+		if f := &findings[i]; v.Level == postern.Implanted && owners[i][index] && f.Level == v.Level {
+			if !f.HasTag(TagListed) {
+				return false
+			}
+			some = true
+		}
+	}
+	return some
 }
 
 // droppedAbove says whether a finding that was not kept could have made the

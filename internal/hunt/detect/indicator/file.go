@@ -49,6 +49,7 @@ func Rules() []postern.Rule {
 // Tags that findings carry.
 const (
 	tagShellFile = "shell-file" // as in correlate: a file that is or was a back door
+	tagListed    = "listed"     // as in correlate: a file that is no page, of which only a list says what it is
 	tagFileTime  = "file-time"  // the time is that of a file, which anybody can set
 	tagIndicator = "indicator"
 )
@@ -438,6 +439,9 @@ func (l *look) byHash(hits []uint32) postern.Finding {
 	case served(l.f.Server):
 		f.Tags = append(f.Tags, tagShellFile)
 	default:
+		if f.Level == postern.Implanted {
+			f.Tags = append(f.Tags, tagListed)
+		}
 		f.Explain = append(f.Explain, postern.Say("indicator.no-page"))
 	}
 	return f

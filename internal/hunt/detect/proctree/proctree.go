@@ -115,6 +115,7 @@ type worker struct {
 type process struct {
 	root                 worker
 	image, command, user string
+	pool                 string // application pool of the worker above, "" if the event does not say
 	guid                 string
 	pid                  uint64
 	at                   time.Time
@@ -196,7 +197,7 @@ func (h *Host) See(ev *postern.Event) {
 	}
 	h.nodes++
 	p := &process{root: worker{strings.Clone(root.image), root.pid}, image: strings.Clone(s.image), guid: strings.Clone(s.guid), pid: s.pid, at: ev.Time,
-		command: clip(ev.Get("CommandLine")), user: user(ev), source: ev.Source, place: ev.Place}
+		command: clip(ev.Get("CommandLine")), user: user(ev), pool: cmp.Or(poolOf(ev.Get("ParentCommandLine")), poolAbove(parent)), source: ev.Source, place: ev.Place}
 	alive[s.pid] = p
 	h.trees[p.root] = append(h.trees[p.root], p)
 }
@@ -222,6 +223,25 @@ func user(ev *postern.Event) string {
 		return clip(name)
 	}
 	return clip(domain + `\` + name)
+}
+
+// poolOf gives the application pool that the command line of a web server's worker
+// names: w3wp.exe -ap "NAME".
+func poolOf(command string) string {
+	_, rest, ok := strings.Cut(command, `-ap "`)
+	name, _, whole := strings.Cut(rest, `"`)
+	if !ok || !whole {
+		return ""
+	}
+	return clip(name)
+}
+
+// poolAbove gives that of the process that started another.
+func poolAbove(parent *process) string {
+	if parent == nil {
+		return ""
+	}
+	return parent.pool
 }
 
 // Findings gives a finding for each tree in which something was started that has
@@ -308,6 +328,7 @@ func (d *Detector) finding(root worker, tree []*process) (postern.Finding, bool)
 	var images []string
 	odd := 0
 	for _, p := range tree {
+		f.Set("application_pool", p.pool)
 		if _, serves := d.workers[p.image]; d.quiet[p.image] || serves {
 			continue
 		}

@@ -41,6 +41,32 @@ func with(ev *postern.Event, guid, parent string) *postern.Event {
 	return ev
 }
 
+// The pool of a worker is told by its command line, which only Sysmon has, and by any
+// of the processes below it.
+func TestPool(t *testing.T) {
+	t.Parallel()
+	d, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		`c:\windows\system32\inetsrv\w3wp.exe -ap "MSExchangeOWAAppPool" -v "v4.0"`: "MSExchangeOWAAppPool",
+		`c:\windows\system32\inetsrv\w3wp.exe -ap "MSExchangeOWA`:                   "",
+		`c:\windows\system32\inetsrv\w3wp.exe`:                                      "",
+	} {
+		h := d.NewHost()
+		h.See(security(0, 10, "csc.exe", 9, "w3wp.exe"))
+		first := sysmon(1, 11, "cmd.exe", 9, "w3wp.exe")
+		first.Fields = append(first.Fields, postern.Field{Name: "ParentCommandLine", Value: line})
+		h.See(first)
+		h.See(sysmon(2, 12, "whoami.exe", 11, "cmd.exe"))
+		found := h.Findings()
+		if len(found) != 1 || found[0].Entities["application_pool"] != want {
+			t.Errorf("%s: got %v, want one finding with pool %q", line, found, want)
+		}
+	}
+}
+
 func TestTrees(t *testing.T) {
 	t.Parallel()
 	d, err := New()
