@@ -97,8 +97,11 @@ func defangNumber(s string, keep []string) string {
 }
 
 // DefangHost is Defang for a value that is an address or the name of a machine,
-// private ones too.
+// private ones too. One that is only good on its own cable leads nowhere and stays.
 func DefangHost(s string) string {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Unmap().IsLinkLocalUnicast() {
+		return s
+	}
 	if strings.Contains(s, "://") {
 		return Defang(s)
 	}

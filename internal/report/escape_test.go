@@ -99,6 +99,7 @@ func TestDefang(t *testing.T) {
 	for in, want := range map[string]string{
 		"10.0.0.1": "10[.]0[.]0[.]1", "2001:db8::1": "2001[:]db8[:][:]1", "evil.example": "evil[.]example",
 		"http://evil.example/": "hxxp://evil[.]example/", "203.0.113.5:443": "203[.]0[.]113[.]5:443",
+		"fe80::1": "fe80::1", "fe80::1%eth0": "fe80::1%eth0", "169.254.7.8": "169.254.7.8", "::ffff:169.254.7.8": "::ffff:169.254.7.8",
 	} {
 		if got := DefangHost(in); got != want {
 			t.Errorf("DefangHost(%q) = %s, want %s", in, got, want)
