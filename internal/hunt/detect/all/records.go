@@ -90,39 +90,21 @@ func (r *Rows) kind(channel string, id uint32) kind {
 	return k
 }
 
-// recordGate makes a gate of literals without one of which no rule can match; nil
-// if there is a rule of which nothing can be said. Only text can be seen by a gate.
+// recordGate makes the gate of the rules; nil if there is a rule of which nothing can be
+// said. Only text can be seen by a gate.
 func recordGate(rules []*sigma.Rule) parse.Gate {
-	var literals []string
-	for _, r := range rules {
-		var best []string
-		for _, n := range r.Needs() {
-			if about(n.Field) && (best == nil || shortest(n.Literals) > shortest(best)) && !slices.ContainsFunc(n.Literals, func(l string) bool { return !parse.OnlyText(l) }) {
-				best = n.Literals
-			}
-		}
-		if best == nil {
-			return nil
-		}
-		literals = append(literals, best...)
-	}
-	if len(literals) == 0 {
+	gate := sigma.NewGate(rules, func(n sigma.Need) bool {
+		return about(n.Field) && !slices.ContainsFunc(n.Literals, func(l string) bool { return !parse.OnlyText(l) })
+	})
+	if gate == nil {
 		return nil
 	}
-	return sigma.NewLiterals(literals)
+	return gate
 }
 
 // about says whether a field tells records of a kind apart.
 func about(field string) bool {
 	return !slices.ContainsFunc([]string{"Channel", "Provider_Name", "Computer"}, func(same string) bool { return strings.EqualFold(field, same) })
-}
-
-func shortest(texts []string) int {
-	n := len(texts[0])
-	for _, t := range texts {
-		n = min(n, len(t))
-	}
-	return n
 }
 
 // LookAtRecord evaluates the rules for a record.

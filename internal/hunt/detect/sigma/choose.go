@@ -15,13 +15,14 @@ type chooser struct {
 	same    []bool         // by slot: all events of the group have the same value
 	shared  map[atom]int   // rules that could be found by an atom
 	rates   map[atom]uint8 // class of an atom
+	enough  float64        // class of a clause that needs no second one
 }
 
 // identities are what events of one source have in common.
 var identities = []string{"channel", "eventid", "provider_name", "computer"}
 
 func newChooser(t *table, clauses [][]clause) *chooser {
-	c := &chooser{table: t, shared: make(map[atom]int), rates: make(map[atom]uint8)}
+	c := &chooser{table: t, shared: make(map[atom]int), rates: make(map[atom]uint8), enough: seldom}
 	for slot, name := range t.names {
 		c.entries = append(c.entries, t.rates(int32(slot)))
 		c.same = append(c.same, slices.Contains(identities, string(appendName(nil, name))))
@@ -36,8 +37,8 @@ func newChooser(t *table, clauses [][]clause) *chooser {
 	return c
 }
 
-// seldom is the share of events, as a power of ½, that makes a second clause worth its
-// while: below it there is nothing to win, and above it nothing is won by one.
+// Shares of events, as powers of ½: a clause that holds in fewer than seldom needs no
+// second one, and one that holds in more than often is none.
 const (
 	seldom = 8
 	often  = 1
@@ -72,7 +73,7 @@ func (ch *chooser) two(clauses []clause) [2]clause {
 		return chosen // to find it would cost more than to evaluate it
 	}
 	chosen[0] = all[0].clause
-	if all[0].class >= seldom {
+	if all[0].class >= ch.enough {
 		return chosen
 	}
 	for _, c := range all[1:] {

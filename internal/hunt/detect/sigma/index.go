@@ -98,8 +98,9 @@ type windows struct {
 	stride  int      // from one place that is looked at to the next
 	filter  []uint64 // one bit a hash
 	shift   uint
-	entries []entry  // in the order of the hashes of their windows
-	starts  []uint32 // by hash, cut to fewer bits: where its entries begin; one more for the end
+	keys    []uint32 // the windows, in the order of their hashes
+	entries []entry  // beside keys, apart from them as most are never looked at
+	starts  []uint32 // by hash, cut to fewer bits: where its keys begin; one more for the end
 	cut     uint
 }
 
@@ -225,8 +226,8 @@ func (w *windows) fill(literals []literal, numbers map[literal][]int32, entries 
 const filterBits = 32
 
 // filterCut is how many bits of a hash the list of starts does without: it has about
-// four places for each window.
-const filterCut = 3
+// one place for each window.
+const filterCut = 5
 
 // seal makes the tables, once all entries are there.
 func (w *windows) seal() {
@@ -240,6 +241,7 @@ func (w *windows) seal() {
 		h := w.hash(e.window)
 		w.filter[h/64] |= 1 << (h % 64)
 		w.starts[h>>w.cut+1]++
+		w.keys = append(w.keys, e.window)
 	}
 	for i := 1; i < len(w.starts); i++ {
 		w.starts[i] += w.starts[i-1]
@@ -305,10 +307,10 @@ func (w *windows) scanShort(v []byte, words []uint64) {
 // compare sets the bits of the literals whose window stands at a place of the value.
 func (w *windows) compare(v []byte, place int, key, h uint32, words []uint64) {
 	for at, end := w.starts[h>>w.cut], w.starts[h>>w.cut+1]; at < end; at++ {
-		e := &w.entries[at]
-		if e.window != key {
+		if w.keys[at] != key {
 			continue
 		}
+		e := &w.entries[at]
 		from := place - e.before
 		to := from + len(e.text)
 		if from < 0 || to > len(v) || e.start && from > 0 || e.end && to < len(v) || string(v[from:to]) != e.text {

@@ -1,21 +1,85 @@
 package sigma
 
-// Literals finds out whether a text holds any of many literals, at a cost that
-// hardly depends on how many they are. It does not change once made.
-type Literals struct{ index *index }
+import (
+	"math"
+	"slices"
+)
 
-// NewLiterals makes one of literals in lower case, none of them empty.
-func NewLiterals(literals []string) *Literals {
-	var b builder
-	for _, l := range literals {
-		b.add(literal{text: l}, 0)
-	}
-	return &Literals{b.build("")}
+// Gate tells by the text of an event, before its values are known one by one, whether
+// any of many rules can match it. It does not change once made; several goroutines may
+// use it at once.
+type Gate struct {
+	index  *index
+	planes []uint64 // both, as in group
 }
 
-// Pass says whether one of the literals stands in a text in lower case.
-func (l *Literals) Pass(text []byte) bool {
-	var found [1]uint64
-	l.index.scan(text, found[:])
-	return found[0] != 0
+// maxGateBits bounds what a gate keeps on the stack. Rules beyond it share a bit with
+// others: then an event passes that need not.
+const maxGateBits = 2048
+
+// NewGate makes the gate of the rules by those of their needs that are usable. It is nil
+// if there are no rules, or none of the needs of some rule is usable: every event passes.
+func NewGate(rules []*Rule, usable func(Need) bool) *Gate {
+	if len(rules) == 0 {
+		return nil
+	}
+	clauses := make([][]clause, len(rules))
+	fields := newTable()
+	for i, r := range rules {
+		for _, n := range r.Needs() {
+			if !usable(n) {
+				continue
+			}
+			field := keyword
+			if n.Field != "" {
+				field = fields.add(n.Field)
+			}
+			var c clause
+			for _, l := range n.Literals {
+				c = append(c, atom{field, literal{text: l}})
+			}
+			clauses[i] = append(clauses[i], c)
+		}
+		if clauses[i] == nil {
+			return nil
+		}
+	}
+	bits := min((len(rules)+63)/64*64, maxGateBits)
+	g := &Gate{planes: make([]uint64, 2*bits/64)}
+	choose := newChooser(fields, clauses)
+	choose.enough = math.Inf(1) // the rates are of fields, and a text has all of them
+	var b builder
+	for i := range rules {
+		two := choose.two(clauses[i])
+		if two[0] == nil { // what is in most events is still no reason to let all pass
+			two[0] = clauses[i][0]
+		}
+		for plane, c := range two {
+			number := int32(plane*bits + i%bits)
+			if c == nil {
+				set(g.planes, marksOf([]int32{number}))
+			}
+			for _, a := range c {
+				b.add(a.literal, number)
+			}
+		}
+	}
+	for _, numbers := range b.numbers {
+		slices.Sort(numbers) // marksOf wants them in order, and rules share bits
+	}
+	g.index = b.build("")
+	return g
+}
+
+// Pass says whether a rule can match an event with a text, which is in lower case.
+func (g *Gate) Pass(text []byte) bool {
+	var words [2 * maxGateBits / 64]uint64
+	n := copy(words[:], g.planes) / 2
+	g.index.scan(text, words[:2*n])
+	for i, first := range words[:n] {
+		if first&words[n+i] != 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -42,12 +42,9 @@ var rates = sync.OnceValue(func() map[string]string {
 	return fields
 })
 
-// counted says whether three characters are in the table where they are common. Those of
-// numbers and other than printable ones are not: any of the former is as rare as others.
-func counted(gram string) bool {
-	return strings.Trim(gram, "0123456789abcdef{}-") != "" &&
-		!strings.ContainsFunc(gram, func(r rune) bool { return r < ' ' || r > '~' })
-}
+// counted says whether characters are in the table where they are common. Those of
+// numbers are not: any is as rare as others.
+func counted(text string) bool { return strings.Trim(text, "0123456789abcdef{}-") != "" }
 
 // gramClass gives the class of three characters by the entries of a field.
 func gramClass(entries, gram string) int {
@@ -60,9 +57,24 @@ func gramClass(entries, gram string) int {
 	return rarestClass
 }
 
+// partClass gives the class of one or two characters by what they are a part of.
+func partClass(entries, part string) int {
+	const entry = gramSize + 1
+	class := rarestClass
+	for i := 0; i+entry <= len(entries); i += entry {
+		if strings.Contains(entries[i:i+gramSize], part) {
+			class = min(class, int(entries[i+gramSize]-'0'))
+		}
+	}
+	return class
+}
+
 // class says how rare a literal is in values of the field with these entries, by its
 // rarest three characters, or else by its length.
 func (l literal) class(entries string) int {
+	if n := len(l.text); entries != "" && 0 < n && n < gramSize && counted(l.text) {
+		return partClass(entries, l.text)
+	}
 	class, known := 0, false
 	for i := 0; entries != "" && i+gramSize <= len(l.text); i++ {
 		if gram := l.text[i : i+gramSize]; counted(gram) {

@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -105,12 +106,48 @@ func TestProcessCreation(t *testing.T) {
 	}
 }
 
-func TestLiterals(t *testing.T) {
+func TestGate(t *testing.T) {
 	t.Parallel()
-	l := NewLiterals([]string{"w3wp.exe", `\cmd`, "q"})
-	for text, want := range map[string]bool{"": false, "c:\\cmd.exe": true, "cmd.exe": false, "a\x00w3wp.exe\x00": true, "aq": true} {
-		if got := l.Pass([]byte(text)); got != want {
+	all := func(Need) bool { return true }
+	rules := []*Rule{
+		mustCompile(t, one("Image|endswith: 'w3wp.exe'")),
+		mustCompile(t, one("Image|endswith: '\\cmd.exe'\nCommandLine|contains: [whoami, systeminfo]")),
+		mustCompile(t, one("CommandLine|contains: q")),
+	}
+	g := NewGate(rules, all)
+	for text, want := range map[string]bool{
+		"": false, "c:\\cmd.exe": false, "c:\\cmd.exe\x00/c whoami": true, "cmd.exe\x00whoami": false, "whoami": false,
+		"a\x00w3wp.exe\x00": true, "aq": true,
+	} {
+		if got := g.Pass([]byte(text)); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
 		}
+	}
+	if NewGate(nil, all) != nil {
+		t.Error("a gate of no rules")
+	}
+	if NewGate(append(rules, mustCompile(t, one("Image|re: '.*'"))), all) != nil {
+		t.Error("a gate that a rule without needs does not pass")
+	}
+	if NewGate(rules, func(n Need) bool { return n.Field != "CommandLine" }) != nil {
+		t.Error("a gate that the rule about the command line alone does not pass")
+	}
+}
+
+// More rules than a gate has bits: what matches passes.
+func TestGateOfVeryManyRules(t *testing.T) {
+	t.Parallel()
+	var rules []*Rule
+	for i := range 2*maxGateBits + 100 {
+		rules = append(rules, mustCompile(t, one(fmt.Sprintf("A|contains: aa%dz\nB|contains: bb%dz", i, i))))
+	}
+	g := NewGate(rules, func(Need) bool { return true })
+	for i := range rules {
+		if text := fmt.Sprintf("xaa%dz\x00bb%dzx", i, i); !g.Pass([]byte(text)) {
+			t.Errorf("%q does not pass", text)
+		}
+	}
+	if g.Pass([]byte("aa1z\x00bb2z")) {
+		t.Error("halves of two rules pass")
 	}
 }
