@@ -71,6 +71,7 @@ func (a *app) fleetCommand() *cobra.Command {
 	f.StringVar(&o.listen, "listen", fleet.DefaultBase.String(), t("fleet.flag.listen", "address", fleet.DefaultBase))
 	f.IntVar(&o.Port, "port", 8443, t("fleet.flag.port"))
 	f.IntVar(&o.Port80, "port80", 0, t("fleet.flag.port80"))
+	f.IntVar(&o.Port25, "port25", 0, t("fleet.flag.port25"))
 	f.BoolVar(&o.Plain, "plain", false, t("fleet.flag.plain"))
 	f.StringVar(&o.truth, "truth", "", t("fleet.flag.truth"))
 	f.StringVar(&o.targets, "targets", "", t("fleet.flag.targets"))
@@ -120,7 +121,7 @@ func (o *fleetOptions) settle() error {
 	if o.Day < 0 || o.Day > fleet.MaxDay {
 		return usage("fleet.bad-day", "value", o.Day, "bound", fleet.MaxDay)
 	}
-	for _, port := range []int{o.Port, o.Port80} {
+	for _, port := range []int{o.Port, o.Port80, o.Port25} {
 		if port < 0 || port > maxFleetPort {
 			return usage("fleet.bad-port", "value", port, "bound", maxFleetPort)
 		}

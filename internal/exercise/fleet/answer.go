@@ -13,6 +13,7 @@ type request struct {
 	path   string // without the query, as it came
 	query  string
 	host   string // the Host header
+	signIn bool   // it begins to sign in by NTLM
 }
 
 // field is one line of a head.
@@ -308,6 +309,10 @@ func (s *server) challenge(path string, q request) answer {
 			s.tenant()+`", token_types="app_asserted_user_v1 service_asserted_app_v1", error="invalid_token"`)
 	}
 	if path != "/microsoft-server-activesync" {
+		if q.signIn {
+			a.add("WWW-Authenticate", "NTLM "+s.ntlm())
+			return a
+		}
 		a.add("WWW-Authenticate", "Negotiate", "WWW-Authenticate", "NTLM")
 	}
 	if s.line.edition != "exchange-se" {

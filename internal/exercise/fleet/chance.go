@@ -47,6 +47,7 @@ const (
 	forSerial
 	forReach
 	forName
+	forChallenge
 )
 
 func scramble(x uint64) uint64 {

@@ -102,6 +102,8 @@ type Options struct {
 	Plain bool
 	// Port80, if not 0, also answers there as port 80 of such servers does.
 	Port80 int
+	// Port25, if not 0, also speaks there as the mail service of such servers does.
+	Port25 int
 	// Now is the wall clock, for deadlines and the hour in Date headers; nil is time.Now.
 	Now func() time.Time
 }
@@ -140,7 +142,7 @@ func (o Options) settled() (Options, error) {
 		return o, fmt.Errorf("address %s: %w", o.Base, ErrNotLoopback)
 	case number(o.Base)+2*uint32(o.Hosts) > number(bystanderBase):
 		return o, fmt.Errorf("%d hosts from %s on reach beyond %s", o.Hosts, o.Base, bystanderBase)
-	case o.Port < 0 || o.Port > 65534 || o.Port80 < 0 || o.Port80 > 65535:
+	case o.Port < 0 || o.Port > 65534 || o.Port80 < 0 || o.Port80 > 65535 || o.Port25 < 0 || o.Port25 > 65535:
 		return o, fmt.Errorf("port %d: want 0 to 65534", o.Port)
 	case len(o.Releases) == 0:
 		return o, errors.New("no releases to install on the hosts")

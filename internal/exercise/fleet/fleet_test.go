@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -597,6 +599,137 @@ func TestSeen(t *testing.T) {
 	s := f.Seen()
 	if s.Bystanders != 1 || s.Contacted != 2 || s.Unexpected != 4 {
 		t.Errorf("after impolite ones: %+v", s)
+	}
+}
+
+// TestMail holds port 25 against S18.
+func TestMail(t *testing.T) {
+	t.Parallel()
+	o := options(400, Exchange)
+	var f *Fleet
+	for try := 0; f == nil; try++ { // another test may be faster at a port that was free
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Port25 = free.Addr().(*net.TCPAddr).Port
+		free.Close()
+		if f, err = Start(t.Context(), o); err != nil && try == 5 {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { f.Close() })
+	for _, c := range []struct {
+		product string
+		with    []string
+		without []string
+	}{
+		{"exchange-2010", nil, []string{"XRDST", "SMTPUTF8"}},
+		{"exchange-2013", []string{"250 XRDST\r\n"}, []string{"SMTPUTF8"}},
+		{"exchange-2019", []string{"250-SMTPUTF8\r\n250 XRDST\r\n"}, nil},
+	} {
+		x := first(t, f, runs(Direct, c.product))
+		conn, err := net.Dial("tcp", netip.AddrPortFrom(x.Homes[0].Address, uint16(o.Port25)).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		r := bufio.NewReader(conn)
+		line := func() string {
+			s, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatalf("%s: %v", c.product, err)
+			}
+			return s
+		}
+		ask := func(text string) (reply string) {
+			fmt.Fprint(conn, text+"\r\n")
+			for {
+				l := line()
+				if reply += l; l[3] == ' ' {
+					return reply
+				}
+			}
+		}
+		if got, want := line(), "220 "+x.Members[0].FQDN+" Microsoft ESMTP MAIL Service ready at Tue, 02 Mar 2021 "; !strings.HasPrefix(got, want) {
+			t.Errorf("%s says %q, want %q", c.product, got, want)
+		}
+		got := ask("EHLO scanner.example")
+		for _, want := range append(c.with, "250-"+x.Members[0].FQDN+" Hello [127.0.0.1]\r\n", "250-SIZE 37748736\r\n", "250-STARTTLS\r\n", "250-X-EXPS GSSAPI NTLM\r\n") {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: EHLO lacks %q:\n%s", c.product, want, got)
+			}
+		}
+		for _, no := range c.without {
+			if strings.Contains(got, no) {
+				t.Errorf("%s: EHLO has %q:\n%s", c.product, no, got)
+			}
+		}
+		if got := ask("MAIL FROM:<a@alpha.example>"); !strings.HasPrefix(got, "550 ") {
+			t.Errorf("mail is answered %q", got)
+		}
+		if got := ask("STARTTLS"); !strings.HasPrefix(got, "220 ") {
+			t.Fatalf("STARTTLS is answered %q", got)
+		}
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10})
+		r = bufio.NewReader(conn)
+		if got := ask("EHLO scanner.example"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "CHUNKING") {
+			t.Errorf("%s: EHLO in TLS says\n%s", c.product, got)
+		}
+		if got := ask("QUIT"); !strings.HasPrefix(got, "221 ") {
+			t.Errorf("QUIT is answered %q", got)
+		}
+		conn.Close()
+	}
+	if s := f.Seen(); s.Unexpected != 3 {
+		t.Errorf("mail is polite: %+v", s)
+	}
+}
+
+// TestNTLM holds the second message of a sign-in against S20.
+func TestNTLM(t *testing.T) {
+	t.Parallel()
+	f := start(t, options(400, Exchange))
+	x := first(t, f, runs(Direct, "exchange-2019"))
+	req, err := http.NewRequest(http.MethodGet, fmt.Sprintf("https://%s:%d/EWS/Exchange.asmx", x.Homes[0].Address, x.Port), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := append([]byte("NTLMSSP\x00\x01\x00\x00\x00"), make([]byte, 20)...)
+	req.Header.Set("Authorization", "NTLM "+base64.StdEncoding.EncodeToString(begin))
+	res, err := client(x.Name).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	text, ok := strings.CutPrefix(res.Header.Get("WWW-Authenticate"), "NTLM ")
+	b, err := base64.StdEncoding.DecodeString(text)
+	if res.StatusCode != 401 || !ok || err != nil || len(b) < 56 || string(b[:12]) != "NTLMSSP\x00\x02\x00\x00\x00" {
+		t.Fatalf("%d %v", res.StatusCode, res.Header)
+	}
+	read := func(at int) string { // the field's length, and where it is
+		n, from := int(binary.LittleEndian.Uint16(b[at:])), int(binary.LittleEndian.Uint32(b[at+4:]))
+		return string(b[from : from+n])
+	}
+	plain := func(s string) string { return strings.ReplaceAll(s, "\x00", "") }
+	fqdn := x.Members[0].FQDN
+	_, domain, _ := strings.Cut(fqdn, ".")
+	if got := plain(read(12)); got == "" || !strings.HasPrefix(strings.ToUpper(domain), got) {
+		t.Errorf("target %q, want the short name of %s", got, domain)
+	}
+	got := map[uint16]string{}
+	for info := read(40); len(info) >= 4; {
+		id, n := binary.LittleEndian.Uint16([]byte(info)), int(binary.LittleEndian.Uint16([]byte(info[2:])))
+		got[id], info = plain(info[4:4+n]), info[4+n:]
+	}
+	if got[1] != x.Members[0].Frontend || got[3] != fqdn || got[4] != domain {
+		t.Errorf("names %v, want %s and %s", got, x.Members[0].Frontend, fqdn)
+	}
+	if major, build := b[48], binary.LittleEndian.Uint16(b[50:]); major != 10 || build != 17763 {
+		t.Errorf("Windows %d, build %d", major, build)
+	}
+	if s := f.Seen(); s.Unexpected != 1 {
+		t.Errorf("signing in is polite: %+v", s)
 	}
 }
 

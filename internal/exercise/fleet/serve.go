@@ -42,6 +42,7 @@ type Fleet struct {
 	tls      []*tls.Config
 	main     *listener
 	port80   *listener
+	port25   *listener
 	shut     io.Closer // holds the port of closed hosts, where nobody listens
 	closed   int
 	now      atomic.Pointer[moment]
@@ -93,11 +94,18 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 	if f.closed, f.shut, err = reserve(p.o.Port + 1); err != nil {
 		return nil, errors.Join(err, f.main.Close())
 	}
-	if p.o.Port80 != 0 {
-		if f.port80, err = listen(p.o.Port80, addresses); err != nil {
+	for _, also := range []struct {
+		port  int
+		at    **listener
+		serve func(net.Conn)
+	}{{p.o.Port80, &f.port80, f.servePort80}, {p.o.Port25, &f.port25, f.servePort25}} {
+		if also.port == 0 {
+			continue
+		}
+		if *also.at, err = listen(also.port, addresses); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-		f.work.Go(func() { f.accept(f.port80, f.servePort80) })
+		f.work.Go(func() { f.accept(*also.at, also.serve) })
 	}
 	if err := f.SetDay(p.o.Day); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -111,8 +119,10 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 func (f *Fleet) Close() error {
 	_ = f.main.Close()
 	_ = f.shut.Close()
-	if f.port80 != nil {
-		_ = f.port80.Close()
+	for _, l := range []*listener{f.port80, f.port25} {
+		if l != nil {
+			_ = l.Close()
+		}
 	}
 	f.mu.Lock()
 	for c := range f.open {
@@ -147,7 +157,7 @@ func (f *Fleet) SetDay(day int) error {
 			dead = append(dead, at)
 		}
 	}
-	for _, l := range []*listener{f.main, f.port80} {
+	for _, l := range []*listener{f.main, f.port80, f.port25} {
 		if l == nil {
 			continue
 		}
@@ -388,6 +398,7 @@ func (f *Fleet) read(r *bufio.Reader, h *host) (q request, wantsClose bool, err 
 		case "connection":
 			wantsClose = wantsClose || strings.EqualFold(string(bytes.TrimSpace(value)), "close")
 		case "cookie", "authorization", "range":
+			q.signIn = q.signIn || beginsNTLM(string(bytes.TrimSpace(value)))
 			f.unexpected(h, "header "+string(name))
 		case "content-length", "transfer-encoding":
 			body = string(bytes.TrimSpace(value)) != "0"
