@@ -23,8 +23,8 @@ type found struct {
 		Findings []struct {
 			Level    int
 			Evidence []struct {
-				Path string
-				Line int64
+				Path         string
+				Line, Record int64
 			}
 		}
 	}
@@ -57,8 +57,8 @@ func (b *bench) detection() error {
 			return err
 		}
 		type place struct {
-			path string
-			line int64
+			path         string
+			line, record int64
 		}
 		at := make(map[place]int)
 		level := make(map[string]int)
@@ -66,7 +66,11 @@ func (b *bench) detection() error {
 			level[h.Host] = h.Verdict.Level
 			for _, f := range h.Findings {
 				for _, e := range f.Evidence {
-					at[place{e.Path, e.Line}] = max(at[place{e.Path, e.Line}], f.Level)
+					p := place{e.Path, e.Line, e.Record}
+					if p.record > 0 {
+						p.line = 0
+					}
+					at[p] = max(at[p], f.Level)
 				}
 			}
 		}
@@ -82,16 +86,16 @@ func (b *bench) detection() error {
 					continue
 				}
 				planted++
-				if at[place{p.Path, p.Line}] == 0 {
+				if at[place{p.Path, p.Line, p.Record}] == 0 {
 					missed++
-					fmt.Printf("  seed %d missed %s %s:%d\n", seed+100, p.Kind, p.Path, p.Line)
+					fmt.Printf("  seed %d missed %s %s:%d\n", seed+100, p.Kind, p.Path, p.Line+p.Record)
 				}
 			}
 			for _, n := range h.NearMisses {
 				misses++
-				if at[place{n.Path, n.Line}] > 0 {
+				if at[place{n.Path, n.Line, n.Record}] > 0 {
 					wrong++
-					fmt.Printf("  seed %d wrongly found %s:%d (%s)\n", seed+100, n.Path, n.Line, n.Why)
+					fmt.Printf("  seed %d wrongly found %s:%d (%s)\n", seed+100, n.Path, n.Line+n.Record, n.Why)
 				}
 			}
 		}

@@ -61,6 +61,7 @@ type host struct {
 	cutLast   bool   // logs were copied while they were written
 	acts      []act
 	files     []plannedFile
+	records   []plannedEvent
 	// hiddenFolder is where one more virtual directory points to, thirdParty where
 	// that of somebody else's product does; "" is none.
 	hiddenFolder, thirdParty string
@@ -251,6 +252,7 @@ func (h *host) layOut(ctx context.Context, watch *watcher) error {
 		}
 	}()
 	h.furnish()
+	h.record()
 	told := int64(0)
 	for at := h.from; at < h.to; at += hour {
 		if err := ctx.Err(); err != nil {

@@ -224,6 +224,7 @@ type shell struct {
 	file  string // below the host's folder
 	disk  string // as Windows writes it
 	proto int    // whose log has its requests; -1 is none
+	uses  []int64
 }
 
 // shellNames are some that were published and some made by the same rules.
@@ -385,6 +386,7 @@ func (s *shell) look(h *host, at int64, address string, a *agent, host string, s
 
 // use plans a request that has the shell do something.
 func (s *shell) use(h *host, at int64, address string, a *agent) {
+	s.uses = append(s.uses, at)
 	x := hit{
 		at: at, address: address, agent: a, method: "POST", status: 200, in: h.plan.between(200, 4000), out: h.plan.between(1900, 60000),
 		took: h.plan.between(200, 9000), kind: "shell-use", level: postern.Used, proto: s.proto, url: s.url,

@@ -182,6 +182,11 @@ func tellConfusedChain(h *host) {
 			h.rpsHTTPRow(&q, &call, rps)
 			h.rpsCmdletRow(&q, &call, cmd.cmdlet, cmd.parameters, ran)
 		})
+		logged := mark{kind: "event-" + cmd.kind, level: cmd.level}
+		if cmd.level == postern.Implanted {
+			logged.rule = "exchange/event-mailbox-export"
+		}
+		h.managed(at+40, cmd.cmdlet, cmd.parameters, logged)
 		if cmd.level == postern.Implanted {
 			written = at + 4*second
 		}
@@ -192,6 +197,14 @@ func tellConfusedChain(h *host) {
 	used := written + int64(c.between(20, 90))*minute
 	if up, down := h.downAt(used); down {
 		used = up + minute
+	}
+	for i, cmd := range [][2]string{
+		{"New-ManagementRoleAssignment", `-Role "Mailbox Import Export" -User "` + h.admin.login + `"`},
+		{"New-MailboxExportRequest", `-Mailbox "` + h.users[0].mail + `" -FilePath "\\files.` + h.org.domain + `\pst\` + h.users[0].login + `.pst"`},
+		{"Remove-MailboxExportRequest", `-Identity "` + h.users[0].mail + `" -Confirm "False"`},
+		{"Set-OabVirtualDirectory", `-Identity "` + h.name + `\OAB (Default Web Site)" -ExternalUrl "https://` + h.public + `/OAB"`},
+	} {
+		h.managed(h.from+5*hour+int64(i)*9*second, cmd[0], cmd[1], mark{near: "an administrator's command, in the management's own log"})
 	}
 	s.compiled(h, used)
 	for range c.between(3, 9) {

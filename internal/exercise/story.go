@@ -305,6 +305,7 @@ func tellThirdPartyChecks(h *host) {
 	s.look(h, between(removed+minute, h.to-hour), checker, &agentOldSweep, "", gone)
 
 	h.remove(s.file)
+	h.defended(removed-minute, s)
 	h.plant("C/Windows/debug/msert.log", h.scannerLog(removed, "Backdoor:JS/Webshell.A", s.disk), removed, "scanner-log", postern.Implanted)
 }
 
@@ -374,9 +375,11 @@ func (h *host) useShell() (s *shell, last int64) {
 // packed for taking away, and a second way back in.
 func tellPostExploitation(h *host) {
 	h.maybePatch()
-	_, last := h.useShell()
+	s, last := h.useShell()
 	c := h.plan
 	at := last + 5*minute
+	s.watched(h)
+	h.swept(at + 20*minute)
 	h.plant("C/ProgramData/it.zip", archive(at, "ip.txt", "arp.txt", "system", "security", "sam"), at, "staging-archive", postern.PostExploitation)
 	h.plant("C/inetpub/wwwroot/aspnet_client/"+c.one("iis", "logo", "bg")+".gif", archive(at, "mail.pst"), at+minute, "disguised-archive", postern.PostExploitation)
 	h.plant("C/Windows/Temp/lsass_"+c.from("0123456789", 4)+".dmp", []byte("MDMP@@INERT@@ not a memory dump: laid out for an exercise\r\n"), at-minute, "credential-dump", postern.PostExploitation)

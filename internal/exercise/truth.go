@@ -68,12 +68,13 @@ type Actor struct {
 	UserAgents []string `json:"user_agents,omitempty"`
 }
 
-// Place is where a row stands.
+// Place is where a row stands, or the record of an event log.
 type Place struct {
 	Path   string `json:"path"`
-	Line   int64  `json:"line"`   // from 1, as the file has them, header lines included
-	Offset int64  `json:"offset"` // of the line's first byte in the file; of UTF-16, in its text as UTF-8
-	Stored int64  `json:"stored"` // of the line's first byte in the file, UTF-16 too
+	Record int64  `json:"record,omitempty"` // of an event log, which has no lines
+	Line   int64  `json:"line"`             // from 1, as the file has them, header lines included
+	Offset int64  `json:"offset"`           // of the line's first byte in the file; of UTF-16, in its text as UTF-8
+	Stored int64  `json:"stored"`           // of the line's first byte in the file, UTF-16 too
 }
 
 // Row is a planted row.
@@ -95,7 +96,7 @@ type PlantedFile struct {
 	Time   time.Time     `json:"time"`
 }
 
-// NearMiss is a harmless row or file. Line is 0 for a file.
+// NearMiss is a harmless row, record or file. Line and Record are 0 for a file.
 type NearMiss struct {
 	Place
 	Why string `json:"why"`
