@@ -2,6 +2,7 @@ package targets
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // record is the fields of all JSON exports that we know, by the names that they use:
-// zmap (saddr, sport), masscan (ip, ports), zgrab2 (ip, domain), Shodan (ip_str, port,
+// zmap (saddr, sport), masscan (ip, ports), zgrab2 (ip, domain, data), Shodan (ip_str, port,
 // hostnames), Censys (ip, services; or all of it under host), and our own records.
 type record struct {
 	Schema   string      `json:"schema"`
@@ -34,6 +35,7 @@ type record struct {
 	Country string  `json:"country"`
 	Sector  string  `json:"sector"`
 	Host    *record `json:"host"`
+	Data    grabs   `json:"data"`
 	// Finished ends masscan's list.
 	Finished json.Number `json:"finished"`
 }
@@ -46,6 +48,41 @@ func (a *address) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	return json.Unmarshal(b, (*string)(a))
+}
+
+// grabs is what zgrab2's modules came back with, by name; Shodan's data is text.
+type grabs map[string]port
+
+func (g *grabs) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '{' {
+		return nil
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(b, &all); err != nil {
+		return err
+	}
+	*g = grabs{}
+	for name, raw := range all {
+		var p port
+		if json.Unmarshal(raw, &p) == nil { // another program's data may be anything
+			(*g)[name] = p
+		}
+	}
+	return nil
+}
+
+// ports gives those of modules that speak HTTP or TLS.
+func (g grabs) ports() (list []string) {
+	for _, p := range g {
+		switch strings.ToLower(p.Protocol) {
+		case "http", "tls", "https":
+			if n := p.Port.String(); n != "" && n != "0" && !slices.Contains(list, n) {
+				list = append(list, n)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list[:min(len(list), maxPorts)]
 }
 
 type port struct {
@@ -194,6 +231,9 @@ func (l *reader) record(raw []byte) {
 			continue
 		}
 		given = l.hostPort(host, p.Port.String(), &more) || given
+	}
+	for _, p := range r.Data.ports() {
+		given = l.hostPort(host, p, &more) || given
 	}
 	if !given && len(r.Ports)+len(r.Services) == 0 {
 		l.hostPort(host, first(r.Sport.String(), r.Port.String()), &more)

@@ -80,6 +80,10 @@ func TestForms(t *testing.T) {
 			[]string{"192.0.2.1:443 192.0.2.1:443", "192.0.2.2:8443 192.0.2.2:8443 mail.alpha.example"}, nil},
 		{"zgrab2", `{"ip":"192.0.2.1","domain":"mail.alpha.example","data":{"tls":{"status":"success","result":{"x":"}{"}}}}` + "\n" + `{"domain":"beta.example","data":{}}`,
 			[]string{"192.0.2.1:443 192.0.2.1:443 mail.alpha.example", "beta.example:443 ?:443 beta.example"}, nil},
+		{"zgrab2 with ports", `{"ip":"192.0.2.1","data":{"http":{"status":"success","protocol":"http","port":8443,"result":{}},"tls":{"status":"success","protocol":"tls","port":8443},"smtp":{"status":"success","protocol":"smtp","port":25}}}` + "\n" +
+			`{"ip":"192.0.2.2","data":{"owa":{"status":"connection-timeout","protocol":"http","port":444},"http":{"status":"success","protocol":"http","port":443}}}` + "\n" +
+			`{"ip":"192.0.2.3","data":{"x":[1],"http":{"port":"no","protocol":"http"}}}`,
+			[]string{"192.0.2.1:8443 192.0.2.1:8443", "192.0.2.2:443 192.0.2.2:443", "192.0.2.2:444 192.0.2.2:444", "192.0.2.3:443 192.0.2.3:443"}, nil},
 		{"Shodan jsonl", `{"ip":3221225985,"ip_str":"192.0.2.1","port":8443,"hostnames":["192.0.2.1","mail.alpha.example"],"asn":"AS64496","location":{"country_code":"NL"},"data":"a\nb"}`,
 			[]string{"192.0.2.1:8443 192.0.2.1:8443 mail.alpha.example NL AS64496"}, nil},
 		{"Shodan csv", "IP,Port,Hostnames,Country,Data\r\n192.0.2.1,443,\"mail.alpha.example;x\",NL,\"HTTP/1.1 200 OK\r\nServer: x\r\n\"\"a\"\", b\"\r\n192.0.2.2,80,,DE,\r\n",
