@@ -58,7 +58,12 @@ type Downgrade struct {
 type Sequence struct {
 	postern.Rule
 	Sigma []byte
-	Rules []string // IDs of the rules, in the order in which the document names them
+	// Rules are the IDs of the rules, in the order in which the document names them;
+	// also of sequences that stand before this one.
+	Rules []string
+	// Only says that the rules are there for this sequence only: what they find by
+	// themselves is not reported, unless another sequence says otherwise.
+	Only  bool
 	Where string
 }
 

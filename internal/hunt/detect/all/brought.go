@@ -36,22 +36,43 @@ func BringSigma(sources []sigma.Source, table *rank.Table) Brought {
 			b.Rules = append(b.Rules, rowRule(l, table))
 		}
 	}
+	var waiting []sigma.Loaded // correlations, the first of each ID
 	seen := make(map[string]bool)
 	for _, l := range loaded {
-		c := l.Correlation
-		if c == nil || seen[l.ID()] {
-			continue
+		if l.Correlation != nil && !seen[l.ID()] {
+			seen[l.ID()] = true
+			waiting = append(waiting, l)
 		}
-		seen[l.ID()] = true
-		if !slices.ContainsFunc(c.Rules, func(id string) bool { _, ok := at[id]; return !ok }) {
+	}
+	// Each round takes those whose rules are there, so that what another one rests on
+	// stands before it; those of a circle are never taken.
+	placed := make(map[string]bool)
+	for range maxCorrelations {
+		var rest, taken []sigma.Loaded
+		for _, l := range waiting {
+			if slices.ContainsFunc(l.Correlation.Rules, func(id string) bool { _, rule := at[id]; return !rule && !placed[id] }) {
+				rest = append(rest, l)
+			} else {
+				taken = append(taken, l)
+			}
+		}
+		for _, l := range taken {
+			placed[l.ID()] = true
 			b.Sequences = append(b.Sequences, b.sequence(l, at, table))
-			continue
 		}
+		waiting = rest
+	}
+	for _, l := range waiting {
 		report.Loaded--
-		report.Unsupported = append(report.Unsupported, sigma.Unsupported{File: l.File, Rule: c.Title, Line: l.Line + 1, Why: postern.Say("sigma.correlates-correlation")})
+		report.Unsupported = append(report.Unsupported, sigma.Unsupported{File: l.File, Rule: l.Correlation.Title, Line: l.Line + 1,
+			Why: postern.Say("sigma.correlates-correlation", "limit", maxCorrelations)})
 	}
 	return b
 }
+
+// maxCorrelations is how many correlations may rest on one another: "many failed
+// logons, then one that worked, then a new account" are three.
+const maxCorrelations = 8
 
 func rowRule(l sigma.Loaded, table *rank.Table) detect.RowRule {
 	r := l.Rule
@@ -118,11 +139,16 @@ func own(src []byte, r *postern.Rule) {
 // carry the fields that it groups by.
 func (b *Brought) sequence(l sigma.Loaded, at map[string]int, table *rank.Table) detect.Sequence {
 	c := l.Correlation
-	s := detect.Sequence{Rule: userRule(l.ID(), c.Title, c.Description, c.Tags, l.File), Sigma: l.Src, Where: l.File}
+	s := detect.Sequence{Rule: userRule(l.ID(), c.Title, c.Description, c.Tags, l.File), Sigma: l.Src, Only: !c.Generate, Where: l.File}
 	s.Level, s.Confidence = table.Sigma(c.Tags, c.Level, c.Status, false)
 	own(l.Src, &s.Rule)
 	for _, id := range c.Rules {
-		rule := &b.Rules[at[id]]
+		i, ok := at[id]
+		if !ok { // a correlation: its findings carry the fields by which it groups
+			s.Rules = append(s.Rules, "sigma/"+id)
+			continue
+		}
+		rule := &b.Rules[i]
 		s.Rules = append(s.Rules, rule.ID)
 		for _, field := range slices.Concat(c.GroupBy, c.Fields) {
 			if alias, ok := c.Aliases[field]; ok {

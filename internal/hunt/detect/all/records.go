@@ -186,12 +186,16 @@ func started(ev *postern.Event, m *sigma.Match) string {
 const sameExecution = 2 * time.Second
 
 // Once makes one finding of those that a rule made of the start of one process in
-// two channels. The findings are in the order of their times.
+// two channels, and leaves out those of rules that only serve sequences, which have been
+// given theirs. The findings are in the order of their times.
 func (h *hostRows) Once(findings []postern.Finding) []postern.Finding {
 	type key struct{ rule, execution string }
 	last := make(map[key]int) // in kept
 	kept := findings[:0:0]
 	for _, f := range findings {
+		if h.served[f.Rule] {
+			continue
+		}
 		what := f.Entities[execution]
 		if what == "" {
 			kept = append(kept, f)

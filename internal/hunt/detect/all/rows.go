@@ -30,7 +30,8 @@ type Rows struct {
 	formats   map[string]*parse.Format
 	records   *records
 	sequences []sequence
-	signs     *signs // nil without indicators
+	served    map[string]bool // IDs of what sequences rest on, and whether it only serves them
+	signs     *signs          // nil without indicators
 }
 
 type sequence struct {
@@ -85,7 +86,21 @@ func NewRows(rules []detect.RowRule, sequences []detect.Sequence, formats []*par
 		}
 		r.sequences = append(r.sequences, sequence{s, parsed, names})
 	}
+	r.served = served(sequences)
 	return r, nil
+}
+
+// served gives the IDs of what sequences rest on, and whether it only serves them: then
+// it is not reported by itself.
+func served(sequences []detect.Sequence) map[string]bool {
+	only := make(map[string]bool)
+	for _, s := range sequences {
+		for _, id := range s.Rules {
+			before, seen := only[id]
+			only[id] = s.Only && (before || !seen)
+		}
+	}
+	return only
 }
 
 // Unplaced gives the IDs of rules that are about logs which nothing here reads: they
@@ -335,7 +350,7 @@ func (h *hostRows) Sequences(findings []postern.Finding) []postern.Finding {
 	for i := range h.sequences {
 		s := &h.sequences[i]
 		tracker := sigma.NewTracker(s.parsed)
-		byPlace := make(map[postern.Place]*postern.Finding)
+		byPlace := make(map[postern.Place][]*postern.Finding)
 		var hits []sigma.Hit
 		for j := range findings {
 			f := &findings[j]
@@ -344,11 +359,21 @@ func (h *hostRows) Sequences(findings []postern.Finding) []postern.Finding {
 				continue
 			}
 			ev := asEvent(f)
-			byPlace[ev.Place] = f
+			byPlace[ev.Place] = append(byPlace[ev.Place], f)
 			hits = append(hits, tracker.Add(name, ev)...)
 		}
+		var found []postern.Finding
 		for _, hit := range append(hits, tracker.Flush()...) {
-			all = append(all, s.finding(hit, byPlace))
+			f := s.finding(hit, byPlace)
+			for _, field := range hit.Group { // by which another sequence may group
+				f.Set(field.Name, field.Value)
+			}
+			found = append(found, f)
+		}
+		all = append(all, found...)
+		if _, serves := h.served[s.doc.ID]; serves && len(found) > 0 {
+			findings = append(slices.Clone(findings), found...)
+			slices.SortStableFunc(findings, func(a, b postern.Finding) int { return a.Time.Compare(b.Time) })
 		}
 	}
 	return all
@@ -379,21 +404,28 @@ func asEvent(f *postern.Finding) *postern.Event {
 	return ev
 }
 
-func (s *sequence) finding(hit sigma.Hit, byPlace map[postern.Place]*postern.Finding) postern.Finding {
+func (s *sequence) finding(hit sigma.Hit, byPlace map[postern.Place][]*postern.Finding) postern.Finding {
 	f := postern.Finding{
 		Rule: s.doc.ID, Campaign: s.doc.Campaign, Level: s.doc.Level, Confidence: s.doc.Confidence,
 		Title: s.doc.Title, Time: hit.Last, CVE: s.doc.CVE,
 		Explain: []postern.Text{s.doc.Means}, Tags: slices.Clone(s.doc.Tags),
 	}
+	told := make(map[postern.Place]bool)
 	for _, place := range hit.Places {
-		member := byPlace[place]
-		if member == nil {
+		if told[place] {
 			continue
 		}
-		f.Evidence = append(f.Evidence, member.Evidence...)
-		for _, name := range []string{postern.ClientIP, postern.Canary, postern.Account, postern.URL} {
-			if f.Entities[name] == "" {
-				f.Set(name, member.Entities[name])
+		told[place] = true
+		for _, member := range byPlace[place] {
+			for _, e := range member.Evidence {
+				if !slices.Contains(f.Evidence, e) {
+					f.Evidence = append(f.Evidence, e)
+				}
+			}
+			for _, name := range []string{postern.ClientIP, postern.Canary, postern.Account, postern.URL} {
+				if f.Entities[name] == "" {
+					f.Set(name, member.Entities[name])
+				}
 			}
 		}
 	}
