@@ -119,10 +119,10 @@ func New(releases []exposure.Release, seen []exposure.Seen) (*Book, error) {
 }
 
 // writesHeader says whether the host may run a build that writes X-OWA-Version:
-// false only if its line is known and had no update since, or none yet.
-func (b *Book) writesHeader(o *exposure.Observation) bool {
+// false only if its line is known and had no update since, or if there was none yet.
+func (b *Book) writesHeader(o *exposure.Observation, at time.Time) bool {
 	if o.Build.IsZero() {
-		return true
+		return at.IsZero() || !at.Add(clockMargin).Before(headerSince)
 	}
 	l := b.lines[keyOf(o.Build.Low)]
 	if l == nil {

@@ -102,7 +102,7 @@ func (r *Reading) wanted(o *exposure.Observation, v *view, ask Ask) []string {
 	if o.Build.IsZero() && !v.broken && !v.gateway {
 		paths = append(paths, PathLogon)
 	}
-	if v.versions == 0 && !v.rewritten && !r.askedToSignIn() && r.book.writesHeader(o) && !r.taken(o, v) {
+	if v.versions == 0 && !v.rewritten && !r.askedToSignIn() && r.book.writesHeader(o, r.clock()) && !r.taken(o, v) {
 		// From July to December 2021 only places that ask for a sign-in show the build.
 		paths = append(paths, PathAutodiscover, PathEWS)
 	}

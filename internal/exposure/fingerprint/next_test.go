@@ -161,6 +161,25 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// TestBeforeTheHeader: while no build wrote the header, nobody is asked for it.
+func TestBeforeTheHeader(t *testing.T) {
+	t.Parallel()
+	b := book(t)
+	broken := answer(PathLogon, 302, "", "Server", "Microsoft-IIS/10.0", "Location", "/owa/auth/errorFE.aspx?httpCode=500")
+	for _, c := range []struct {
+		day, want string
+	}{{"2021-03-18", PathManifest}, {"2021-07-13", PathAutodiscover}} {
+		at, err := time.Parse(time.DateOnly, c.day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := b.Start(&exposure.Visit{Name: "mail.alpha.example", Address: "192.0.2.1", Time: at, Answers: []exposure.Answer{broken}})
+		if next, _ := r.Next(Ask{Manifest: true}); next != c.want {
+			t.Errorf("on %s: %q, want %q", c.day, next, c.want)
+		}
+	}
+}
+
 // TestHints looks at hosts again that an earlier scan has looked at.
 func TestHints(t *testing.T) {
 	t.Parallel()
