@@ -42,6 +42,8 @@ type RowRule struct {
 	Entities  map[string]string // entity of the finding → field of the event
 	Says      map[string]string // entities that are the same in every finding
 	Where     string            // file and line, for messages about the rule
+	// Compiled is what has been made of Sigma already, by who read it; nil if nobody has.
+	Compiled any
 }
 
 // Downgrade says when a match of a rule is worth less than the rule's level, and

@@ -5,10 +5,12 @@ package all
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"postern"
 	"postern/internal/hunt"
@@ -52,13 +54,11 @@ func NewRows(rules []detect.RowRule, sequences []detect.Sequence, formats []*par
 	if r.records, err = newRecords(); err != nil {
 		return nil, err
 	}
-	var compiled []*sigma.Rule
-	for i := range rules {
-		c, err := sigma.Compile(rules[i].Sigma, conditions(rules[i].Downgrade))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", rules[i].Where, err)
-		}
-		compiled = append(compiled, c)
+	compiled, err := compile(rules)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range compiled {
 		r.rules[c] = &rules[i]
 	}
 	aliases := make(map[string]map[string]string)
@@ -88,6 +88,33 @@ func NewRows(rules []detect.RowRule, sequences []detect.Sequence, formats []*par
 	}
 	r.served = served(sequences)
 	return r, nil
+}
+
+// compile compiles the rules that are not compiled yet, by several goroutines. The error
+// is that of the first rule that has one.
+func compile(rules []detect.RowRule) ([]*sigma.Rule, error) {
+	compiled, errs := make([]*sigma.Rule, len(rules)), make([]error, len(rules))
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(rules)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(rules)); i = next.Add(1) - 1 {
+				rule := &rules[i]
+				if done, ok := rule.Compiled.(*sigma.Rule); ok && len(rule.Downgrade) == 0 {
+					compiled[i] = done
+					continue
+				}
+				compiled[i], errs[i] = sigma.Compile(rule.Sigma, conditions(rule.Downgrade))
+			}
+		})
+	}
+	workers.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", rules[i].Where, err)
+		}
+	}
+	return compiled, nil
 }
 
 // served gives the IDs of what sequences rest on, and whether it only serves them: then

@@ -5,8 +5,11 @@ import (
 	"io/fs"
 	gopath "path"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"postern"
 )
@@ -53,24 +56,52 @@ type Unsupported struct {
 }
 
 // Load reads and compiles rules. Correlations whose rules are not there are not
-// loaded; what is left of the others takes no harm.
+// loaded; what is left of the others takes no harm. Documents are compiled by several
+// goroutines; rules and report are in the order of the files all the same.
 func Load(sources []Source) ([]Loaded, *Report) {
 	l := &loader{}
 	for _, s := range sources {
 		l.source(s)
+	}
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(l.found)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(l.found)); i = next.Add(1) - 1 {
+				if f := &l.found[i]; f.refused == nil {
+					f.compile()
+				}
+			}
+		})
+	}
+	workers.Wait()
+	for i := range l.found {
+		if f := &l.found[i]; f.refused != nil {
+			l.report.Unsupported = append(l.report.Unsupported, *f.refused)
+		} else {
+			l.rules = append(l.rules, f.loaded)
+		}
 	}
 	l.resolve()
 	return l.rules, &l.report
 }
 
 type loader struct {
+	found  []found // in the order of the files
 	rules  []Loaded
 	report Report
 	total  int
 }
 
+// found is a document, or why there is none.
+type found struct {
+	doc     Document
+	loaded  Loaded
+	refused *Unsupported
+}
+
 func (l *loader) refuse(file, rule string, line int, why postern.Text) {
-	l.report.Unsupported = append(l.report.Unsupported, Unsupported{File: file, Rule: rule, Line: line, Why: why})
+	l.found = append(l.found, found{refused: &Unsupported{File: file, Rule: rule, Line: line, Why: why}})
 }
 
 func (l *loader) source(s Source) {
@@ -137,7 +168,8 @@ func (l *loader) file(s Source, name string) {
 		return
 	}
 	for _, d := range docs {
-		l.document(shown, d)
+		l.report.Rules++
+		l.found = append(l.found, found{doc: d, loaded: Loaded{Src: d.Src, File: shown, Line: d.Line}})
 	}
 }
 
@@ -146,28 +178,25 @@ var (
 	title  = regexp.MustCompile(`(?m)^title[ \t]*:[ \t]*["']?([^\r\n"']*)`)
 )
 
-func (l *loader) document(file string, d Document) {
-	l.report.Rules++
-	loaded := Loaded{Src: d.Src, File: file, Line: d.Line}
+// compile compiles the document, or says why that cannot be.
+func (f *found) compile() {
 	var err error
-	if d.Correlation {
-		loaded.Correlation, err = CompileCorrelation(d.Src)
+	if f.doc.Correlation {
+		f.loaded.Correlation, err = CompileCorrelation(f.doc.Src)
 	} else {
-		loaded.Rule, err = Compile(d.Src, nil)
+		f.loaded.Rule, err = Compile(f.doc.Src, nil)
 	}
 	if err == nil {
-		l.rules = append(l.rules, loaded)
 		return
 	}
-	why, line := postern.Say("sigma.unreadable", "error", err), 0
+	f.refused = &Unsupported{File: f.loaded.File, Rule: titleOf(f.doc.Src), Why: postern.Say("sigma.unreadable", "error", err)}
 	var said *Error
 	if errors.As(err, &said) {
-		why = said.Reason
+		f.refused.Why = said.Reason
 		if said.Line > 0 {
-			line = said.Line + d.Line
+			f.refused.Line = said.Line + f.doc.Line
 		}
 	}
-	l.refuse(file, titleOf(d.Src), line, why)
 }
 
 // titleOf gives what a document that cannot be read calls itself.
@@ -197,7 +226,8 @@ func (l *loader) resolve() {
 			if len(dangling) == 0 {
 				return false
 			}
-			l.refuse(r.File, r.Correlation.Title, r.Line+1, postern.Say("sigma.dangling", "rule", dangling[0]))
+			l.report.Unsupported = append(l.report.Unsupported, Unsupported{File: r.File, Rule: r.Correlation.Title, Line: r.Line + 1,
+				Why: postern.Say("sigma.dangling", "rule", dangling[0])})
 			return true
 		})
 		if len(l.rules) == before {
