@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -138,6 +140,19 @@ func (a *app) respondMitigate(o mitigateOptions, dir string) error {
 // sayLine prints a message as one line in which nothing acts on a terminal.
 func (a *app) sayLine(key string, pairs ...any) {
 	fmt.Fprintln(a.out, report.Visible(a.words.Say(postern.Say(key, pairs...))))
+}
+
+// sentence makes a reason, which is a part of sentences in reports, one of its own.
+func sentence(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return s
+	}
+	s = string(unicode.ToUpper(r)) + s[n:]
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
 }
 
 // confirm asks before something is changed.
@@ -338,16 +353,16 @@ func (a *app) showPlan(s *iisServer, p *mitigate.Plan, applying bool) error {
 	for _, i := range p.Items {
 		fmt.Fprintln(out)
 		line(0, fmt.Sprintf("%s  [%s]  %s", t.Say(i.Title), i.Key(), strings.Join(i.CVE, " ")))
-		line(2, t.T("respond.mitigate.before", "state", t.T("respond.mitigate.state."+string(i.Before.State)), "why", t.Say(i.Before.Why)))
+		line(2, t.T("respond.mitigate.before", "state", t.T("respond.mitigate.state."+string(i.Before.State)), "why", sentence(t.Say(i.Before.Why))))
 		switch i.Outcome {
 		case mitigate.InForce:
 			line(2, t.T("respond.mitigate.in-force"))
 		case mitigate.Planned:
-			line(2, t.T("respond.mitigate.planned", "files", strings.Join(i.Files, ", "), "why", t.Say(i.After.Why)))
+			line(2, t.T("respond.mitigate.planned", "files", strings.Join(i.Files, ", "), "why", sentence(t.Say(i.After.Why))))
 		case mitigate.Scripted:
 			line(2, t.T("respond.mitigate.scripted"))
 		default:
-			line(2, t.T("respond.mitigate.not-done", "why", t.Say(i.After.Why)))
+			line(2, t.T("respond.mitigate.not-done", "why", sentence(t.Say(i.After.Why))))
 		}
 		if !i.Limits.IsZero() {
 			line(2, t.Say(i.Limits))
@@ -363,7 +378,7 @@ func (a *app) showPlan(s *iisServer, p *mitigate.Plan, applying bool) error {
 		for _, m := range s.offered {
 			is := now.Answers[m.Key()]
 			line(2, fmt.Sprintf("%s  [%s]  %s", t.Say(m.Title), m.Key(), strings.Join(m.CVE, " ")))
-			line(4, t.T("respond.mitigate.before", "state", t.T("respond.mitigate.state."+string(is.State)), "why", t.Say(is.Why)))
+			line(4, t.T("respond.mitigate.before", "state", t.T("respond.mitigate.state."+string(is.State)), "why", sentence(t.Say(is.Why))))
 			if is.State != postern.Yes {
 				line(4, t.T("respond.mitigate.offer", "id", m.Key()))
 			}

@@ -307,7 +307,7 @@ func (a *app) printAttestation(d *verify.Attestation, format string) error {
 			answer += " " + t("verify.strength", "strength", t("verify.strength."+q.Strength))
 		}
 		line(0, t("verify.question."+q.name)+" "+answer)
-		line(2, a.again(q.Why))
+		line(2, sentence(a.again(q.Why)))
 		for _, p := range q.Evidence {
 			whole("  - " + t("verify.place", "path", p.Path, "rule", p.Rule, "level", int(p.Level)))
 		}
@@ -315,7 +315,7 @@ func (a *app) printAttestation(d *verify.Attestation, format string) error {
 			line(2, t("verify.more", "count", q.More))
 		}
 		for _, u := range q.Unchecked {
-			line(2, t("verify.unchecked", "what", a.again(u)))
+			line(2, t("verify.unchecked", "what", a.again(u)+"."))
 		}
 	}
 	if d.Since != nil {

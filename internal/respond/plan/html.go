@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 
 	"postern"
 )
@@ -73,6 +74,9 @@ func (p page) Tone(h Host) string {
 	}
 	return "good"
 }
+
+// Effect is the heading over what users notice; in text the sentence follows it.
+func (p page) Effect() string { return strings.TrimSuffix(p.T("respond.plan.effect"), ":") }
 
 // Shell names a shell for people.
 func (p page) Shell(s string) string { return p.shell(s) }

@@ -237,7 +237,10 @@ func unchecked(s Subject) []postern.Text {
 }
 
 func (a *Answer) rest(findings []Seen, on func(Seen) bool) {
-	for _, f := range findings {
+	// Worst first: that is what must not be cut, and is read first.
+	worst := slices.Clone(findings)
+	slices.SortStableFunc(worst, func(a, b Seen) int { return cmp.Compare(b.Level, a.Level) })
+	for _, f := range worst {
 		if on(f) {
 			a.place(Place{Rule: f.Rule, Level: f.Level, Path: f.Path, Line: f.Line, SHA256: f.File})
 		}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"testing"
 
 	"postern"
@@ -118,5 +119,22 @@ func TestUncheckedSources(t *testing.T) {
 		if got[i] != want[i] {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// Of more places than are listed, the worst are listed.
+func TestWorstPlacesFirst(t *testing.T) {
+	t.Parallel()
+	var findings []Seen
+	for n := range 2 * maxEvidence {
+		findings = append(findings, Seen{Rule: "r", Path: fmt.Sprint(n), Level: postern.Exploited + postern.Level(n/maxEvidence)})
+	}
+	var a Answer
+	a.rest(findings, func(Seen) bool { return true })
+	if len(a.Evidence) != maxEvidence || a.More != maxEvidence || a.Evidence[0].Level != postern.Privileged || a.Evidence[maxEvidence-1].Level != postern.Privileged {
+		t.Errorf("%d places and %d more, from level %d to %d", len(a.Evidence), a.More, a.Evidence[0].Level, a.Evidence[len(a.Evidence)-1].Level)
+	}
+	if findings[0].Path != "0" {
+		t.Error("the findings were put in another order")
 	}
 }
