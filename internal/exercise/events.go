@@ -92,12 +92,15 @@ func (s *shell) pool() string {
 	return "DefaultAppPool"
 }
 
+// maxWatched is how many uses of a web shell Sysmon sees: no report lists more of one tree.
+const maxWatched = 7
+
 // watched plans what Sysmon saw of the use of a web shell: the first call compiles the
 // page, and each command is an interpreter below the web server's worker.
 func (s *shell) watched(h *host) {
 	const worker, user = uint32(4312), `NT AUTHORITY\SYSTEM`
 	above := `c:\windows\system32\inetsrv\w3wp.exe -ap "` + s.pool() + `" -v "v4.0" -a \\.\pipe\iisipm -h "config"`
-	for i, at := range s.uses {
+	for i, at := range s.uses[:min(len(s.uses), maxWatched)] {
 		if i == 0 {
 			h.start(at-minute, 7000, worker, "csc.exe", "csc.exe /noconfig", `inetsrv\w3wp.exe`, above, user, mark{near: "the compiler, which the first call of any page starts"})
 		}
