@@ -2,6 +2,7 @@ package yara
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -26,6 +27,9 @@ type index struct {
 	clauses [][]clause
 	globals []int32
 
+	// named are the strings of gates that only files with certain names and sizes need
+	// to be searched for.
+	named []named
 	// gates are searched for if their atom holds: half of all rules are for Windows
 	// programs alone, and other files need not be searched for their strings.
 	gates []gate
@@ -45,6 +49,12 @@ type gate struct {
 	atom int32 // -1 for none
 	set  *pattern.Set
 	ids  pattern.Wanted
+}
+
+// named is strings of the first gate that only rules with the same guards have.
+type named struct {
+	guards []int32
+	ids    pattern.Wanted
 }
 
 // mixed is a gate with atoms; many rules for the same kind of file have the same.
@@ -132,6 +142,56 @@ func (x *index) makeGates(strings *pattern.Set) {
 	for _, g := range x.groups {
 		if w := wanted[g.atom]; w != nil && g.atom >= 0 {
 			x.gates = append(x.gates, gate{g.atom, strings.Part(w), w})
+		}
+	}
+	x.nameGates(strings)
+}
+
+// minNamed is how many candidates for strings of the same guards are to be expected per
+// byte of a file for the guards to be asked before the search: that costs as much as
+// looking at some hundred bytes.
+const minNamed = 1e-5
+
+// nameGates finds the strings that are not to be searched for in every file.
+func (x *index) nameGates(strings *pattern.Set) {
+	var all []named
+	places := make(map[string]int)      // in all, by guards
+	owner := make([]int, strings.Len()) // place in all plus one; below zero for several
+	for rule, clauses := range x.clauses {
+		if len(clauses) == 0 {
+			continue
+		}
+		var key []byte
+		for _, atom := range x.guards[rule] {
+			key = binary.LittleEndian.AppendUint32(key, uint32(atom))
+		}
+		i, ok := places[string(key)]
+		if !ok {
+			i = len(all)
+			places[string(key)] = i
+			all = append(all, named{x.guards[rule], strings.NewWanted()})
+		}
+		for _, id := range clauses[0] {
+			if id < 0 {
+				continue
+			}
+			if owner[id] == 0 {
+				owner[id] = i + 1
+			} else if owner[id] != i+1 {
+				owner[id] = -1
+			}
+		}
+	}
+	rates := make([]float64, len(all))
+	for id, i := range owner {
+		if id := pattern.ID(id); i > 0 && x.gates[0].ids.Has(id) {
+			all[i-1].ids.Add(id)
+			rates[i-1] += strings.Rate(id)
+		}
+	}
+	for i, n := range all {
+		if len(n.guards) > 0 && rates[i] >= minNamed {
+			x.named = append(x.named, n)
 		}
 	}
 }

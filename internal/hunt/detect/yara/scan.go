@@ -38,6 +38,7 @@ type scratch struct {
 	// searched are the strings that were looked for.
 	searched pattern.Wanted
 	buffer   []byte
+	deadline deadline
 	unmet    []bool // groups whose global rule is false
 }
 
@@ -80,8 +81,11 @@ func (r *Rules) anySurvives(s *scratch) bool {
 }
 
 // guarded says whether the guards of a rule hold.
-func (r *Rules) guarded(s *scratch, rule int32) bool {
-	for _, atom := range r.index.guards[rule] {
+func (r *Rules) guarded(s *scratch, rule int32) bool { return r.hold(s, r.index.guards[rule]) }
+
+// hold says whether all of some guards hold.
+func (r *Rules) hold(s *scratch, guards []int32) bool {
+	for _, atom := range guards {
 		if !r.holds(s, atom) {
 			return false
 		}
@@ -107,8 +111,13 @@ func (r *Rules) holds(s *scratch, atom int32) bool {
 // scan evaluates all rules on a file: those whose guards hold, and whose necessary
 // strings are found.
 func (r *Rules) scan(ctx context.Context, s *scratch, in *input) result {
-	var out result
 	r.begin(ctx, s, in)
+	return r.scanBegun(ctx, s)
+}
+
+// scanBegun is scan for a file that begin has prepared for.
+func (r *Rules) scanBegun(ctx context.Context, s *scratch) result {
+	var out result
 	r.openGates(ctx, s, &out)
 	r.search(ctx, s, &out)
 	r.evaluate(s, &out)
@@ -132,18 +141,22 @@ func (r *Rules) scanPlain(ctx context.Context, s *scratch, in *input) result {
 func (r *Rules) openGates(ctx context.Context, s *scratch, out *result) {
 	for i := range r.index.gates {
 		g := &r.index.gates[i]
+		copy(s.wanted, g.ids)
 		switch {
 		case i == 0: // has no atom, and empties what was found in the file before
-			out.find(g.set.Scan(ctx, s.m.data, nil, &s.matches))
-		case r.holds(s, g.atom):
-			for i, word := range g.ids {
-				s.wanted[i] = word &^ s.searched[i]
+			for j := range r.index.named {
+				if n := &r.index.named[j]; !r.hold(s, n.guards) {
+					s.wanted.Remove(n.ids)
+				}
 			}
+			out.find(g.set.Scan(ctx, s.m.data, s.wanted, &s.matches))
+		case r.holds(s, g.atom):
+			s.wanted.Remove(s.searched)
 			out.find(g.set.ScanMore(ctx, s.m.data, s.wanted, &s.matches))
 		default:
 			continue
 		}
-		s.book(g.ids)
+		s.book(s.wanted)
 	}
 	for _, rule := range r.index.open {
 		if r.guarded(s, rule) {

@@ -84,8 +84,8 @@ func (d *Detector) Wants(*detect.File) bool { return len(d.rules.rules) > 0 }
 func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, error) {
 	s := d.scratch.Get().(*scratch)
 	defer d.release(s)
-	ctx, cancel := context.WithTimeout(context.Background(), maxTime)
-	defer cancel()
+	ctx := &s.deadline
+	*ctx = deadline{context.Background(), time.Now().Add(maxTime)}
 	in := input{size: f.Size}
 	in.external, in.known = d.externals(f)
 	if err := d.read(ctx, f, s, &in); err != nil || in.data == nil {
@@ -95,8 +95,22 @@ func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, e
 	if d.rules.begin(ctx, s, &in); !d.rules.anySurvives(s) {
 		return nil, nil, nil
 	}
-	out := d.rules.scan(ctx, s, &in)
+	out := d.rules.scanBegun(ctx, s)
 	return d.findings(f, s, &in, &out), d.problems(f, &in, &out), nil
+}
+
+// deadline is a context that has ended after a time, for those that ask now and then
+// whether it has. It needs no timer, which costs as much as the search of a small file.
+type deadline struct {
+	context.Context
+	end time.Time
+}
+
+func (d *deadline) Err() error {
+	if time.Now().After(d.end) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // keptBuffer is how large a buffer may be to be kept for the next file.

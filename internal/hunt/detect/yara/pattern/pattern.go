@@ -96,6 +96,13 @@ func (s *Set) NewWanted() Wanted { return make(Wanted, (s.Len()+63)/64) }
 // Add puts a string into the set.
 func (w Wanted) Add(id ID) { w[id>>6] |= 1 << (id & 63) }
 
+// Remove takes the strings of another set out of it.
+func (w Wanted) Remove(o Wanted) {
+	for i, word := range o {
+		w[i] &^= word
+	}
+}
+
 // Has says whether a string is in the set.
 func (w Wanted) Has(id ID) bool { return w[id>>6]>>(id&63)&1 != 0 }
 
