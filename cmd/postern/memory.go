@@ -13,6 +13,10 @@ const (
 	memoryFloor = 28 << 20 // the packs' rules are some 2 MB of what is kept
 	memorySpare = 4 << 20
 	memoryEvery = 100 * time.Millisecond
+	// memoryPlain is about what a hunt keeps that has no rules of the user. What is
+	// kept beyond it may have several times as much garbage beside it: looking through
+	// it takes the collector long, and must not be done for every few megabytes.
+	memoryPlain = 12 << 20
 	// memoryMost is the garbage that may lie beside much that is kept, such as the
 	// compiled rules of all public collections.
 	memoryMost = 64 << 20
@@ -20,6 +24,13 @@ const (
 	// frees nothing that anybody waits for.
 	garbagePercent = 400
 )
+
+// memoryBound gives the bound for what is really kept, and for what stacks and the
+// collector take beside it, which counts towards the bound as well.
+func memoryBound(kept, beside int64) int64 {
+	garbage := kept/2 + 2*max(0, kept-memoryPlain)
+	return kept + beside + min(garbage, memoryMost) + memorySpare
+}
 
 // boundMemory keeps garbage from piling up beyond some megabytes, however large
 // the evidence. What is really kept, such as the findings of a server under heavy
@@ -38,7 +49,9 @@ func (a *app) boundMemoryAt(floor int64, garbage int) (stop func()) {
 		defer close(ended)
 		tick := time.NewTicker(memoryEvery)
 		defer tick.Stop()
-		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		of := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+			{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+			{Name: "/memory/classes/heap/unused:bytes"}}
 		for {
 			select {
 			case <-done:
@@ -46,9 +59,9 @@ func (a *app) boundMemoryAt(floor int64, garbage int) (stop func()) {
 				debug.SetGCPercent(percent)
 				return
 			case <-tick.C:
-				metrics.Read(live)
-				kept := int64(live[0].Value.Uint64())
-				debug.SetMemoryLimit(max(floor, kept+min(kept/2, memoryMost)+memorySpare))
+				metrics.Read(of)
+				value := func(i int) int64 { return int64(of[i].Value.Uint64()) }
+				debug.SetMemoryLimit(max(floor, memoryBound(value(0), value(1)-value(2)-value(3)-value(4)-value(5))))
 			}
 		}
 	}()
