@@ -49,8 +49,8 @@ func NewSealer(recipients []age.Recipient) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	s := &Sealer{recipients: recipients, pack: pack, free: make(chan *frame, n+2)}
-	for range cap(s.free) { // one that is filled, n that are packed, one that is encrypted
+	s := &Sealer{recipients: recipients, pack: pack, free: make(chan *frame, 2*n+2)}
+	for range cap(s.free) { // one that is filled, n that are packed and n that wait, one that is encrypted
 		s.free <- &frame{done: make(chan struct{}, 1)}
 	}
 	return s, nil

@@ -26,7 +26,12 @@ func (s *state) collect(ctx context.Context, root *os.Root) error {
 		return err
 	}
 	c := &collector{s: s, ctx: ctx, root: root, sealer: sealer, buf: make([]byte, copyBytes)}
-	defer c.forget()
+	defer func() {
+		c.forget()
+		for _, u := range c.next {
+			u.close()
+		}
+	}()
 	defer c.drop()
 	classes := Classes()
 	for ; s.at.Class < len(classes); s.at = (position{s.at.Class + 1, 0}) {
@@ -51,6 +56,27 @@ type collector struct {
 
 	dir  string // the folder of the last file, which is kept open: files come folder by folder
 	last *os.Root
+
+	next      []*upcoming // files of the plan that are open already
+	nextBytes int64       // of them
+}
+
+// Bounds of what is asked of the disk before its turn: enough to keep a disk busy while
+// one file is hashed and packed, and few enough handles.
+const (
+	aheadFiles = 32
+	aheadBytes = 16 << 20
+	// fetchBytes is how much of one file is asked for at once.
+	fetchBytes = 2 << 20
+)
+
+// upcoming is a line of the plan whose file is open.
+type upcoming struct {
+	planned
+	line int64 // bytes of its line
+	f    *os.File
+	info fs.FileInfo
+	err  error // of opening
 }
 
 // maxPlanLine bounds a line of the plan: a path of Linux, written as escapes.
@@ -71,21 +97,20 @@ func (c *collector) class(class Class) error {
 	}
 	lines := bufio.NewReaderSize(f, maxPlanLine)
 	for {
-		text, err := lines.ReadSlice('\n')
-		if err == io.EOF && len(text) == 0 {
-			return nil
-		}
-		var p planned
-		if err == nil {
-			err = json.Unmarshal(text, &p)
-		}
-		if err != nil { // synced whole before the first file was taken, so somebody else wrote to it
+		if err := c.ahead(lines); err != nil {
 			return c.s.broken(err)
 		}
-		if err := c.take(class, &p); err != nil {
+		if len(c.next) == 0 {
+			return nil
+		}
+		u := c.next[0]
+		c.next, c.nextBytes = c.next[1:], c.nextBytes-u.Size
+		err := c.take(class, u)
+		u.close()
+		if err != nil {
 			return err
 		}
-		c.s.at.Offset += int64(len(text))
+		c.s.at.Offset += u.line
 		if c.seg.full() {
 			if err := c.finish(); err != nil {
 				return err
@@ -94,8 +119,39 @@ func (c *collector) class(class Class) error {
 	}
 }
 
+// ahead opens files of the plan before their turn, and has the system fetch how they
+// begin: a disk that is asked for one thing at a time is idle most of the time.
+func (c *collector) ahead(lines *bufio.Reader) error {
+	for len(c.next) == 0 || len(c.next) < aheadFiles && c.nextBytes < aheadBytes {
+		text, err := lines.ReadSlice('\n')
+		if err == io.EOF && len(text) == 0 {
+			return nil
+		}
+		u := &upcoming{line: int64(len(text))}
+		if err == nil {
+			err = json.Unmarshal(text, &u.planned)
+		}
+		if err != nil { // synced whole before the first file was taken, so somebody else wrote to it
+			return err
+		}
+		if u.What == "" {
+			if u.f, u.info, u.err = c.open(u.name()); u.err == nil {
+				fetch(u.f, 0, fetchBytes)
+			}
+		}
+		c.next, c.nextBytes = append(c.next, u), c.nextBytes+u.Size
+	}
+	return nil
+}
+
+func (u *upcoming) close() {
+	if u.f != nil {
+		_ = u.f.Close()
+	}
+}
+
 // take puts one file of the plan, or the trouble with it, into the segment.
-func (c *collector) take(class Class, p *planned) error {
+func (c *collector) take(class Class, p *upcoming) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
@@ -110,13 +166,12 @@ func (c *collector) take(class Class, p *planned) error {
 	if p.What != "" {
 		return c.seg.list(m)
 	}
-	f, info, err := c.open(p.name())
-	if err != nil {
-		l := failure(p.name(), err)
+	if p.err != nil {
+		l := failure(p.name(), p.err)
 		m.Problem, m.Detail = l.What, l.Detail
 		return c.seg.list(m)
 	}
-	defer f.Close()
+	f, info := p.f, p.info
 	h := &tar.Header{Typeflag: tar.TypeReg, Name: p.Path, Size: info.Size(), Mode: int64(info.Mode().Perm()),
 		ModTime: info.ModTime(), Format: tar.FormatPAX, PAXRecords: make(map[string]string)}
 	modified := info.ModTime().UTC()
@@ -159,7 +214,7 @@ func (c *collector) open(name string) (*os.File, fs.FileInfo, error) {
 	if dir != "" {
 		if c.last == nil || c.dir != dir {
 			c.forget()
-			sub, err := c.root.OpenRoot(filepath.Clean(dir))
+			sub, err := openRootIn(c.root, filepath.Clean(dir))
 			if err != nil {
 				return nil, nil, err
 			}
@@ -167,7 +222,7 @@ func (c *collector) open(name string) (*os.File, fs.FileInfo, error) {
 		}
 		in = c.last
 	}
-	info, err := in.Lstat(base)
+	info, err := lstatIn(in, base)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -230,6 +285,9 @@ func (c *collector) copy(f io.Reader, m *bundle.Member, h *tar.Header) error {
 	for left := h.Size; left > 0; {
 		if err := c.ctx.Err(); err != nil {
 			return err
+		}
+		if file, ok := f.(*os.File); ok && (h.Size-left)%fetchBytes == 0 && left > fetchBytes {
+			fetch(file, h.Size-left+fetchBytes, fetchBytes)
 		}
 		b := c.buf[:min(left, int64(len(c.buf)))]
 		n := len(b)

@@ -25,6 +25,9 @@ func openQuietly(dir *os.Root, name string) (*os.File, error) {
 	return f, err
 }
 
+// fetch asks the system to have a part of a file in memory soon.
+func fetch(f *os.File, offset, n int64) { _ = unix.Fadvise(int(f.Fd()), offset, n, unix.FADV_WILLNEED) }
+
 // describe notes owner and times.
 func describe(f *os.File, info fs.FileInfo, m *bundle.Member, h *tar.Header) {
 	st, ok := info.Sys().(*syscall.Stat_t)

@@ -4,11 +4,16 @@ package preserve
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+func lstatIn(dir *os.Root, name string) (fs.FileInfo, error) { return dir.Lstat(name) }
+
+func openRootIn(dir *os.Root, name string) (*os.Root, error) { return dir.OpenRoot(name) }
 
 // isLocked says whether another program holds the file: a share or a mandatory lock.
 func isLocked(err error) bool {

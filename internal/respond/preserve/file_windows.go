@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -14,7 +16,73 @@ import (
 	"postern/internal/bundle"
 )
 
-func openQuietly(dir *os.Root, name string) (*os.File, error) { return dir.Open(name) }
+func openQuietly(dir *os.Root, name string) (*os.File, error) {
+	if filepath.IsLocal(name) {
+		return dir.Open(name)
+	}
+	return os.Open(literal(dir, name))
+}
+
+func lstatIn(dir *os.Root, name string) (fs.FileInfo, error) {
+	if filepath.IsLocal(name) {
+		return dir.Lstat(name)
+	}
+	return os.Lstat(literal(dir, name))
+}
+
+// openRootIn opens a folder below another. One with a name of a device on the way is
+// opened by itself, and no link in its place.
+func openRootIn(dir *os.Root, name string) (*os.Root, error) {
+	if filepath.IsLocal(name) {
+		return dir.OpenRoot(name)
+	}
+	at := dir
+	for part := range strings.SplitSeq(name, `\`) {
+		next, err := openPartIn(at, part)
+		if at != dir {
+			_ = at.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+		at = next
+	}
+	return at, nil
+}
+
+func openPartIn(dir *os.Root, name string) (*os.Root, error) {
+	if filepath.IsLocal(name) {
+		return dir.OpenRoot(name)
+	}
+	path := literal(dir, name)
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, errLink
+	}
+	return os.OpenRoot(path)
+}
+
+// literal is the path of an entry that Windows would take for a device, such as a folder
+// COM1 or a file aux.aspx. Intruders make them because most programs, os.Root among
+// them, cannot open them; a path with this prefix is not interpreted. The name came from
+// reading the folder, so it has no separator.
+func literal(dir *os.Root, name string) string {
+	path := strings.TrimSuffix(filepath.Clean(dir.Name()), `\`) // C:\ keeps its own
+	switch {
+	case strings.HasPrefix(path, `\\?\`):
+	case strings.HasPrefix(path, `\\`):
+		path = `\\?\UNC\` + path[2:]
+	default:
+		path = `\\?\` + path
+	}
+	return path + `\` + name
+}
+
+// fetch has nothing to do: Windows reads ahead by itself.
+func fetch(*os.File, int64, int64) {}
 
 // describe notes owner, times and attributes.
 func describe(f *os.File, info fs.FileInfo, m *bundle.Member, h *tar.Header) {

@@ -192,7 +192,7 @@ func (p *planner) entry(dir *os.Root, e fs.DirEntry, prefix string, depth int) e
 		if depth+1 >= maxDepth {
 			return p.trouble(line(name, bundle.TooDeep))
 		}
-		sub, err := dir.OpenRoot(e.Name())
+		sub, err := openRootIn(dir, e.Name())
 		if err != nil {
 			return p.trouble(failure(name, err))
 		}

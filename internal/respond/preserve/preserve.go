@@ -226,7 +226,11 @@ func openRoot(name string) (*os.Root, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s: %w", name, ErrRoot)
 	}
-	return os.OpenRoot(name)
+	abs, err := filepath.Abs(name) // a name of a device below it is opened by its whole path
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(abs)
 }
 
 // fingerprint tells whether an unfinished bundle was begun for the same work.
