@@ -1,7 +1,9 @@
 package indicator
 
 import (
+	"crypto/md5"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -44,6 +46,10 @@ func TestComparisons(t *testing.T) {
 		{feed: stixFeed(`[directory:path MATCHES '\\\\temp$']`), files: fields(dll)},
 		{feed: stixFeed(`[file:name LIKE 'C:\\Program Files\\Microsoft\\Exchange Server\\V15\\FrontEnd\\HttpProxy\\owa\\%.aspx']`), files: fields(owa)},
 		{feed: stixFeed(`[file:name LIKE '%.aspx' OR file:name LIKE '%.dll']`), files: fields(owa, dll)},
+		{feed: stixFeed(`[file:hashes.MD5 != '` + hexOf(md5.Sum([]byte("x"))) + `' AND file:name LIKE '%.dll']`)},
+		{feed: stixFeed(`[file:hashes.MD5 != '` + hexOf(md5.Sum([]byte("y"))) + `' AND file:name LIKE '%.dll']`), files: fields(dll)},
+		{feed: stixFeed(`[file:size = 1 AND file:name LIKE '%.dll']`), files: fields(dll)},
+		{feed: stixFeed(`[file:size = 2 AND file:name LIKE '%.dll']`)},
 		{feed: stixFeed(`[domain-name:value LIKE '%.evil.example']`), row: visit, found: true},
 		{feed: stixFeed(`[domain-name:value LIKE 'www%.evil.example']`), row: visit},
 		{feed: stixFeed(`[url:value LIKE 'http://mail.evil.example/a/%.aspx']`), row: visit, found: true},
@@ -76,6 +82,22 @@ func TestComparisons(t *testing.T) {
 		if found := len(s.NewHost(now).Look(row(day, c.row...))) > 0; found != c.found {
 			t.Errorf("%s: found in a row %v, want %v", c.feed, found, c.found)
 		}
+	}
+}
+
+func hexOf(sum [md5.Size]byte) string { return fmt.Sprintf("%x", sum) }
+
+// A file is not opened to see that its name is another.
+func TestScansOpenNothing(t *testing.T) {
+	t.Parallel()
+	s := of(t, stixFeed(`[file:hashes.MD5 != '`+hexOf(md5.Sum([]byte("y")))+`' AND file:name LIKE '%.dll']`))
+	f := file("windows/temp/a.exe", "x")
+	f.Open = func() (io.ReadCloser, error) {
+		t.Error("the file was opened")
+		return nil, io.EOF
+	}
+	if d := NewDetector(s, Files{Now: now}); d.Wants(f) || d.named(f, func(uint32) {}) {
+		t.Error("a file of another name is wanted")
 	}
 }
 

@@ -196,7 +196,7 @@ func (d *Detector) named(f *detect.File, visit func(number uint32)) bool {
 		}
 	}
 	for _, n := range d.set.scans {
-		if d.scanned(f, n) {
+		if d.scanned(f, n, visit != nil) {
 			found = true
 			if visit != nil {
 				visit(n)
@@ -206,10 +206,16 @@ func (d *Detector) named(f *detect.File, visit func(number uint32)) bool {
 	return found
 }
 
-// scanned says whether a comparison that every file is asked holds for this one.
-func (d *Detector) scanned(f *detect.File, number uint32) bool {
-	l := look{d: d, f: f}
-	return l.holds(d.set.and[d.set.entries[number-1].and-1])
+// scanned says whether what every file is asked holds for this one: its name and place
+// first, and the hash that it must not have only where the file may be opened.
+func (d *Detector) scanned(f *detect.File, number uint32, open bool) bool {
+	all := d.set.and[d.set.entries[number-1].and-1]
+	for i := range all {
+		if all[i].kind > kindMD5 && !(&look{d: d, f: f}).holds(all[i:i+1]) {
+			return false
+		}
+	}
+	return !open || (&look{d: d, f: f}).holds(all)
 }
 
 // Look compares a file.

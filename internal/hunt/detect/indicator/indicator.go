@@ -270,15 +270,15 @@ func (b *Builder) add(e Entry, feed bool) added {
 		if !ok || !sound {
 			return addedBad
 		}
+		if ck <= kindMD5 {
+			s.algos[ck] = true
+		}
 		if c.test != nil { // another one than this
 			c.test.text = string(key)
 			and = append(and, condition{kind: ck, test: c.test})
 			continue
 		}
 		and = append(and, condition{kind: ck, key: string(key)})
-		if ck <= kindMD5 {
-			s.algos[ck] = true
-		}
 	}
 	s.arena = arena
 	en := entry{at: uint32(at), key: uint16(len(arena) - at), kind: k, place: e.Place != "", scan: e.Scan,
