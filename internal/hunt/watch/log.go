@@ -50,6 +50,7 @@ type logPos struct {
 	mark parse.Mark
 	id   fileID
 	late bool  // it was there before the watch: what its rows mean is not known yet
+	rows bool  // a row was read; heads of logs are all alike
 	head trace // of its beginning
 	tail trace // of what stands before the position
 
@@ -75,43 +76,89 @@ func traceOf(b []byte) trace {
 	return trace{len(b), [8]byte(sum[:8])}
 }
 
-// take makes the fingerprints of a file that was read up to its position.
-func (p *logPos) take(r io.ReaderAt) error {
-	n := int(min(printed, p.mark.Offset))
-	b := make([]byte, n)
-	if p.head.n < n {
-		if _, err := r.ReadAt(b, 0); err != nil {
-			return err
-		}
-		p.head = traceOf(b)
+// take makes the fingerprints of what was read: those bytes, and not what stands in the
+// file by now, which may be another one already. Before is what stands before them.
+func (p *logPos) take(before []byte, from int64, read *recorder) {
+	n := p.mark.Offset - from
+	if from == 0 {
+		p.head = traceOf(read.first[:min(n, int64(len(read.first)))])
 	}
-	if _, err := r.ReadAt(b, p.mark.Offset-int64(n)); err != nil {
-		return err
+	new, whole := read.upTo(n)
+	if !whole {
+		before = nil
 	}
-	p.tail = traceOf(b)
-	return nil
+	tail := append(before[:len(before):len(before)], new...)
+	p.tail = traceOf(tail[max(0, len(tail)-printed):])
 }
 
-// of says whether a file is the one that was read, or a copy of it.
-func (p *logPos) of(r io.ReaderAt, size int64) bool {
+// recorder keeps the first bytes of what was read, and the last.
+type recorder struct {
+	r     io.Reader
+	n     int64
+	first []byte
+	last  []byte
+}
+
+// recorded is how much of what was read last is kept: a few long rows.
+const recorded = 64 << 10
+
+// start begins anew with another reader.
+func (r *recorder) start(from io.Reader) {
+	r.r, r.n, r.first, r.last = from, 0, r.first[:0], r.last[:0]
+}
+
+func (r *recorder) Read(b []byte) (int, error) {
+	n, err := r.r.Read(b)
+	got := b[:n]
+	r.n += int64(n)
+	if left := printed - len(r.first); left > 0 {
+		r.first = append(r.first, got[:min(left, n)]...)
+	}
+	switch {
+	case n >= recorded:
+		r.last = append(r.last[:0], got[n-recorded:]...)
+	case len(r.last)+n > 2*recorded:
+		r.last = append(r.last[:0], r.last[len(r.last)-recorded:]...)
+		fallthrough
+	default:
+		r.last = append(r.last, got...)
+	}
+	return n, err
+}
+
+// upTo gives what is kept of the first n bytes, and whether it is all of them. Of a
+// row that is so long that nothing of it is kept it gives nothing.
+func (r *recorder) upTo(n int64) (kept []byte, whole bool) {
+	begins := r.n - int64(len(r.last))
+	if n <= begins {
+		return nil, n == 0
+	}
+	return r.last[:n-begins], begins == 0
+}
+
+// of says whether a file is the one that was read, or a copy of it, and gives what
+// stands in it before the position.
+func (p *logPos) of(r io.ReaderAt, size int64) (before []byte, ok bool) {
 	if size < p.mark.Offset || p.head.n == 0 {
-		return false
+		return nil, false
 	}
 	b := make([]byte, printed)
 	if _, err := r.ReadAt(b[:p.head.n], 0); err != nil || traceOf(b[:p.head.n]) != p.head {
-		return false
+		return nil, false
 	}
-	_, err := r.ReadAt(b[:p.tail.n], p.mark.Offset-int64(p.tail.n))
-	return err == nil && traceOf(b[:p.tail.n]) == p.tail
+	before = b[:p.tail.n]
+	_, err := r.ReadAt(before, p.mark.Offset-int64(p.tail.n))
+	return before, err == nil && traceOf(before) == p.tail
 }
 
-// same says whether the file of a name is still the one that was read under it.
-func (p *logPos) same(r io.ReaderAt, size int64, id fileID) bool {
+// same says whether the file of a name is still the one that was read under it, and
+// gives what stands in it before the position.
+func (p *logPos) same(r io.ReaderAt, size int64, id fileID) (before []byte, ok bool) {
 	switch {
 	case p.mark.Offset == 0:
-		return true
+		return nil, true
 	case p.late || p.head.n == 0: // nothing was read of it yet
-		return size >= p.mark.Offset && (p.id == id || p.id == fileID{})
+		return nil, size >= p.mark.Offset && (p.id == id || p.id == fileID{})
 	}
 	return p.of(r, size)
 }
@@ -181,14 +228,14 @@ func (w *Watch) gone(r *root) error {
 }
 
 // match gives the position of the log that a new file is, or is a copy of; nil if it
-// is none that is known. Of several the one that was read furthest: logs without a row
-// are all alike.
+// is none that is known. Of several, the one that was read furthest.
 func (r *root) match(f *file, fd *os.File, info fs.FileInfo) *logPos {
 	id := idOf(info)
 	var best *logPos
 	at := -1
 	for i, p := range r.lost {
-		is := p.of(fd, info.Size()) || p.late && p.id == id && id != (fileID{}) && info.Size() >= p.mark.Offset
+		_, is := p.of(fd, info.Size())
+		is = is && p.rows || p.late && p.id == id && id != (fileID{}) && info.Size() >= p.mark.Offset
 		if is && (best == nil || p.mark.Offset > best.mark.Offset) {
 			best, at = p, i
 		}
@@ -196,10 +243,10 @@ func (r *root) match(f *file, fd *os.File, info fs.FileInfo) *logPos {
 	twin := false
 	for _, other := range r.folderOf(f.path).files {
 		p := other.pos
-		if p == nil || other == f || p.late || p.mark.Offset == 0 || best != nil && p.mark.Offset <= best.mark.Offset {
+		if p == nil || other == f || p.late || !p.rows || best != nil && p.mark.Offset <= best.mark.Offset {
 			continue
 		}
-		if p.of(fd, info.Size()) {
+		if _, is := p.of(fd, info.Size()); is {
 			best, twin = p, true
 		}
 	}
@@ -240,8 +287,9 @@ func (w *Watch) logs(ctx context.Context) (again bool, err error) {
 	var all []due
 	for _, r := range w.roots {
 		for f := range r.grew {
-			if f.id != f.pos.id || f.size < f.pos.mark.Offset {
-				w.identify(r, f)
+			if (f.id != f.pos.id || f.size < f.pos.mark.Offset) && w.identify(r, f) {
+				again = true
+				continue
 			}
 			all = append(all, due{r, f})
 		}
@@ -284,7 +332,10 @@ func (w *Watch) advance(ctx context.Context, r *root, f *file) (more bool, err e
 	}
 	defer fd.Close()
 	size := info.Size()
-	w.check(r, f, fd, info)
+	before, fresh := w.check(r, f, fd, info)
+	if fresh {
+		return true, nil
+	}
 	p := f.pos
 	if p.notLog {
 		p.size = size
@@ -305,39 +356,45 @@ func (w *Watch) advance(ctx context.Context, r *root, f *file) (more bool, err e
 	if h == nil || err != nil {
 		return false, err
 	}
-	moved, more, err := w.read(ctx, r, f, h, fd, quiet)
+	moved, more, err := w.read(ctx, r, f, h, fd, before, quiet)
 	if moved {
 		p.twinned = false
 		w.touch(r, f)
-		if err := p.take(fd); err != nil {
-			return false, w.unreadable(f.path, err)
-		}
 	}
 	return more, err
 }
 
 // identify finds out what the log of a name is now.
-func (w *Watch) identify(r *root, f *file) {
-	if fd, info, err := r.open(f.path); err == nil { // if not, the one who reads it says so
-		w.check(r, f, fd, info)
-		fd.Close()
+func (w *Watch) identify(r *root, f *file) (fresh bool) {
+	fd, info, err := r.open(f.path)
+	if err != nil {
+		return false // the one who reads it says so
 	}
+	defer fd.Close()
+	_, fresh = w.check(r, f, fd, info)
+	return fresh
 }
 
 // check compares a log with what was read under its name. If it is another one, its own
-// position is looked for, and that of the other kept.
-func (w *Watch) check(r *root, f *file, fd *os.File, info fs.FileInfo) {
+// position is looked for, and that of the other kept. Fresh says that it has none: what was
+// read under its name comes first, and a look at its folder tells where that is now.
+func (w *Watch) check(r *root, f *file, fd *os.File, info fs.FileInfo) (before []byte, fresh bool) {
 	p, id := f.pos, idOf(info)
-	if p.notLog && info.Size() < p.size || !p.same(fd, info.Size(), id) {
+	before, same := p.same(fd, info.Size(), id)
+	if p.notLog && info.Size() < p.size || !same {
 		r.lose(p)
 		p = &logPos{}
 		if known := r.match(f, fd, info); known != nil {
 			p = known
+			before, _ = p.of(fd, info.Size())
+		} else {
+			before, fresh, w.quickAt = nil, true, time.Time{}
 		}
 		f.pos = p
 		w.touch(r, f)
 	}
 	p.id, p.name = id, f.path
+	return before, fresh
 }
 
 // recognised says which host a log is of; nil if it is no log, or not yet.
@@ -373,10 +430,10 @@ type nothing struct{}
 func (nothing) Pass([]byte) bool { return false }
 
 // read scans what is new in a log and says whether it got any further.
-func (w *Watch) read(ctx context.Context, r *root, f *file, h *host, fd *os.File, quiet time.Duration) (moved, more bool, err error) {
+func (w *Watch) read(ctx context.Context, r *root, f *file, h *host, fd *os.File, before []byte, quiet time.Duration) (moved, more bool, err error) {
 	p := f.pos
 	if p.late {
-		if err := w.catchUp(ctx, f, fd); err != nil {
+		if before, err = w.catchUp(ctx, f, fd); err != nil {
 			return false, false, err
 		}
 		moved = true
@@ -408,7 +465,10 @@ func (w *Watch) read(ctx context.Context, r *root, f *file, h *host, fd *os.File
 			return false, false, err
 		}
 	}
-	p.mark = result.Next
+	if p.mark = result.Next; p.mark.Offset > from {
+		p.take(before, from, &w.reading)
+		p.rows = p.rows || result.Records > 0
+	}
 	p.stuck = 0
 	if p.mark.Offset < p.size && end == p.size {
 		p.stuck = p.size
@@ -435,7 +495,8 @@ func (w *Watch) scan(ctx context.Context, r *root, f *file, h *host, fd *os.File
 	var failed error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	result, err := parse.Scan(ctx, io.NewSectionReader(fd, p.mark.Offset, end-p.mark.Offset), f.path, p.format, parse.Options{
+	w.reading.start(io.NewSectionReader(fd, p.mark.Offset, end-p.mark.Offset))
+	result, err := parse.Scan(ctx, &w.reading, f.path, p.format, parse.Options{
 		Gate: h.rules.Gate,
 		Yield: func(ev *postern.Event) {
 			if failed != nil {
@@ -458,17 +519,20 @@ func (w *Watch) scan(ctx context.Context, r *root, f *file, h *host, fd *os.File
 
 // catchUp finds out what the rows mean that come next in a log of which only the length
 // is known.
-func (w *Watch) catchUp(ctx context.Context, f *file, fd *os.File) error {
+func (w *Watch) catchUp(ctx context.Context, f *file, fd *os.File) (before []byte, err error) {
 	p := f.pos
-	result, err := parse.Scan(ctx, io.NewSectionReader(fd, 0, p.mark.Offset), f.path, p.format, parse.Options{
+	w.reading.start(io.NewSectionReader(fd, 0, p.mark.Offset))
+	result, err := parse.Scan(ctx, &w.reading, f.path, p.format, parse.Options{
 		Gate:    func(*parse.Format, []string) parse.Gate { return nothing{} },
 		Scratch: &w.scratch, Headers: &w.headers, Open: true,
 	})
 	if err != nil && !errors.Is(err, parse.ErrCharset) {
-		return err
+		return nil, err
 	}
-	p.late, p.mark = false, result.Next
-	return nil
+	p.late, p.mark, p.rows = false, result.Next, result.Records > 0
+	p.take(nil, 0, &w.reading)
+	kept, _ := w.reading.upTo(p.mark.Offset)
+	return bytes.Clone(kept[max(0, len(kept)-printed):]), nil
 }
 
 // lastLine gives the end of the last whole line between two places, the first place if

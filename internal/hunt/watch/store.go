@@ -102,6 +102,7 @@ type (
 		Named    bool   `json:"named,omitempty"`
 		Skipping bool   `json:"skipping,omitempty"`
 		Late     bool   `json:"late,omitempty"`
+		Rows     bool   `json:"rows,omitempty"`
 		ID       string `json:"id,omitempty"`
 		Head     string `json:"head,omitempty"`
 		Tail     string `json:"tail,omitempty"`
@@ -279,7 +280,7 @@ func (s *store) apply(e *entry) {
 
 // read makes a position of a line; nil if it can be none.
 func (s *store) read(l *logLine) *logPos {
-	p := &logPos{name: l.Path, late: l.Late, mark: parse.Mark{Offset: l.Offset, Line: l.Line, Date: l.Date, Named: l.Named, Skipping: l.Skipping}}
+	p := &logPos{name: l.Path, late: l.Late, rows: l.Rows, mark: parse.Mark{Offset: l.Offset, Line: l.Line, Date: l.Date, Named: l.Named, Skipping: l.Skipping}}
 	if l.Offset < 0 || l.Line < 0 || l.N < 0 || l.N > printed || l.M < 0 || l.M > printed || int64(l.N) > l.Offset || int64(l.M) > l.Offset {
 		return nil
 	}
@@ -351,7 +352,7 @@ func (s *store) log(root string, p *logPos) {
 
 func (s *store) putLog(w *bytes.Buffer, key logKey, p *logPos) {
 	m := p.mark
-	l := &logLine{Root: key.root, Path: key.path, Offset: m.Offset, Line: m.Line, Date: m.Date, Named: m.Named, Skipping: m.Skipping, Late: p.late,
+	l := &logLine{Root: key.root, Path: key.path, Offset: m.Offset, Line: m.Line, Date: m.Date, Named: m.Named, Skipping: m.Skipping, Late: p.late, Rows: p.rows,
 		Head: hex.EncodeToString(p.head.sum[:]), Tail: hex.EncodeToString(p.tail.sum[:]), N: p.head.n, M: p.tail.n}
 	if p.id != (fileID{}) {
 		l.ID = fmt.Sprintf("%x-%x", p.id.dev, p.id.no)

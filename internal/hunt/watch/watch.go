@@ -156,6 +156,7 @@ type Watch struct {
 
 	headers parse.Headers
 	scratch parse.Scratch
+	reading recorder
 	stats   Stats
 
 	quickAt, fullAt, savedAt, aliveAt time.Time
