@@ -117,6 +117,12 @@ demo-reports:
 	@echo; echo "What was true on Friday, 5 March:"; grep 2021-03-05 demo/true-curve.jsonl | $(fold)
 	@bin/postern exposure adoption --format html -o demo/reported.html demo/reports.jsonl
 
+# What seals and changes files, as Windows programs in Debian's wine; says so where there
+# is none. Some minutes.
+.PHONY: test-windows
+test-windows:
+	$(GO) run ./internal/wine
+
 # Every fuzz target for FUZZTIME, found by asking the tests. Without a bound on
 # minimising, Go spends the whole time shrinking one input.
 fuzz:

@@ -105,6 +105,8 @@ var walls = []wall{
 
 	{"internal/bench", []string{"*", "internal/*", "internal/*/*", "internal/*/*/*"},
 		"a program that measures the others, as cmd/postern, and that nobody imports"},
+	{"internal/wine", nil,
+		"a program that runs tests elsewhere; it knows none of them"},
 	{"cmd/postern", []string{"*", "internal/*", "internal/*/*", "internal/*/*/*"},
 		"the one place that knows everything and wires it"},
 }
