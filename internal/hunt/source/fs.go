@@ -31,6 +31,9 @@ func (v evidenceFS) open(name string) (fs.File, error) {
 	if !fs.ValidPath(name) {
 		return nil, fs.ErrInvalid
 	}
+	if filepath.Separator != '/' && strings.ContainsRune(name, filepath.Separator) {
+		return nil, fs.ErrNotExist // it would be a second name of a file
+	}
 	// Every part of the name that ends with "!" may be the folder of an archive's
 	// members. What really is there comes first.
 	if n, err := v.disk(name); !errors.Is(err, fs.ErrNotExist) {

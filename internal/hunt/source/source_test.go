@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -408,7 +409,7 @@ func TestTempFolder(t *testing.T) {
 	if len(entries) != 1 || !entries[0].IsDir() {
 		t.Fatalf("temporary folder: %v, want one folder", entries)
 	}
-	if info, _ := entries[0].Info(); info.Mode().Perm() != 0o700 {
+	if info, _ := entries[0].Info(); info.Mode().Perm() != 0o700 && runtime.GOOS != "windows" {
 		t.Errorf("mode %v, want 0700", info.Mode())
 	}
 	if e.temp.used != int64(len(data))+2048 && e.temp.used != int64(len(data))+1536 {
@@ -434,6 +435,9 @@ func TestFileNames(t *testing.T) {
 	e, p := open(t, dir, Options{})
 	paths, _ := walk(t, e)
 	want := []string{"a.zip", "a.zip!!/in.txt", "a.zip!!/b.zip", "a.zip!!/b.zip!!/y", "a.zip!!/b.zip!/z", "a.zip!/x.txt", "bad\uFFFDE9.txt", "c!"}
+	if runtime.GOOS == "windows" { // names are UTF-16 there
+		want[6] = "bad\uFFFD.txt"
+	}
 	equal(t, "paths", paths, want)
 	equal(t, "problems", p.keys(), nil)
 	if err := fstest.TestFS(e.FS(), want...); err != nil {
