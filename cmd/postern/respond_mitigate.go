@@ -166,7 +166,9 @@ func (a *app) confirm(yes bool, question postern.Text) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return failed(err, "respond.mitigate.declined")
 	}
-	if !strings.EqualFold(strings.TrimSpace(line), a.words.T("respond.mitigate.ask.yes")) {
+	// Not every keyboard at night has every letter.
+	yesses := []string{a.words.T("respond.mitigate.ask.yes"), a.words.T("respond.mitigate.ask.yes-plain"), "yes"}
+	if !slices.ContainsFunc(yesses, func(word string) bool { return strings.EqualFold(strings.TrimSpace(line), word) }) {
 		return &problem{code: exitFailed, what: postern.Say("respond.mitigate.declined"), hint: postern.Say("respond.mitigate.declined.hint")}
 	}
 	return nil
