@@ -28,13 +28,18 @@ func (c *compiler) compileCondition(line int, condition string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := parseCondition(plain)
-	if err != nil {
-		condition = excerpt(condition)
-		return nil, malformed(line, postern.Say("sigma.condition-bad", "condition", condition),
-			"the condition %q does not parse (%v): check its brackets and operators", condition, err)
+	var n *node
+	if plain == "x0" { // as most are: spare the parser
+		n, err = c.named(line, opAnd, plain, names)
+	} else {
+		parsed, bad := parseCondition(plain)
+		if bad != nil {
+			condition = excerpt(condition)
+			return nil, malformed(line, postern.Say("sigma.condition-bad", "condition", condition),
+				"the condition %q does not parse (%v): check its brackets and operators", condition, bad)
+		}
+		n, err = c.compileSearchExpr(line, parsed.Search, names)
 	}
-	n, err := c.compileSearchExpr(line, parsed.Search, names)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +69,9 @@ type name struct {
 	oneAll bool // after "1 of" or "all of": a pattern, or "them"
 }
 
+// brackets sets brackets apart from the words beside them.
+var brackets = strings.NewReplacer("(", " ( ", ")", " ) ")
+
 // plainCondition writes a condition in the words that the library's lexer knows.
 func plainCondition(line int, condition string) (string, []name, error) {
 	var (
@@ -72,8 +80,7 @@ func plainCondition(line int, condition string) (string, []name, error) {
 		depth int // of brackets and of nots before one operand
 		nots  int
 	)
-	spaced := strings.NewReplacer("(", " ( ", ")", " ) ").Replace(condition)
-	words := strings.Fields(spaced)
+	words := strings.Fields(brackets.Replace(condition))
 	for i := 0; i < len(words); i++ {
 		w := words[i]
 		lower := strings.ToLower(w)

@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -12,23 +13,28 @@ import (
 // alphabet is so small that most windows are shared.
 func TestIndex(t *testing.T) {
 	t.Parallel()
-	lit := rapid.Custom(func(t *rapid.T) literal {
-		l := literal{text: rapid.StringMatching(`[abé]{0,9}`).Draw(t, "text")}
-		l.start, l.end = rapid.Bool().Draw(t, "start"), rapid.Bool().Draw(t, "end")
-		if l.text == "" {
-			l.start, l.end = true, true
-		}
-		return l
-	})
 	rapid.Check(t, func(t *rapid.T) {
-		literals := rapid.SliceOfN(lit, 1, 80).Draw(t, "literals")
+		// Where all literals are long, the index leaves places out.
+		least := rapid.SampledFrom([]int{0, 0, 4, 5, 6, 8, 11, 13}).Draw(t, "least")
+		texts := rapid.StringMatching(fmt.Sprintf(`[abé]{%d,%d}`, least, least+9))
+		literals := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) literal {
+			l := literal{text: texts.Draw(t, "text")}
+			l.start, l.end = rapid.Bool().Draw(t, "start"), rapid.Bool().Draw(t, "end")
+			if l.text == "" {
+				l.start, l.end = true, true
+			}
+			return l
+		}), 1, 80).Draw(t, "literals")
 		var b builder
 		for i, l := range literals {
 			b.add(l, int32(i))
 		}
-		x := b.build("")
+		x := b.build(rapid.SampledFrom([]string{"", "aaa1aba2bbb5"}).Draw(t, "rates"))
 		for range 10 {
 			v := rapid.StringMatching(`[abé]{0,15}`).Draw(t, "value")
+			if rapid.Bool().Draw(t, "holds one") {
+				v += rapid.SampledFrom(literals).Draw(t, "one").text + rapid.StringMatching(`[abé]{0,9}`).Draw(t, "rest")
+			}
 			marks := make([]uint64, 2)
 			x.scan([]byte(v), marks)
 			for i, l := range literals {
