@@ -67,3 +67,18 @@ func (a *app) boundMemoryAt(floor int64, garbage int) (stop func()) {
 	}()
 	return func() { close(done); <-ended }
 }
+
+// watchPercent is the garbage, in percent of what is kept, that a watch lets pile up: it
+// keeps some 20 MiB for years and makes a little garbage every second.
+const watchPercent = 40
+
+// smallMemory is for a command that runs for ever: no clock that looks at memory, and what
+// loading has left is given back.
+func (a *app) smallMemory() (stop func()) {
+	if _, set := a.env("GOMEMLIMIT"); set {
+		return func() {}
+	}
+	percent := debug.SetGCPercent(watchPercent)
+	debug.FreeOSMemory()
+	return func() { debug.SetGCPercent(percent) }
+}

@@ -79,12 +79,14 @@ func (a *app) watch(ctx context.Context, o watchOptions, roots []string) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	defer a.boundMemory()()
 	roots, err := watched(roots)
 	if err != nil {
 		return err
 	}
+	loaded := a.boundMemory()
 	opt, left, err := a.setUp(o.hunt, time.Now())
+	loaded()
+	defer a.smallMemory()()
 	if err != nil {
 		return err
 	}

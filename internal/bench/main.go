@@ -50,9 +50,15 @@ func main() {
 	seal := sealing{bench: &b}
 	preserve := flag.Bool("preserve", false, "measure the sealing of evidence instead")
 	flag.Float64Var(&seal.size, "gb", 10, "size of the evidence to seal, in GB")
+	w := watching{bench: &b}
+	watch := flag.Bool("watch", false, "measure the watch instead, over a server that writes its logs")
+	flag.Float64Var(&w.rate, "rate", 200e6, "bytes that its logs grow an hour")
+	flag.IntVar(&w.seconds, "seconds", 60, "how long it is watched")
 	flag.Parse()
 	measure := b.hunts
 	switch {
+	case *watch:
+		measure = w.run
 	case *exposure:
 		measure = x.run
 	case logs.samples != "" || logs.sigma != "":

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -48,4 +50,34 @@ func evict(dir string) error {
 		defer f.Close()
 		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	})
+}
+
+// processUsage gives the CPU time that a running process has used, and its peak memory.
+func processUsage(pid int) (cpu, peak float64, err error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // the name may hold anything
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, 0, fmt.Errorf("/proc/%d/stat: %q", pid, rest)
+	}
+	for _, i := range []int{11, 12} { // user and system, in hundredths of a second
+		ticks, err := strconv.ParseFloat(fields[i], 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		cpu += ticks / 100
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			_, err = fmt.Sscan(rest, &peak)
+		}
+	}
+	return cpu, peak / 1024, err
 }

@@ -14,3 +14,5 @@ var errLinux = errors.New("the benchmarks run on Linux only: they read its accou
 func run(*exec.Cmd) (usage, error) { return usage{}, errLinux }
 
 func evict(string) error { return errLinux }
+
+func processUsage(int) (cpu, peak float64, err error) { return 0, 0, errLinux }

@@ -27,6 +27,9 @@ const (
 	// settled is how old a change of a folder must be so that its time says whether
 	// there was another: file systems count time in steps of up to two seconds.
 	settled = 3 * time.Second
+	// asleep is how old the last change of a log must be so that only looks at all folders
+	// ask for it: a server keeps thousands, and writes a new one every day.
+	asleep = 25 * time.Hour
 	// openFlags keep a pipe that took the place of a file from blocking us.
 	openFlags = os.O_RDONLY | syscall.O_NONBLOCK
 )
@@ -134,6 +137,9 @@ func (w *Watch) folder(ctx context.Context, r *root, d *folder, dir *os.Root, fu
 		d.mod, d.read = info.ModTime(), now
 	} else {
 		for name, f := range d.files {
+			if f.pos != nil && !f.wanted && now.Sub(time.Unix(0, f.mod)) > asleep {
+				continue
+			}
 			info, err := dir.Lstat(name)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):

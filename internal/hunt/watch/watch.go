@@ -34,7 +34,7 @@ const (
 	tick = time.Second
 	// fullEvery is how often at least all folders are listed; those of logs and pages are
 	// looked at with every tick.
-	fullEvery = 15 * time.Second
+	fullEvery = 30 * time.Second
 	// share is the part of one core that looking at folders may take: a round that took
 	// a second is not begun again before a hundred have passed.
 	share = 100
