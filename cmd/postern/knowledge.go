@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"postern"
 	"postern/internal/campaign"
@@ -222,11 +223,17 @@ func fileRules(files []campaign.FileRules) []detect.RuleFile {
 
 // options puts together what a hunt needs of the packs.
 func (k *knowledge) options() (hunt.Options, error) {
-	rules, err := k.rules()
-	if err != nil {
-		return hunt.Options{}, failed(err, "cmd.rules")
-	}
+	// A hunt of little evidence waits for this: rules over rows are made ready beside
+	// those over files.
+	var rules *detectall.Rows
+	var bad error
+	var beside sync.WaitGroup
+	beside.Go(func() { rules, bad = k.rules() })
 	files, hosts, err := k.detectors()
+	beside.Wait()
+	if bad != nil {
+		err = bad
+	}
 	if err != nil {
 		return hunt.Options{}, failed(err, "cmd.rules")
 	}

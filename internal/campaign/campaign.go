@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"postern"
@@ -116,15 +117,18 @@ func Names() []string {
 // BuiltIn loads every pack that the program carries.
 func BuiltIn() ([]*Pack, error) {
 	l := newLoader()
-	var packs []*Pack
+	names := Names()
+	packs, failed := make([]*Pack, len(names)), make([]error, len(names))
+	var loading sync.WaitGroup
+	for i, name := range names { // side by side, as every start of the program waits for it
+		loading.Go(func() { packs[i], failed[i] = l.load(campaigns.FS, name, name+"/") })
+	}
+	loading.Wait()
 	var errs Errors
-	for _, name := range Names() {
-		p, err := l.load(campaigns.FS, name, name+"/")
+	for _, err := range failed {
 		if err != nil {
 			errs = append(errs, asErrors(err)...)
-			continue
 		}
-		packs = append(packs, p)
 	}
 	if len(errs) > 0 {
 		return nil, errs
@@ -195,12 +199,18 @@ func (r *RuleDoc) Conditions() map[string]string {
 // DowngradeName names the condition of the downgrade with that index.
 func DowngradeName(i int) string { return "downgrade." + itoa(i+1) }
 
-// loader reads packs that may share products.
-type loader struct{ products map[string]*Product }
+// loader reads packs that may share products. Several goroutines may use it at once.
+type loader struct {
+	mu       sync.Mutex
+	products map[string]*Product
+}
 
 func newLoader() *loader { return &loader{products: make(map[string]*Product)} }
 
+// product gives a product that is read once; who asks meanwhile waits for it.
 func (l *loader) product(name string) (*Product, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if p := l.products[name]; p != nil {
 		return p, nil
 	}
