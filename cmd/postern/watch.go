@@ -433,4 +433,3 @@ func (s *watchSink) dropped(d alert.Drops) alert.Message {
 
 // stamp writes a time as all output does, "" for one that is not known.
 func stamp(t time.Time) string { return report.At(t).String() }
-
