@@ -10,7 +10,6 @@ import (
 // and not shared by many rules. What many rules share, such as an event id or
 // powershell.exe, is what the events are full of.
 type chooser struct {
-	table   *table
 	entries []string       // of the rates, by slot
 	same    []bool         // by slot: all events of the group have the same value
 	shared  map[atom]int   // rules that could be found by an atom
@@ -22,7 +21,7 @@ type chooser struct {
 var identities = []string{"channel", "eventid", "provider_name", "computer"}
 
 func newChooser(t *table, clauses [][]clause) *chooser {
-	c := &chooser{table: t, shared: make(map[atom]int), rates: make(map[atom]uint8), enough: seldom}
+	c := &chooser{shared: make(map[atom]int), rates: make(map[atom]uint8), enough: seldom}
 	for slot, name := range t.names {
 		c.entries = append(c.entries, t.rates(int32(slot)))
 		c.same = append(c.same, slices.Contains(identities, string(appendName(nil, name))))
