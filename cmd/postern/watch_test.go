@@ -341,12 +341,10 @@ func TestWatchSurvivesKill(t *testing.T) {
 	n := 0
 	for round := range kills {
 		w := l.watch(args...)
-		write := func() {
-			for range 2 {
-				l.write("u_ex.log", knock(n)[:30])
-				l.write("u_ex.log", knock(n)[30:])
-				n++
-			}
+		write := func() { // few enough that each is raised by itself
+			l.write("u_ex.log", knock(n)[:30])
+			l.write("u_ex.log", knock(n)[30:])
+			n++
 		}
 		write()
 		switch round % 3 {
