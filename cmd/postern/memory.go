@@ -10,7 +10,7 @@ import (
 // makes much garbage and keeps little, and may run on the mail server itself, where
 // memory is short.
 const (
-	memoryFloor = 28 << 20 // the packs' rules are some 2 MB of what is kept
+	memoryFloor = 26 << 20
 	memorySpare = 4 << 20
 	memoryEvery = 100 * time.Millisecond
 	// memoryPlain is about what a hunt keeps that has no rules of the user. What is
