@@ -112,6 +112,40 @@ rule size { condition: filesize > 32MB }`})
 	}
 }
 
+// Strings that only files with certain names are searched for change no result.
+func TestNamesAreAskedBeforeTheSearch(t *testing.T) {
+	t.Parallel()
+	rules, report := compiled(t, map[string]string{"a.yar": `
+rule page { strings: $a = /<%[^%]*\bword/ nocase condition: extension == ".aspx" and $a }
+rule again { strings: $b = "needle" $a = /<%[^%]*\bword/ nocase condition: $b and $a }`})
+	if len(report.Unsupported) > 0 {
+		t.Fatal(said(report))
+	}
+	if len(rules.index.named) == 0 {
+		t.Fatal("no string waits for a name")
+	}
+	for _, c := range []struct {
+		extension, data string
+		want            []int32
+	}{
+		{".aspx", "<% a Word", []int32{0}},
+		{".aspx", "<% a Word needle", []int32{0, 1}},
+		{".aspx", "word needle", nil},
+		{".txt", "<% a Word", nil},
+		{".txt", "<% a Word needle", []int32{1}}, // which needs the string all the same
+	} {
+		in := input{data: []byte(c.data), size: int64(len(c.data)), known: [5]bool{true, true, true, true, true}}
+		in.external[externalExtension] = c.extension
+		s := rules.newScratch()
+		if got := rules.scan(t.Context(), s, &in).matched; !slices.Equal(got, c.want) {
+			t.Errorf("%q in a %s: got the rules %v, want %v", c.data, c.extension, got, c.want)
+		}
+		if got := rules.scanPlain(t.Context(), s, &in).matched; !slices.Equal(got, c.want) {
+			t.Errorf("%q in a %s without gates: got the rules %v, want %v", c.data, c.extension, got, c.want)
+		}
+	}
+}
+
 // A file of which no rule wants more than the beginning is read no further.
 func TestNothingIsReadInVain(t *testing.T) {
 	t.Parallel()
