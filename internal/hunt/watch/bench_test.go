@@ -38,7 +38,7 @@ func BenchmarkLook(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer w.Close()
-	if _, err := w.Pass(context.Background(), true); err != nil {
+	if _, err := w.pass(context.Background(), true); err != nil {
 		b.Fatal(err)
 	}
 	for _, full := range []bool{false, true} {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +82,41 @@ func (h *host) named(name string) {
 	if name != "" && !h.sure {
 		h.name, h.sure = name, true
 	}
+}
+
+// maxIntroduced bounds the logs that are asked for the name of their server.
+const maxIntroduced = 200
+
+// introduce asks one log of each folder what its server is called, so that the first
+// alert about a page can say it.
+func (w *Watch) introduce(r *root) error {
+	newest := make(map[string]*file)
+	r.each(r.top, func(f *file) {
+		if dir := path.Dir(f.path); f.isLog && f.size > 0 && (newest[dir] == nil || newest[dir].mod < f.mod) {
+			newest[dir] = f
+		}
+	})
+	dirs := sortedKeys(newest)
+	for _, dir := range dirs[:min(len(dirs), maxIntroduced)] {
+		h, err := w.hostOf(r, newest[dir].path)
+		if err != nil {
+			return err
+		}
+		if h.sure {
+			continue
+		}
+		fd, _, err := r.open(newest[dir].path)
+		if err != nil {
+			continue // the one who follows it says so
+		}
+		head := make([]byte, headSize)
+		n, _ := fd.ReadAt(head, 0)
+		fd.Close()
+		if format, said := parse.Recognise(head[:n], newest[dir].path, w.opt.Formats, &w.headers); format != nil {
+			h.named(parse.ServerOf(format, said))
+		}
+	}
+	return nil
 }
 
 // learn has the rules look for requests to pages.

@@ -107,6 +107,9 @@ func (w *Watch) look(ctx context.Context, full bool) error {
 		if !r.looked {
 			r.looked = true
 			r.lost = append(r.lost, w.store.left(r.path)...)
+			if err := w.introduce(r); err != nil {
+				return err
+			}
 		}
 		if err := w.gone(r); err != nil {
 			return err

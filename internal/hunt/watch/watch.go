@@ -251,12 +251,6 @@ func (w *Watch) end() error {
 	return w.save(true)
 }
 
-// Pass looks once at what has changed, as Run does with every tick. Full looks at all
-// folders.
-func (w *Watch) Pass(ctx context.Context, full bool) (again bool, err error) {
-	return w.pass(ctx, full)
-}
-
 // pass looks once at what has changed. Again says that there is more to read at once.
 func (w *Watch) pass(ctx context.Context, full bool) (again bool, err error) {
 	now := w.opt.Now()
