@@ -11,7 +11,7 @@ import (
 // memory is short.
 const (
 	memoryFloor = 26 << 20
-	memorySpare = 4 << 20
+	memorySpare = 2 << 20
 	memoryEvery = 100 * time.Millisecond
 	// memoryPlain is about what a hunt keeps that has no rules of the user. What is
 	// kept beyond it may have several times as much garbage beside it: looking through
@@ -28,7 +28,7 @@ const (
 // memoryBound gives the bound for what is really kept, and for what stacks and the
 // collector take beside it, which counts towards the bound as well.
 func memoryBound(kept, beside int64) int64 {
-	garbage := kept/2 + 2*max(0, kept-memoryPlain)
+	garbage := kept/4 + 2*max(0, kept-memoryPlain)
 	return kept + beside + min(garbage, memoryMost) + memorySpare
 }
 
