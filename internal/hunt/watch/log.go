@@ -29,8 +29,9 @@ const (
 	printed = 512
 	// decided is the size from which on a file that is not recognised never will be.
 	decided = 8 << 10
-	// active is how long a log that grew is looked at with every tick.
-	active = 15 * time.Minute
+	// active is how long a log that grew is looked at with every tick; after that, looks at
+	// its folder find out that it does again.
+	active = time.Minute
 	// lineWait is how long a row with an open quote may wait for its next line, and
 	// halfWait how long half a line for its rest: IIS writes whole buffers, one a minute.
 	lineWait = 2 * time.Second
@@ -346,7 +347,7 @@ func (w *Watch) advance(ctx context.Context, r *root, f *file) (more bool, err e
 		p.size, p.quietSince = size, now
 	}
 	quiet := now.Sub(p.quietSince)
-	if quiet > active {
+	if quiet > active && size <= p.mark.Offset {
 		delete(r.grew, f)
 	}
 	if size <= p.mark.Offset || p.stuck == size && (quiet < lineWait || p.half && quiet < halfWait) {

@@ -138,7 +138,7 @@ func (w *Watch) folder(ctx context.Context, r *root, d *folder, dir *os.Root, fu
 			return err
 		}
 		d.mod, d.read = info.ModTime(), now
-	} else {
+	} else if w.each {
 		for name, f := range d.files {
 			if f.pos != nil && !f.wanted && now.Sub(time.Unix(0, f.mod)) > asleep {
 				continue

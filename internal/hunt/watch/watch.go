@@ -31,10 +31,13 @@ import (
 const (
 	// tick is how often logs that grow are looked at: what is new on disk becomes an
 	// alert within 5 seconds.
-	tick = time.Second
+	tick = 1500 * time.Millisecond
 	// fullEvery is how often at least all folders are listed; those of logs and pages are
 	// looked at with every tick.
 	fullEvery = 30 * time.Second
+	// eachEvery is how often at least every page is asked whether it was written over: what
+	// is left of the 5 seconds is for the rest.
+	eachEvery = 3 * time.Second
 	// share is the part of one core that looking at folders may take: a round that took
 	// a second is not begun again before a hundred have passed.
 	share = 100
@@ -90,7 +93,7 @@ type Stats struct {
 	Findings, Alerts      int64
 	Problems              int64
 	Found                 postern.Level // the worst of what was raised
-	QuickEvery, FullEvery time.Duration // how often folders are looked at
+	QuickEvery, FullEvery time.Duration // how often files are looked at that are known, and all folders
 }
 
 // Sink is told what the watch finds, by one goroutine.
@@ -159,8 +162,10 @@ type Watch struct {
 	reading recorder
 	stats   Stats
 
-	quickAt, fullAt, savedAt, aliveAt time.Time
-	raised                            bool // since the last save
+	quickAt, eachAt, fullAt, savedAt, aliveAt time.Time
+
+	each   bool // a quick look asks for each file
+	raised bool // since the last save
 }
 
 // New opens folders and takes up where the last watch with the same state has ended.
@@ -261,10 +266,17 @@ func (w *Watch) pass(ctx context.Context, full bool) (again bool, err error) {
 		w.stats.FullEvery = max(fullEvery, share*took)
 		w.fullAt = now.Add(w.stats.FullEvery)
 	case !now.Before(w.quickAt):
+		// New names show in the times of folders. Files that were written over show only in
+		// their own, which takes longer to ask for, on Windows very much so.
+		w.each = !now.Before(w.eachAt)
 		err = w.look(ctx, false)
 		took := w.opt.Now().Sub(now)
-		w.stats.QuickEvery = max(tick, share*took)
-		w.quickAt = now.Add(w.stats.QuickEvery)
+		if w.quickAt = now.Add(tick); w.each {
+			w.stats.QuickEvery = max(eachEvery, share*took)
+			w.eachAt = now.Add(w.stats.QuickEvery)
+		} else {
+			w.quickAt = now.Add(max(tick, share*took))
+		}
 	}
 	if err != nil {
 		return false, err
