@@ -4,4 +4,4 @@ package main
 
 import "context"
 
-func readAhead(context.Context, []string, func() int64) {}
+func readAhead(context.Context, []string) {}

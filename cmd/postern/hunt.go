@@ -89,8 +89,7 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 		return usage("cmd.bad-value", "flag", "--threads", "value", o.threads)
 	}
 	defer a.boundMemory()()
-	progress := &hunt.Progress{}
-	defer beside(ctx, func(ctx context.Context) { readAhead(ctx, paths, progress.Bytes.Load) })()
+	defer beside(ctx, func(ctx context.Context) { readAhead(ctx, paths) })()
 	now := time.Now()
 	opt, left, err := a.setUp(o, now)
 	if err != nil {
@@ -115,8 +114,8 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 			return failed(err, "cmd.write")
 		}
 	}
-	opt.Progress = progress
-	stop := a.showProgress(progress)
+	opt.Progress = &hunt.Progress{}
+	stop := a.showProgress(opt.Progress)
 	err = hunt.Run(ctx, inputs, opt, sink)
 	stop()
 	if err := errors.Join(err, out.Close()); err != nil {
