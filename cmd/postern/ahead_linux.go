@@ -21,16 +21,18 @@ const (
 	// aheadChunk is what is asked for at once: of more, the system fetches no more than
 	// its own bound for the device.
 	aheadChunk = 8 << 20
+	// aheadNames is how many names are looked at: a tree of more has small files.
+	aheadNames = 5000
 )
 
 // readAhead asks the system to fetch the first large files of the folders while rules
 // are being loaded, so that a cold disk does not wait for them. Nothing is read here and
 // nothing depends on it.
 func readAhead(ctx context.Context, paths []string) {
-	left := int64(aheadBytes)
+	left, names := int64(aheadBytes), 0
 	for _, path := range paths {
 		err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-			if left <= 0 || ctx.Err() != nil {
+			if names++; left <= 0 || names > aheadNames || ctx.Err() != nil {
 				return errEnough
 			}
 			if err == nil && d.Type().IsRegular() {
