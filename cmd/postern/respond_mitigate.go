@@ -439,7 +439,7 @@ func (a *app) writeScripts(dir string, p *mitigate.Plan) error {
 			}
 			body := "\uFEFF" + strings.ReplaceAll(head+s.Body, "\n", "\r\n")
 			name := filepath.Join(dir, s.Name)
-			if err := os.WriteFile(name, []byte(body), 0o600); err != nil {
+			if err := writeWhole(name, []byte(body)); err != nil {
 				return failed(err, "cmd.write")
 			}
 			a.sayLine("respond.mitigate.script", "file", name)

@@ -458,7 +458,7 @@ func (a *app) writePlanScripts(dir string, d *plan.Document) error {
 		for _, s := range h.Scripts {
 			name := filepath.Join(to, s.Name)
 			body := "\uFEFF" + strings.ReplaceAll(s.Body, "\n", "\r\n")
-			if err := os.WriteFile(name, []byte(body), 0o600); err != nil {
+			if err := writeWhole(name, []byte(body)); err != nil {
 				return failed(err, "cmd.write")
 			}
 			fmt.Fprintln(a.err, report.Visible(a.words.T("respond.plan.written", "file", name)))

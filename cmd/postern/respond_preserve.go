@@ -226,16 +226,6 @@ var (
 	errNotEd25519 = errors.New("a key of another kind than Ed25519")
 )
 
-// writeNew writes a secret to a file that must not exist.
-func writeNew(name string, b []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
 // namedFiles gives the files that the findings of a saved hunt are about.
 func (a *app) namedFiles(name string) ([]string, error) {
 	f, err := os.Open(name)
