@@ -11,12 +11,12 @@ import (
 // memory is short.
 const (
 	memoryFloor = 26 << 20
-	memorySpare = 2 << 20
+	memorySpare = 3 << 20
 	memoryEvery = 100 * time.Millisecond
 	// memoryPlain is about what a hunt keeps that has no rules of the user. What is
 	// kept beyond it may have several times as much garbage beside it: looking through
 	// it takes the collector long, and must not be done for every few megabytes.
-	memoryPlain = 12 << 20
+	memoryPlain = 20 << 20
 	// memoryMost is the garbage that may lie beside much that is kept, such as the
 	// compiled rules of all public collections.
 	memoryMost = 64 << 20
