@@ -10,8 +10,8 @@ import (
 // makes much garbage and keeps little, and may run on the mail server itself, where
 // memory is short.
 const (
-	memoryFloor = 26 << 20
-	memorySpare = 3 << 20
+	memoryFloor = 29 << 20
+	memorySpare = 5 << 20
 	memoryEvery = 100 * time.Millisecond
 	// memoryPlain is about what a hunt keeps that has no rules of the user. What is
 	// kept beyond it may have several times as much garbage beside it: looking through
