@@ -49,7 +49,8 @@ func readAhead(ctx context.Context, paths []string) {
 // errEnough ends reading ahead.
 var errEnough = errors.New("enough")
 
-// fetch asks for the beginning of a file and gives how much that is.
+// fetch asks for the beginning of a file and gives how much that is: all that is wanted
+// if it lies in memory already, since the rest will as well.
 func fetch(name string, d fs.DirEntry, most int64) int64 {
 	info, err := d.Info()
 	if err != nil || info.Size() < aheadFile {
@@ -60,9 +61,19 @@ func fetch(name string, d fs.DirEntry, most int64) int64 {
 		return 0
 	}
 	defer f.Close()
+	if inMemory(int(f.Fd())) {
+		return most
+	}
 	n := min(info.Size(), most)
 	for at := int64(0); at < n; at += aheadChunk {
 		_ = unix.Fadvise(int(f.Fd()), at, min(aheadChunk, n-at), unix.FADV_WILLNEED)
 	}
 	return n
+}
+
+// inMemory says whether the first byte of a file can be read without the disk.
+func inMemory(fd int) bool {
+	var one [1]byte
+	n, err := unix.Preadv2(fd, [][]byte{one[:]}, 0, unix.RWF_NOWAIT)
+	return n == 1 && err == nil
 }

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Only large files are asked for, and of them no more than is wanted.
+// Only large files are asked for, and of them no more than is wanted. One that lies in
+// memory, as a file does that was just written, ends it.
 func TestFetch(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -19,6 +20,14 @@ func TestFetch(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string][2]int64{"small.log": {0, 0}, "large.log": {3 * aheadFile, 1000}, "link.log": {0, 0}}
+	f, err := os.Open(filepath.Join(dir, "large.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if inMemory(int(f.Fd())) { // not every file system tells
+		want["large.log"] = [2]int64{aheadBytes, 1000}
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
