@@ -664,10 +664,8 @@ func (a *app) restore(o cleanOptions, dir string) error {
 	if err := a.confirm(o.yes, postern.Say("restore.ask", "count", count)); err != nil {
 		return err
 	}
-	for _, m := range open {
-		if err := k.Restore(m); err != nil {
-			return cleanRefused(err)
-		}
+	if err := k.Restore(open...); err != nil {
+		return cleanRefused(err)
 	}
 	a.sayLine("restore.done", "count", count)
 	return nil

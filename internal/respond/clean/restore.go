@@ -139,15 +139,31 @@ func sound(box *os.Root, i *Item) error {
 	return nil
 }
 
-// Restore puts the files of a run back, bit for bit. It ends at the first that it cannot.
-func (k *Keeper) Restore(m *Manifest) error {
+// Restore puts the files of runs back, bit for bit. It ends at the first that it cannot.
+// Pages come first: if it is killed, nothing is there that was compiled from a page in
+// quarantine, which the next run that cleans would have to leave.
+func (k *Keeper) Restore(runs ...*Manifest) error {
+	for _, m := range runs {
+		if err := k.bringAllBack(m, func(i *Item) bool { return i.Kind != Compiled }); err != nil {
+			return err
+		}
+	}
+	for _, m := range runs {
+		if err := k.bringAllBack(m, func(i *Item) bool { return i.Kind == Compiled }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *Keeper) bringAllBack(m *Manifest, wanted func(*Item) bool) error {
 	box, err := k.Folder.OpenRoot(m.Run)
 	if err != nil {
 		return err
 	}
 	defer box.Close()
 	for _, i := range m.Items {
-		if i.State != Moved {
+		if i.State != Moved || !wanted(i) {
 			continue
 		}
 		if err := k.bringBack(m, i, box); err != nil {
