@@ -70,6 +70,11 @@ type Evidence struct {
 		dir  string
 		root *os.Root
 	}
+	walked struct { // folders whose walk is over and whose files may be opened next
+		sync.Mutex
+		open [walkedOpen]*os.Root
+		next int
+	}
 
 	passwords  []string
 	identities []age.Identity
@@ -134,6 +139,9 @@ func (e *Evidence) Close() error {
 		e.last.root = nil
 	}
 	e.last.Unlock()
+	for range walkedOpen {
+		err = errors.Join(err, e.closeLater(nil))
+	}
 	if e.root != nil {
 		err = errors.Join(err, e.root.Close())
 	}

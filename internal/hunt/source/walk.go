@@ -90,6 +90,25 @@ func (w *walker) folder(dir *os.Root, real, path string, depth int) error {
 	}
 }
 
+// walkedOpen is how many folders stay open behind the walk: the files that wait to be
+// looked at lie in them, and each would have to be reached from the root again.
+const walkedOpen = 64
+
+// closeLater closes a folder when walkedOpen others have been walked after it. A file
+// of it that is opened then is reached from the root.
+func (e *Evidence) closeLater(dir *os.Root) error {
+	w := &e.walked
+	w.Lock()
+	defer w.Unlock()
+	oldest := w.open[w.next]
+	w.open[w.next] = dir
+	w.next = (w.next + 1) % walkedOpen
+	if oldest == nil {
+		return nil
+	}
+	return oldest.Close()
+}
+
 // listed is an entry of a folder with what the system says of it.
 type listed struct {
 	name string
@@ -127,7 +146,7 @@ func (w *walker) entry(in *folder, entry listed, path string, depth int) error {
 			e.failure(path, err)
 			return nil
 		}
-		defer sub.Close()
+		defer e.closeLater(sub)
 		return w.folder(sub, real+"/", path+"/", depth+1)
 	case mode&fs.ModeSymlink != 0:
 		e.link(real, path)
