@@ -229,12 +229,35 @@ const hits = "datetime,requestid,clientipaddress,urlhost,urlstem,routinghint,use
 // look as if its hours were covered.
 func secondHand(head []byte) bool {
 	for line := range bytes.Lines(head[:min(len(head), 4096)]) {
-		text := strings.ToLower(string(bytes.TrimSpace(bytes.ReplaceAll(line, []byte{0}, nil))))
-		text = strings.TrimLeft(text, "\ufeff\ufffd")
-		if text == "" || text[0] == '#' {
+		if bytes.IndexByte(line, 0) >= 0 {
+			line = bytes.ReplaceAll(line, []byte{0}, nil)
+		}
+		line = bytes.TrimLeft(bytes.TrimSpace(line), "\ufeff\ufffd")
+		if len(line) == 0 || line[0] == '#' {
 			continue
 		}
-		return strings.HasPrefix(strings.NewReplacer(`"`, "", " ", "").Replace(text), hits)
+		return beginsWithHits(line)
+	}
+	return false
+}
+
+// beginsWithHits says whether a line begins with the columns of hits, whatever the case
+// of letters and however they are quoted.
+func beginsWithHits(line []byte) bool {
+	at := 0
+	for _, c := range line {
+		switch {
+		case c == '"' || c == ' ':
+			continue
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		if c != hits[at] {
+			return false
+		}
+		if at++; at == len(hits) {
+			return true
+		}
 	}
 	return false
 }

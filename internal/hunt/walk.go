@@ -28,11 +28,13 @@ const (
 	// maxLosses bounds the places remembered of what could not be looked at; beyond
 	// them a loss is one of the whole input.
 	maxLosses = 10_000
-	// smallFile is what is read at once, so that the detectors need not open the file
-	// again: most files of a web folder are smaller.
+	// smallFile is what is read at once: most files of a web folder are smaller.
 	smallFile = 64 << 10
 	// headSize is read of every larger file to see what it is: header and first row.
 	headSize = 8 << 10
+	// wholeFile is what is read whole if it is no log, so that the detectors need not
+	// open the file again. Beyond it each reads what it wants.
+	wholeFile = 1 << 20
 	// queue is how many files wait for a worker: enough that one does not wake for each.
 	queue = 256
 )
@@ -99,10 +101,10 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 	var workers sync.WaitGroup
 	for range h.opt.Threads {
 		workers.Go(func() {
-			head := make([]byte, smallFile+1)
+			buf := make([]byte, smallFile+1)
 			for f := range files {
 				if ctx.Err() == nil {
-					h.visit(input, f, head)
+					h.visit(input, f, &buf)
 				}
 			}
 		})
@@ -120,8 +122,8 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 	return errors.Join(err, h.sinkErr)
 }
 
-// visit looks at one file.
-func (h *hunt) visit(input int, f source.File, head []byte) {
+// visit looks at one file, and reads it into buf as far as that is enough.
+func (h *hunt) visit(input int, f source.File, buf *[]byte) {
 	prefix, where, known := h.place(input, f.Path)
 	h.readNote(input, f)
 	h.opt.Progress.Files.Add(1)
@@ -130,9 +132,8 @@ func (h *hunt) visit(input int, f source.File, head []byte) {
 
 	l, isLog := h.familiar(input, f)
 	if !isLog {
-		var whole []byte
-		if l, whole, isLog = h.recognise(f, head); whole != nil {
-			df.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(whole)), nil }
+		if l, df.Whole, isLog = h.recognise(f, buf); df.Whole != nil {
+			df.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(df.Whole)), nil }
 		}
 		if isLog {
 			l.input = int32(input)
@@ -207,43 +208,72 @@ func served(where string) bool {
 	return strings.HasPrefix(where, "frontend/httpproxy/") || strings.HasPrefix(where, "inetpub/wwwroot/")
 }
 
-// recognise says whether a file is a log, by its beginning.
-func (h *hunt) recognise(f source.File, head []byte) (l logFile, whole []byte, isLog bool) {
+// recognise says whether a file is a log, by its beginning, and gives the content of
+// one that is small.
+func (h *hunt) recognise(f source.File, buf *[]byte) (l logFile, whole []byte, isLog bool) {
 	if f.Archive || f.Size == 0 {
-		return l, whole, false
+		return l, nil, false
 	}
 	r, err := f.Open()
 	if err != nil {
 		return l, nil, false // told to the problems by the source
 	}
 	defer r.Close()
+	head := (*buf)[:smallFile+1]
 	if f.Size > smallFile || f.Size < 0 {
 		head = head[:headSize]
 	}
 	n, err := io.ReadFull(r, head)
 	if n == 0 || err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return l, whole, false
+		return l, nil, false
 	}
 	if int64(n) == f.Size && n < len(head) {
 		whole = head[:n]
 	}
 	if records := parse.RecordsOf(head[:n], h.opt.Records); records != nil {
-		more, _ := io.ReadFull(r, head[n:cap(head)]) // its first record lies behind two headers
-		return logFile{file: f, kin: &kin{records: records, server: records.Server(head[:n+more])}}, whole, true
+		more, _ := io.ReadFull(r, (*buf)[n:smallFile+1]) // its first record lies behind two headers
+		return logFile{file: f, kin: &kin{records: records, server: records.Server((*buf)[:n+more])}}, whole, true
 	}
-	if !parse.Plausible(head[:n], f.Path) || secondHand(head[:n]) {
-		return l, whole, false
+	if l, isLog = h.logOf(f, head[:n]); !isLog && whole == nil && n == headSize {
+		whole = rest(r, buf, n, f.Size)
 	}
-	format, said := parse.Recognise(head[:n], f.Path, h.opt.Formats, &h.headers)
+	return l, whole, isLog
+}
+
+// logOf says by its beginning whether a file is a log of rows.
+func (h *hunt) logOf(f source.File, head []byte) (l logFile, isLog bool) {
+	if !parse.Plausible(head, f.Path) || secondHand(head) {
+		return l, false
+	}
+	format, said := parse.Recognise(head, f.Path, h.opt.Formats, &h.headers)
 	if format == nil {
-		return l, whole, false
+		return l, false
 	}
-	l = logFile{file: f, kin: &kin{format: format, server: parse.ServerOf(format, said), first: firstLine(head[:n])}}
+	l = logFile{file: f, kin: &kin{format: format, server: parse.ServerOf(format, said), first: firstLine(head)}}
 	// A file without rows does not speak for its family.
 	if l.server == "" && format.Host != "" && (said.Fields == nil || said.HasFields(format.Host)) {
 		l.first = ""
 	}
-	return l, whole, true
+	return l, true
+}
+
+// rest reads on behind the first n bytes and gives the whole file, nil if it is too
+// large or not as large as it is said to be.
+func rest(r io.Reader, buf *[]byte, n int, size int64) []byte {
+	if size > wholeFile {
+		return nil
+	}
+	want := int(size) + 1 // one more tells that it has ended
+	if want > len(*buf) {
+		grown := make([]byte, min(max(want, 2*len(*buf)), wholeFile+1))
+		copy(grown, (*buf)[:n])
+		*buf = grown
+	}
+	more, err := io.ReadFull(r, (*buf)[n:want])
+	if n+more != int(size) || !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return (*buf)[:size]
 }
 
 func (h *hunt) place(input int, path string) (prefix, where string, known bool) {

@@ -23,6 +23,9 @@ type File struct {
 	ModTime time.Time // zero if unknown
 	// Open gives a fresh reader from the first byte; the caller closes it.
 	Open func() (io.ReadCloser, error)
+	// Whole is the content where it lies in memory already, nil where it does not. It
+	// is not changed, and not kept after Look or Read.
+	Whole []byte
 }
 
 // FileDetector looks at single files. It is used by several goroutines at once.

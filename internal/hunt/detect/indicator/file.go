@@ -260,11 +260,6 @@ type look struct {
 // hash takes the hashes that something is compared with. Whole is false if the file
 // goes on behind the bound: then there are none.
 func (l *look) hash() (whole bool, err error) {
-	r, err := l.f.Open()
-	if err != nil {
-		return false, err
-	}
-	defer r.Close()
 	var hashes [kindMD5 + 1]hash.Hash
 	hashes[kindSHA256] = sha256.New() // findings carry it
 	if l.d.set.algos[kindSHA1] {
@@ -283,7 +278,7 @@ func (l *look) hash() (whole bool, err error) {
 	if l.d.k.All || l.d.set.sizes[l.f.Size] {
 		bound = 1 << 62
 	}
-	n, err := io.Copy(io.MultiWriter(all...), io.LimitReader(r, bound))
+	n, err := l.copyTo(io.MultiWriter(all...), bound)
 	if err != nil {
 		return false, err
 	}
@@ -296,6 +291,20 @@ func (l *look) hash() (whole bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// copyTo writes the file, as far as the bound, to w and gives how many bytes it wrote.
+func (l *look) copyTo(w io.Writer, bound int64) (int64, error) {
+	if whole := l.f.Whole; whole != nil {
+		n, err := w.Write(whole[:min(int64(len(whole)), bound)])
+		return int64(n), err
+	}
+	r, err := l.f.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	return io.Copy(w, io.LimitReader(r, bound))
 }
 
 // holding adds the entries of a key that hold for the file: in force, in their place,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	page "postern/internal/hunt/parse/webfile"
 )
@@ -62,9 +63,21 @@ type analysis struct {
 	signOff     int // where the first sign stands that is not a construct
 }
 
+// tokens are spaces for the words of a page, of which nothing is kept after its analysis:
+// half of all garbage, were each page given its own.
+var tokens = sync.Pool{New: func() any { return new([]page.Token) }}
+
+// keptTokens is how large a space may be to be kept: 40 bytes a word.
+const keptTokens = 64 << 10
+
 // analyse finds out what the code of a page does with what comes with a request.
 func (d *Detector) analyse(p *page.Page) analysis {
-	toks, cut := p.Tokens()
+	space := tokens.Get().(*[]page.Token)
+	toks, cut := p.Tokens(*space)
+	if cap(toks) <= keptTokens {
+		*space = toks
+	}
+	defer tokens.Put(space)
 	a := analysis{cut: cut, tokens: len(toks), dotNet: p.Engine == page.ASPNET}
 	r := reading{d: d, a: &a, fold: folder{budget: maxFolded}}
 	r.odd(toks)
@@ -195,7 +208,7 @@ func (r *reading) layer(s string, t page.Token, depth int) {
 	if strings.Contains(s, "<%") || strings.Contains(s, "<?") || page.IndexFold([]byte(s), "<script") >= 0 {
 		// a page in a string: what a page writes to make another one
 		inner := page.Split(page.Decode([]byte(s)), "")
-		toks, _ := inner.Tokens()
+		toks, _ := inner.Tokens(nil)
 		toks = toks[:min(len(toks), maxLayerTokens)]
 		for i := range toks {
 			toks[i].Off = t.Off

@@ -109,7 +109,7 @@ func brackets(toks []page.Token) []int32 {
 		case "(", "[", "{":
 			open = append(open, int32(i))
 		case ")", "]", "}":
-			want := map[string]string{")": "(", "]": "[", "}": "{"}[t.Text]
+			want := opening(t.Text)
 			for k := len(open) - 1; k >= 0 && k >= len(open)-4; k-- {
 				if toks[open[k]].Text == want {
 					match[i], match[open[k]] = open[k], int32(i)
@@ -120,6 +120,17 @@ func brackets(toks []page.Token) []int32 {
 		}
 	}
 	return match
+}
+
+// opening gives the bracket that a closing one closes.
+func opening(closing string) string {
+	switch closing {
+	case ")":
+		return "("
+	case "]":
+		return "["
+	}
+	return "{"
 }
 
 // notFunctions are words that stand before "(…) {" without naming a function.

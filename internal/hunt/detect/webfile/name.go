@@ -83,8 +83,9 @@ func (d *Detector) published(server, name string) *postern.Indicator {
 			return ind
 		}
 	}
+	server = "/" + server
 	for i := range d.paths {
-		if matchesPath("/"+server, d.paths[i].Value) {
+		if matchesPath(server, d.paths[i].Value) {
 			return &d.paths[i]
 		}
 	}
@@ -93,11 +94,8 @@ func (d *Detector) published(server, name string) *postern.Indicator {
 
 // matchesPath compares with a published path: whole, as a folder if it ends with
 // '/', or as the beginning of a name if it has no extension. One that does not
-// begin at the drive may stand anywhere.
+// begin at the drive may stand anywhere. Both begin with a slash.
 func matchesPath(server, published string) bool {
-	if !strings.HasPrefix(published, "/") {
-		published = "/" + published
-	}
 	if server == published {
 		return true
 	}

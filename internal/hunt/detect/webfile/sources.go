@@ -44,7 +44,8 @@ func (g *program) findSources() {
 		}
 		g.sources[i] = s
 		if g.first == nil || g.first.file && !s.file {
-			g.first = &s
+			first := s // not s itself, which would be made anew for each word
+			g.first = &first
 		}
 	}
 }

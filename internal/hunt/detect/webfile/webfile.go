@@ -54,7 +54,7 @@ type Detector struct {
 	places   places
 	stock    stock
 	names    map[string][]postern.Indicator
-	paths    []postern.Indicator // values canonical
+	paths    []postern.Indicator // values canonical, with a slash before them
 	compiled []string
 	staging  []string
 }
@@ -75,7 +75,9 @@ func New(k Knowledge) *Detector {
 			name := strings.ToLower(i.Value)
 			d.names[name] = append(d.names[name], i)
 		case postern.IndicatorPath:
-			i.Value = canonicalPath(i.Value)
+			if i.Value = canonicalPath(i.Value); !strings.HasPrefix(i.Value, "/") {
+				i.Value = "/" + i.Value
+			}
 			d.paths = append(d.paths, i)
 		}
 	}

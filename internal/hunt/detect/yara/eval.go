@@ -290,7 +290,7 @@ func (m *machine) compareText(n *node) truth {
 	}
 	m.steps += len(a) / 8
 	if n.fold {
-		a, b = lower(a), lower(b)
+		return compareFolded(n.op, a, b)
 	}
 	switch n.op {
 	case opContains:
@@ -303,20 +303,28 @@ func (m *machine) compareText(n *node) truth {
 	return truthOf(a == b)
 }
 
-// lower folds the letters of ASCII and nothing else.
-func lower(s string) string {
-	for i := range len(s) {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			b := []byte(s)
-			for j := i; j < len(b); j++ {
-				if 'A' <= b[j] && b[j] <= 'Z' {
-					b[j] += 'a' - 'A'
-				}
-			}
-			return string(b)
-		}
+// compareFolded compares texts whose letters differ in case only. What rules ask so is
+// mostly the name of a file, and each is asked by many rules: it is not kept for garbage.
+func compareFolded(code op, a, b string) truth {
+	var bufA, bufB [256]byte
+	x, y := appendLower(bufA[:0], a), appendLower(bufB[:0], b)
+	switch code {
+	case opContains:
+		return truthOf(bytes.Contains(x, y))
+	case opStarts:
+		return truthOf(bytes.HasPrefix(x, y))
+	case opEnds:
+		return truthOf(bytes.HasSuffix(x, y))
 	}
-	return s
+	return truthOf(bytes.Equal(x, y))
+}
+
+// appendLower folds the letters of ASCII and nothing else.
+func appendLower(b []byte, s string) []byte {
+	for i := range len(s) {
+		b = append(b, lowerByte(s[i]))
+	}
+	return b
 }
 
 func (m *machine) integer(n *node) (int64, bool) {

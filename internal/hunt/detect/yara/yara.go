@@ -65,16 +65,16 @@ type Options struct {
 
 // Detector looks at files with a set of rules. It does not change once made.
 type Detector struct {
-	rules   *Rules
-	opt     Options
-	scratch sync.Pool
+	rules *Rules
+	opt   Options
+
+	mu   sync.Mutex // guards idle
+	idle []*scratch // as many as have ever looked at once
 }
 
 // New makes a detector.
 func New(rules *Rules, opt Options) *Detector {
-	d := &Detector{rules: rules, opt: opt}
-	d.scratch.New = func() any { return rules.newScratch() }
-	return d
+	return &Detector{rules: rules, opt: opt}
 }
 
 // Wants answers for every file: most rules judge by content.
@@ -82,7 +82,7 @@ func (d *Detector) Wants(*detect.File) bool { return len(d.rules.rules) > 0 }
 
 // Look reads the file, within its bounds, and evaluates the rules.
 func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, error) {
-	s := d.scratch.Get().(*scratch)
+	s := d.acquire()
 	defer d.release(s)
 	ctx := &s.deadline
 	*ctx = deadline{context.Background(), time.Now().Add(maxTime)}
@@ -113,6 +113,20 @@ func (d *deadline) Err() error {
 	return nil
 }
 
+// acquire gives a scratch. Those of a pool of the library are forgotten whenever garbage
+// is collected, which is many times a second.
+func (d *Detector) acquire() *scratch {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := len(d.idle)
+	if n == 0 {
+		return d.rules.newScratch()
+	}
+	s := d.idle[n-1]
+	d.idle = d.idle[:n-1]
+	return s
+}
+
 // keptBuffer is how large a buffer may be to be kept for the next file.
 const keptBuffer = 4 << 20
 
@@ -122,12 +136,18 @@ func (d *Detector) release(s *scratch) {
 	if cap(s.buffer) > keptBuffer {
 		s.buffer = nil
 	}
-	d.scratch.Put(s)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.idle = append(d.idle, s)
 }
 
 // read reads the file into the scratch; data is nil if no rule is left after its
 // beginning.
 func (d *Detector) read(ctx context.Context, f *detect.File, s *scratch, in *input) error {
+	if f.Whole != nil && len(f.Whole) <= maxRead {
+		in.data, in.size = f.Whole, int64(len(f.Whole))
+		return nil
+	}
 	r, err := f.Open()
 	if err != nil {
 		return err

@@ -46,10 +46,10 @@ func (t Token) Is(punct string) bool { return t.Kind == Punct && t.Text == punct
 // Word says whether a token is this word.
 func (t Token) Word(word string) bool { return t.Kind == Ident && t.Text == word }
 
-// Tokens reads all regions of a page in their order, with a Break between them.
-// cut says that the page had more than MaxTokens.
-func (p *Page) Tokens() (toks []Token, cut bool) {
-	l := lexer{limit: MaxTokens}
+// Tokens reads all regions of a page in their order, with a Break between them, into the
+// space of into, which may be nil. cut says that the page had more than MaxTokens.
+func (p *Page) Tokens(into []Token) (toks []Token, cut bool) {
+	l := lexer{out: into[:0], limit: MaxTokens}
 	for _, r := range p.Regions {
 		l.region(p.Text.Bytes, r)
 	}

@@ -119,7 +119,7 @@ func TestTokens(t *testing.T) {
 	}
 	// Java resolves escapes before it reads, so that they work in quotes too.
 	p := split("a.jsp", `‹ Syst\u0065m.out.println(\u0022x"); ›`)
-	toks, _ := p.Tokens()
+	toks, _ := p.Tokens(nil)
 	if got := words(toks); got != `i:system . i:out . i:println ( s:x ) ;` {
 		t.Errorf("Java escapes: %s", got)
 	}
@@ -132,7 +132,7 @@ func TestLimits(t *testing.T) {
 		t.Errorf("cut %v with %d regions", p.Cut, len(p.Regions))
 	}
 	p = split("a.aspx", "‹"+strings.Repeat("a ", MaxTokens+10)+"›")
-	if toks, cut := p.Tokens(); !cut || len(toks) != MaxTokens {
+	if toks, cut := p.Tokens(nil); !cut || len(toks) != MaxTokens {
 		t.Errorf("cut %v with %d tokens", cut, len(toks))
 	}
 	p = split("a.aspx", strings.Repeat("<«SCRIPT» \"", 1<<18))
@@ -336,7 +336,7 @@ func FuzzPage(f *testing.F) {
 		if !inOrder && p.Engine != JSP { // ${…} are found in a second walk
 			t.Errorf("regions overlap: %+v", p.Regions)
 		}
-		toks, _ := p.Tokens()
+		toks, _ := p.Tokens(nil)
 		for _, tok := range toks {
 			if tok.Off < 0 || tok.Off > len(p.Text.Bytes) {
 				t.Fatalf("token at %d of %d", tok.Off, len(p.Text.Bytes))
