@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 
 	page "postern/internal/hunt/parse/webfile"
 )
@@ -63,21 +62,21 @@ type analysis struct {
 	signOff     int // where the first sign stands that is not a construct
 }
 
-// tokens are spaces for the words of a page, of which nothing is kept after its analysis:
-// half of all garbage, were each page given its own.
-var tokens = sync.Pool{New: func() any { return new([]page.Token) }}
-
-// keptTokens is how large a space may be to be kept: 40 bytes a word.
+// keptTokens is how large the space for the words of a page may be to be kept for the
+// next: 40 bytes a word.
 const keptTokens = 64 << 10
 
 // analyse finds out what the code of a page does with what comes with a request.
 func (d *Detector) analyse(p *page.Page) analysis {
-	space := tokens.Get().(*[]page.Token)
+	space := d.tokens.Take()
+	if space == nil {
+		space = new([]page.Token)
+	}
+	defer d.tokens.Put(space)
 	toks, cut := p.Tokens(*space)
 	if cap(toks) <= keptTokens {
 		*space = toks
 	}
-	defer tokens.Put(space)
 	a := analysis{cut: cut, tokens: len(toks), dotNet: p.Engine == page.ASPNET}
 	r := reading{d: d, a: &a, fold: folder{budget: maxFolded}}
 	r.odd(toks)

@@ -7,7 +7,13 @@ import (
 )
 
 // places finds the place of a file, the longest folder first.
-type places []Place
+type places []known
+
+// known is a place with its folder as it stands in the middle of a path.
+type known struct {
+	Place
+	inside string
+}
 
 // location is what is known of where a file lies.
 type location struct {
@@ -20,8 +26,11 @@ type location struct {
 }
 
 func newPlaces(list []Place) places {
-	p := slices.Clone(list)
-	slices.SortStableFunc(p, func(a, b Place) int { return cmp.Compare(len(b.Folder), len(a.Folder)) })
+	p := make(places, 0, len(list))
+	for _, place := range list {
+		p = append(p, known{place, "/" + place.Folder})
+	}
+	slices.SortStableFunc(p, func(a, b known) int { return cmp.Compare(len(b.Folder), len(a.Folder)) })
 	return p
 }
 
@@ -36,13 +45,13 @@ func (p places) where(server string) location {
 		w.folder, name = server[:i], server[i+1:]
 	}
 	for _, root := range webRoots {
-		if strings.Contains("/"+server, root) {
+		if strings.HasPrefix(server, root[1:]) || strings.Contains(server, root) {
 			w.served = true
 			break
 		}
 	}
 	for _, place := range p {
-		rest, ok := below(w.folder, place.Folder)
+		rest, ok := below(w.folder, place.inside)
 		if !ok {
 			continue
 		}
@@ -60,17 +69,17 @@ func (p places) where(server string) location {
 }
 
 // below says whether a folder is another or lies below it, and gives the part
-// below with its '/'. The other may stand in the middle of the first, for evidence
-// whose folders could not be cut.
+// below with its '/'. The other, with a slash before it, may stand in the middle of the
+// first, for evidence whose folders could not be cut.
 func below(folder, other string) (rest string, ok bool) {
-	if other == "" {
+	if other == "/" {
 		return "", false
 	}
-	if rest, ok = strings.CutPrefix(folder, other); ok && (rest == "" || rest[0] == '/') {
+	if rest, ok = strings.CutPrefix(folder, other[1:]); ok && (rest == "" || rest[0] == '/') {
 		return rest, true
 	}
-	if i := strings.LastIndex(folder, "/"+other); i >= 0 {
-		if rest = folder[i+1+len(other):]; rest == "" || rest[0] == '/' {
+	if i := strings.LastIndex(folder, other); i >= 0 {
+		if rest = folder[i+len(other):]; rest == "" || rest[0] == '/' {
 			return rest, true
 		}
 	}
@@ -80,7 +89,7 @@ func below(folder, other string) (rest string, ok bool) {
 // in says whether a path lies in one of the folders.
 func in(server string, folders []string) bool {
 	for _, f := range folders {
-		if rest, ok := below(server, f); ok && rest != "" {
+		if rest, ok := below(server, "/"+f); ok && rest != "" {
 			return true
 		}
 	}

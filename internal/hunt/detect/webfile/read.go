@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"sync"
 
 	"postern"
 	page "postern/internal/hunt/parse/webfile"
@@ -99,10 +98,6 @@ func (l *look) problem(what postern.ProblemKind, detail postern.Text) {
 	l.problems = append(l.problems, postern.Problem{Path: l.f.Path, What: what, Detail: detail})
 }
 
-// buffers are what static files are read into: most of them are looked at for
-// marks and forgotten.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
 // gate reads a static file and says whether it can be forgotten: it holds no mark
 // of code that a server runs.
 func (l *look) gate() (quiet bool, err error) {
@@ -114,13 +109,8 @@ func (l *look) gate() (quiet bool, err error) {
 		return false, err
 	}
 	defer r.Close()
-	buf := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(buf)
-	buf.Reset()
-	if _, err := buf.ReadFrom(io.LimitReader(r, maxStatic)); err != nil {
-		return false, err
-	}
-	return !marked(buf.Bytes()), nil
+	b, err := io.ReadAll(io.LimitReader(r, maxStatic))
+	return err == nil && !marked(b), err
 }
 
 // marked says whether code that a server would run may stand in a file. It is

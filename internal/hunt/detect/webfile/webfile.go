@@ -48,7 +48,7 @@ type Place struct {
 	Complete bool
 }
 
-// Detector looks at files. It does not change once made.
+// Detector looks at files. What it knows does not change once it is made.
 type Detector struct {
 	sinks    sinkIndex
 	places   places
@@ -57,6 +57,8 @@ type Detector struct {
 	paths    []postern.Indicator // values canonical, with a slash before them
 	compiled []string
 	staging  []string
+
+	tokens detect.Spares[[]page.Token] // nothing of them is kept after the analysis of a page
 }
 
 // New makes a detector.
@@ -114,13 +116,13 @@ func (d *Detector) roleOf(f *detect.File) role {
 	server := canonical(f.Server)
 	name := path.Base(server)
 	ext := path.Ext(name)
-	if in(server, d.compiled) || strings.Contains(server, "/temporary asp.net files/") {
-		switch {
-		case ext == ".compiled" && f.Size <= maxLibrary:
+	record := ext == ".compiled"
+	library := ext == ".dll" && strings.HasPrefix(name, "app_web_")
+	if (record || library) && f.Size <= maxLibrary && (in(server, d.compiled) || strings.Contains(server, "/temporary asp.net files/")) {
+		if record {
 			return roleRecord
-		case ext == ".dll" && strings.HasPrefix(name, "app_web_") && f.Size <= maxLibrary:
-			return roleLibrary
 		}
+		return roleLibrary
 	}
 	if page.EngineOf(name) != page.None {
 		return roleScript

@@ -23,7 +23,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"postern"
@@ -65,11 +64,9 @@ type Options struct {
 
 // Detector looks at files with a set of rules. It does not change once made.
 type Detector struct {
-	rules *Rules
-	opt   Options
-
-	mu   sync.Mutex // guards idle
-	idle []*scratch // as many as have ever looked at once
+	rules   *Rules
+	opt     Options
+	scratch detect.Spares[scratch]
 }
 
 // New makes a detector.
@@ -82,7 +79,10 @@ func (d *Detector) Wants(*detect.File) bool { return len(d.rules.rules) > 0 }
 
 // Look reads the file, within its bounds, and evaluates the rules.
 func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, error) {
-	s := d.acquire()
+	s := d.scratch.Take()
+	if s == nil {
+		s = d.rules.newScratch()
+	}
 	defer d.release(s)
 	ctx := &s.deadline
 	*ctx = deadline{context.Background(), time.Now().Add(maxTime)}
@@ -113,20 +113,6 @@ func (d *deadline) Err() error {
 	return nil
 }
 
-// acquire gives a scratch. Those of a pool of the library are forgotten whenever garbage
-// is collected, which is many times a second.
-func (d *Detector) acquire() *scratch {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := len(d.idle)
-	if n == 0 {
-		return d.rules.newScratch()
-	}
-	s := d.idle[n-1]
-	d.idle = d.idle[:n-1]
-	return s
-}
-
 // keptBuffer is how large a buffer may be to be kept for the next file.
 const keptBuffer = 4 << 20
 
@@ -136,9 +122,7 @@ func (d *Detector) release(s *scratch) {
 	if cap(s.buffer) > keptBuffer {
 		s.buffer = nil
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.idle = append(d.idle, s)
+	d.scratch.Put(s)
 }
 
 // read reads the file into the scratch; data is nil if no rule is left after its
