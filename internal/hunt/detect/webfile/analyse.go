@@ -64,7 +64,7 @@ type analysis struct {
 
 // keptTokens is how large the space for the words of a page may be to be kept for the
 // next: 40 bytes a word.
-const keptTokens = 64 << 10
+const keptTokens = 16 << 10
 
 // analyse finds out what the code of a page does with what comes with a request.
 func (d *Detector) analyse(p *page.Page) analysis {

@@ -114,7 +114,7 @@ func (d *deadline) Err() error {
 }
 
 // keptBuffer is how large a buffer may be to be kept for the next file.
-const keptBuffer = 4 << 20
+const keptBuffer = 1 << 20
 
 // release gives a scratch back; it holds on to no file.
 func (d *Detector) release(s *scratch) {
