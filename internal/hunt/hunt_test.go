@@ -531,16 +531,14 @@ func TestLosslessProblems(t *testing.T) {
 	}
 }
 
-// vanishing is evidence that loses a file between the walk and the scan.
+// vanishing is evidence without files, in whose walk those of other evidence go.
 type vanishing struct {
 	Evidence
-	after func()
+	spoil func() error
 }
 
 func (v vanishing) Walk(ctx context.Context, visit func(source.File) error) error {
-	err := v.Evidence.Walk(ctx, visit)
-	v.after()
-	return err
+	return errors.Join(v.spoil(), v.Evidence.Walk(ctx, visit))
 }
 
 func TestVanishingAndShrinking(t *testing.T) {
@@ -551,16 +549,16 @@ func TestVanishingAndShrinking(t *testing.T) {
 		"folder": func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o755)) },
 	} {
 		dir := lay(t, whole("a", "EX01"), whole("b", "EX02"))
-		in := input(dir)
-		open := in.Open
-		done := make(chan struct{})
-		in.Open = func(ctx context.Context, tell func(postern.Problem)) (Evidence, error) {
+		// The walk of a second, empty input comes when that of the first is over, its workers
+		// included, and before the logs are read.
+		second := input(lay(t))
+		open := second.Open
+		second.Open = func(ctx context.Context, tell func(postern.Problem)) (Evidence, error) {
 			e, err := open(ctx, tell)
-			return vanishing{e, func() { spoilOnce(t, done, spoil, filepath.Join(dir, filepath.FromSlash(log))) }}, err
+			return vanishing{e, func() error { return spoil(filepath.Join(dir, filepath.FromSlash(log))) }}, err
 		}
-		// The walk of a second, empty input comes after that of the first.
 		r := &result{}
-		if err := Run(t.Context(), []Input{in, input(lay(t))}, options(), r); err != nil {
+		if err := Run(t.Context(), []Input{input(dir), second}, options(), r); err != nil {
 			t.Fatal(err)
 		}
 		if r.status != postern.PartialStatus || len(r.problems) != 1 || r.problems[0].Path != log {
@@ -571,18 +569,6 @@ func TestVanishingAndShrinking(t *testing.T) {
 		}
 		if v := r.host(t, "EX01").Verdict; !v.Conclusive {
 			t.Errorf("%s: EX01: %+v", name, v)
-		}
-	}
-}
-
-func spoilOnce(t *testing.T, done chan struct{}, spoil func(string) error, path string) {
-	t.Helper()
-	select {
-	case <-done:
-	default:
-		close(done)
-		if err := spoil(path); err != nil {
-			t.Error(err)
 		}
 	}
 }
