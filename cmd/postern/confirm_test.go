@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -26,8 +28,27 @@ func TestConfirm(t *testing.T) {
 		}
 		a := newApp(strings.NewReader(tc.said), io.Discard, io.Discard, func(string) (string, bool) { return "", false })
 		a.words = words
-		if err := a.confirm(false, postern.Say("respond.mitigate.ask", "count", 1)); (err == nil) != tc.yes {
+		if err := a.confirm(t.Context(), false, postern.Say("respond.mitigate.ask", "count", 1)); (err == nil) != tc.yes {
 			t.Errorf("%s, %q: got %v, want yes %v", tc.lang, tc.said, err, tc.yes)
 		}
+	}
+}
+
+// Somebody who interrupts at the question does not want the change, whatever is typed
+// behind it.
+func TestConfirmInterrupted(t *testing.T) {
+	t.Parallel()
+	words, err := catalogue.Load("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, keyboard := io.Pipe()
+	defer keyboard.Close()
+	a := newApp(in, io.Discard, io.Discard, func(string) (string, bool) { return "", false })
+	a.words = words
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if err := a.confirm(ctx, false, postern.Say("respond.mitigate.ask", "count", 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was interrupted", err)
 	}
 }

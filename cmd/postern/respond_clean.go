@@ -88,7 +88,7 @@ func (a *app) respondRestoreCommand() *cobra.Command {
 		Long:    t("cmd.restore.long"),
 		Example: t("cmd.restore.example"),
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.restore(o, args[0]) },
+		RunE:    func(c *cobra.Command, args []string) error { return a.restore(c.Context(), o, args[0]) },
 	}
 	f := c.Flags()
 	f.BoolVar(&o.yes, "yes", false, t("cmd.flag.clean.yes"))
@@ -156,7 +156,7 @@ func (a *app) clean(ctx context.Context, o cleanOptions, dir string) error {
 	if facts.Preserved, err = a.preservedBy(ctx, o, dir, plan.Moves); err != nil {
 		return err
 	}
-	if err := a.confirm(o.yes, postern.Say("clean.ask", "count", len(plan.Moves))); err != nil {
+	if err := a.confirm(ctx, o.yes, postern.Say("clean.ask", "count", len(plan.Moves))); err != nil {
 		return err
 	}
 	return a.quarantine(o, root, dir, plan, facts)
@@ -618,7 +618,7 @@ func who(said string) string {
 }
 
 // restore is the command: a quarantine back to where its files were.
-func (a *app) restore(o cleanOptions, dir string) error {
+func (a *app) restore(ctx context.Context, o cleanOptions, dir string) error {
 	if !o.yes && !isTerminal(a.in) {
 		return usage("clean.no-terminal", "flag", "restore")
 	}
@@ -661,7 +661,7 @@ func (a *app) restore(o cleanOptions, dir string) error {
 			}
 		}
 	}
-	if err := a.confirm(o.yes, postern.Say("restore.ask", "count", count)); err != nil {
+	if err := a.confirm(ctx, o.yes, postern.Say("restore.ask", "count", count)); err != nil {
 		return err
 	}
 	if err := k.Restore(open...); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ func (a *app) respondMitigateCommand() *cobra.Command {
 		Long:    t("cmd.respond.mitigate.long"),
 		Example: t("cmd.respond.mitigate.example"),
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.respondMitigate(o, args[0]) },
+		RunE:    func(c *cobra.Command, args []string) error { return a.respondMitigate(c.Context(), o, args[0]) },
 	}
 	f := c.Flags()
 	f.StringSliceVar(&o.campaigns, "campaign", nil, t("cmd.flag.mitigate.campaign"))
@@ -72,7 +73,7 @@ func (a *app) respondRollbackCommand() *cobra.Command {
 		Long:    t("cmd.respond.rollback.long"),
 		Example: t("cmd.respond.rollback.example"),
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.respondRollback(o, args[0]) },
+		RunE:    func(c *cobra.Command, args []string) error { return a.respondRollback(c.Context(), o, args[0]) },
 	}
 	f := c.Flags()
 	f.BoolVar(&o.yes, "yes", false, t("cmd.flag.mitigate.yes"))
@@ -80,7 +81,7 @@ func (a *app) respondRollbackCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) respondMitigate(o mitigateOptions, dir string) error {
+func (a *app) respondMitigate(ctx context.Context, o mitigateOptions, dir string) error {
 	switch {
 	case o.plan && o.apply:
 		return usage("respond.mitigate.plan-apply")
@@ -118,7 +119,7 @@ func (a *app) respondMitigate(o mitigateOptions, dir string) error {
 	if !o.apply || len(plan.Changes) == 0 {
 		return nil
 	}
-	if err := a.confirm(o.yes, postern.Say("respond.mitigate.ask", "count", len(plan.Changes))); err != nil {
+	if err := a.confirm(ctx, o.yes, postern.Say("respond.mitigate.ask", "count", len(plan.Changes))); err != nil {
 		return err
 	}
 	k, err := a.keeper(s.root, o.backup, plan.Server, true)
@@ -155,20 +156,38 @@ func sentence(s string) string {
 	return s
 }
 
-// confirm asks before something is changed.
-func (a *app) confirm(yes bool, question postern.Text) error {
+// confirm asks before something is changed. An interrupt is no answer, and what is typed
+// after it is none any more.
+func (a *app) confirm(ctx context.Context, yes bool, question postern.Text) error {
 	if yes {
 		return nil
 	}
 	fmt.Fprint(a.err, report.Visible(a.words.Say(question))+" ")
-	const longest = 100
-	line, err := bufio.NewReader(io.LimitReader(a.in, longest)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return failed(err, "respond.mitigate.declined")
+	type answer struct {
+		line string
+		err  error
+	}
+	said := make(chan answer, 1)
+	go func() { // reading a terminal cannot be interrupted, so it is left behind
+		const longest = 100
+		line, err := bufio.NewReader(io.LimitReader(a.in, longest)).ReadString('\n')
+		said <- answer{line, err}
+	}()
+	var got answer
+	select {
+	case <-ctx.Done():
+	case got = <-said:
+	}
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(a.err)
+		return ctx.Err()
+	case got.err != nil && !errors.Is(got.err, io.EOF):
+		return failed(got.err, "respond.mitigate.declined")
 	}
 	// Not every keyboard at night has every letter.
 	yesses := []string{a.words.T("respond.mitigate.ask.yes"), a.words.T("respond.mitigate.ask.yes-plain"), "yes"}
-	if !slices.ContainsFunc(yesses, func(word string) bool { return strings.EqualFold(strings.TrimSpace(line), word) }) {
+	if !slices.ContainsFunc(yesses, func(word string) bool { return strings.EqualFold(strings.TrimSpace(got.line), word) }) {
 		return &problem{code: exitFailed, what: postern.Say("respond.mitigate.declined"), hint: postern.Say("respond.mitigate.declined.hint")}
 	}
 	return nil
@@ -477,7 +496,7 @@ func (a *app) keeper(root *os.Root, backup, server string, create bool) (*mitiga
 	return k, nil
 }
 
-func (a *app) respondRollback(o mitigateOptions, dir string) error {
+func (a *app) respondRollback(ctx context.Context, o mitigateOptions, dir string) error {
 	if !o.yes && !isTerminal(a.in) {
 		return usage("respond.mitigate.no-terminal", "flag", "rollback")
 	}
@@ -528,7 +547,7 @@ func (a *app) respondRollback(o mitigateOptions, dir string) error {
 			a.sayLine("respond.rollback.file", "file", f.File, "time", r.Time.Format(time.RFC3339), "before", f.Before)
 		}
 	}
-	if err := a.confirm(o.yes, postern.Say("respond.rollback.ask", "count", len(runs))); err != nil {
+	if err := a.confirm(ctx, o.yes, postern.Say("respond.rollback.ask", "count", len(runs))); err != nil {
 		return err
 	}
 	done, err := k.Rollback()
