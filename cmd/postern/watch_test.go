@@ -250,7 +250,7 @@ func TestWatchLive(t *testing.T) {
 	l.write("u_ex.log", knock(4))
 	w.until(w.lines, knocked(4))
 	if again := l.watch(); true {
-		again.until(again.said, "Another watch uses state")
+		again.until(again.said, "another watch uses state")
 		if _, code := again.finished(); code != exitFailed {
 			t.Errorf("a second watch ended with %d", code)
 		}

@@ -256,7 +256,7 @@ func (w *Watch) judge(r *root, h *host, name string, findings []postern.Finding,
 			continue
 		}
 		if err := w.raise(Alert{ID: id(f), Kind: Found, Host: name, Root: r.path, Finding: f}); err != nil {
-			return fmt.Errorf("%w: %w", errSink, err)
+			return fmt.Errorf("%w (%w)", err, errSink)
 		}
 	}
 	if len(pages) > 0 {
@@ -315,6 +315,7 @@ func (w *Watch) file(r *root, f *file, settings map[*host]bool) error {
 	}
 	fd, info, err := r.open(f.path)
 	if err != nil {
+		f.mod = unread
 		return w.unreadable(f.path, err)
 	}
 	fd.Close()
@@ -325,6 +326,9 @@ func (w *Watch) file(r *root, f *file, settings map[*host]bool) error {
 			continue
 		}
 		found, problems, err := d.Look(df)
+		if err != nil {
+			f.mod = unread
+		}
 		if err := w.troubles(f.path, problems, err); err != nil {
 			return err
 		}
@@ -375,6 +379,7 @@ func (w *Watch) settings(r *root, h *host) error {
 		for _, f := range all {
 			fd, info, err := r.open(f.path)
 			if err != nil {
+				f.mod = unread
 				if err := w.unreadable(f.path, err); err != nil {
 					return err
 				}
@@ -386,6 +391,9 @@ func (w *Watch) settings(r *root, h *host) error {
 				continue
 			}
 			part, problems, err := d.Read(df)
+			if err != nil {
+				f.mod = unread
+			}
 			if err := w.troubles(f.path, problems, err); err != nil {
 				return err
 			}

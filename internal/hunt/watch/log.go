@@ -328,6 +328,7 @@ func (w *Watch) advance(ctx context.Context, r *root, f *file) (more bool, err e
 	fd, info, err := r.open(f.path)
 	if err != nil {
 		delete(r.grew, f)
+		f.mod = unread
 		w.quickAt = time.Time{} // its folder knows what it is called now
 		return false, w.unreadable(f.path, err)
 	}

@@ -30,6 +30,9 @@ const (
 	// asleep is how old the last change of a log must be so that only looks at all folders
 	// ask for it: a server keeps thousands, and writes a new one every day.
 	asleep = 25 * time.Hour
+	// unread is the time of a file that could not be read yet: the next look at all
+	// folders takes it for one that has changed.
+	unread = -1
 	// openFlags keep a pipe that took the place of a file from blocking us.
 	openFlags = os.O_RDONLY | syscall.O_NONBLOCK
 )
@@ -68,7 +71,7 @@ type folder struct {
 type file struct {
 	path    string // relative to the root
 	size    int64
-	mod     int64 // nanoseconds
+	mod     int64 // nanoseconds, or unread
 	id      fileID
 	isLog   bool // it has the name of a log, until its content says otherwise
 	wanted  bool // a detector of files looks at it
@@ -92,6 +95,11 @@ func openRoot(name string) (*root, error) {
 // look looks at the folders of all roots: at all of them, or at those of logs and pages.
 func (w *Watch) look(ctx context.Context, full bool) error {
 	for _, r := range w.roots {
+		if full {
+			if err := w.there(r); err != nil {
+				return err
+			}
+		}
 		dir, err := r.dir.OpenRoot(".")
 		if err != nil {
 			if err := w.unreadable(".", err); err != nil {
@@ -122,6 +130,41 @@ func (w *Watch) look(ctx context.Context, full bool) error {
 	return nil
 }
 
+// there opens a root anew if its name is that of another folder by now: a share that was
+// away, a drive that was mounted again. What was read is known by its bytes.
+func (w *Watch) there(r *root) error {
+	trouble := postern.Problem{Path: r.path, What: postern.Unreadable}
+	now, err := os.Stat(r.path)
+	if err == nil {
+		if old, gone := r.dir.Stat("."); gone == nil && os.SameFile(now, old) {
+			return nil
+		}
+		var dir *os.Root
+		if dir, err = os.OpenRoot(r.path); err == nil {
+			r.dir.Close()
+			r.dir = dir
+			trouble.Detail.Key = "watch.root-gone"
+			delete(w.told, toldKey(trouble))
+			return nil
+		}
+	}
+	trouble.Detail = postern.Say("watch.root-gone", "reason", reason(err))
+	return w.problem(trouble)
+}
+
+// nothing tells of a root in which nothing is that a watch follows, as where a name is wrong.
+func (w *Watch) nothing() error {
+	for _, r := range w.roots {
+		if r.files > 0 || !r.looked {
+			continue
+		}
+		if err := w.problem(postern.Problem{Path: r.path, What: postern.Unsupported, Detail: postern.Say("watch.nothing")}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // folder looks at one folder, which is open, and at those below it.
 func (w *Watch) folder(ctx context.Context, r *root, d *folder, dir *os.Root, full bool, depth int) error {
 	if err := ctx.Err(); err != nil {
@@ -140,7 +183,7 @@ func (w *Watch) folder(ctx context.Context, r *root, d *folder, dir *os.Root, fu
 		d.mod, d.read = info.ModTime(), now
 	} else if w.each {
 		for name, f := range d.files {
-			if f.pos != nil && !f.wanted && now.Sub(time.Unix(0, f.mod)) > asleep {
+			if f.mod == unread || f.pos != nil && !f.wanted && now.Sub(time.Unix(0, f.mod)) > asleep {
 				continue
 			}
 			info, err := dir.Lstat(name)
@@ -280,7 +323,7 @@ func (w *Watch) seen(r *root, d *folder, name string, info fs.FileInfo) error {
 			return w.eventLog(r, p)
 		}
 		df := w.asFile(r, p, info)
-		f = &file{path: p, isLog: logName(name), mod: -1}
+		f = &file{path: p, isLog: logName(name), mod: unread}
 		for _, want := range w.opt.Files {
 			f.wanted = f.wanted || want.Wants(df)
 		}

@@ -14,6 +14,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -222,6 +223,9 @@ func (w *Watch) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		again, err := w.pass(ctx, false)
+		if err == nil {
+			err = w.nothing()
+		}
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
@@ -243,7 +247,7 @@ func (w *Watch) Once(ctx context.Context) error {
 		case err != nil:
 			return err
 		case !again:
-			return w.end()
+			return errors.Join(w.nothing(), w.end())
 		}
 	}
 }
@@ -355,9 +359,12 @@ func (w *Watch) raise(a Alert) error {
 // maxTold bounds the problems remembered as told; beyond it they are counted.
 const maxTold = 10_000
 
+// toldKey is what is the same of problems that are told once.
+func toldKey(p postern.Problem) string { return p.Path + "\x00" + p.Detail.Key }
+
 // problem tells once what is not looked at.
 func (w *Watch) problem(p postern.Problem) error {
-	key := p.Path + "\x00" + p.Detail.Key
+	key := toldKey(p)
 	if w.told[key] {
 		return nil
 	}

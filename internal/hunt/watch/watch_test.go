@@ -712,3 +712,84 @@ func TestNothingIsLost(t *testing.T) {
 		w.kill()
 	})
 }
+
+// locked is a detector of pages that another program keeps from being read.
+type locked struct {
+	pages
+	now *bool
+}
+
+func (l locked) Look(f *detect.File) ([]postern.Finding, []postern.Problem, error) {
+	if *l.now {
+		return nil, nil, errors.New("another program holds it")
+	}
+	return l.pages.Look(f)
+}
+
+// A page that could not be read is asked for again, though it does not change any more.
+func TestPageThatIsHeld(t *testing.T) {
+	t.Parallel()
+	const page = "inetpub/wwwroot/aspnet_client/x.aspx"
+	w := newWorld(t)
+	w.open()
+	w.want()
+	held := true
+	w.w.opt.Files = []detect.FileDetector{locked{now: &held}}
+	w.write(page, "BAD")
+	w.want(page + " watch.unreadable")
+	w.want()
+	held = false
+	w.want("4 " + page + ":0 ")
+	w.want()
+}
+
+// A folder that is taken away, as a share is, and comes back is watched again.
+func TestFolderThatComesBack(t *testing.T) {
+	t.Parallel()
+	const log = "u_ex210303.log"
+	w := newWorld(t)
+	w.write(log, head+row(1, "/"))
+	w.open()
+	w.want()
+	away := w.dir + ".away"
+	for _, move := range [][2]string{{w.dir, away}, {away, away + ".old"}} {
+		if err := os.Rename(move[0], move[1]); err != nil {
+			t.Skip("a folder that is open cannot be moved here: ", err)
+		}
+	}
+	if err := os.RemoveAll(away + ".old"); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.ToSlash(w.dir)
+	w.want(root + " watch.root-gone")
+	w.want()
+	if err := os.Mkdir(w.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.write(log, head+row(1, "/")+row(2, "/bad"))
+	w.want("2 " + log + ":5 /bad")
+	w.write("x.aspx", "BAD")
+	w.want("4 x.aspx:0 ")
+	// The second time is told as well.
+	if err := os.RemoveAll(w.dir); err != nil {
+		t.Fatal(err)
+	}
+	w.want(root + " watch.root-gone")
+}
+
+// A folder in which nothing is that a watch follows is most likely the wrong one.
+func TestNothingToFollow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("notes.txt", "nothing")
+	w.open()
+	if err := w.w.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := said(w.alerts), []string{filepath.ToSlash(w.dir) + " watch.nothing"}; !slices.Equal(got, want) {
+		t.Errorf("raised %q, want %q", got, want)
+	}
+	if w.w.Stats().Problems != 1 {
+		t.Errorf("%d problems, want 1", w.w.Stats().Problems)
+	}
+}
