@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -14,6 +17,7 @@ import (
 	"postern"
 	"postern/internal/catalogue"
 	"postern/internal/report"
+	"postern/internal/respond/preserve"
 )
 
 // Exit codes of every command; docs/exit-codes.md is their page.
@@ -110,22 +114,63 @@ func usage(key string, pairs ...any) error {
 	return &problem{code: exitUsage, what: postern.Say(key, pairs...), hint: postern.Say(key+".hint", pairs...)}
 }
 
-// failed is a command that could not do its work.
+// failed is a command that could not do its work. A cause that is in words already stays
+// as it is.
 func failed(cause error, key string, pairs ...any) error {
-	pairs = append(pairs, "reason", reason(cause))
+	var said *problem
+	if errors.As(cause, &said) {
+		return cause
+	}
+	if why := knownReason(cause); why != "" {
+		pairs = append(pairs, "reason@", why)
+	} else {
+		pairs = append(pairs, "reason", reason(cause))
+	}
 	return &problem{code: exitFailed, what: postern.Say(key, pairs...), hint: postern.Say(key+".hint", pairs...), cause: cause}
 }
 
-// reason is the innermost error: people need what happened, not who saw it.
+// knownReason gives the key of what happens most often, which the system and Go say in
+// their own language, "" for anything else.
+//
+// catalogue: cmd.reason.*
+func knownReason(err error) string {
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "cmd.reason.missing"
+	case errors.Is(err, fs.ErrPermission):
+		return "cmd.reason.permission"
+	case errors.Is(err, fs.ErrExist):
+		return "cmd.reason.exists"
+	case preserve.Full(err):
+		return "cmd.reason.full"
+	case errors.Is(err, syscall.EISDIR):
+		return "cmd.reason.folder"
+	case errors.Is(err, syscall.ENOTDIR):
+		return "cmd.reason.no-folder"
+	case errors.Is(err, syscall.EROFS):
+		return "cmd.reason.read-only"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "cmd.reason.cut"
+	case errors.As(err, &syntax):
+		return "cmd.reason.no-json"
+	}
+	return ""
+}
+
+// reason is the innermost error: people need what happened, not who saw it. Of several
+// that were joined the first is what happened, and the others came of it.
 func reason(err error) string {
-	for err != nil {
+	for {
 		inner := errors.Unwrap(err)
+		if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 {
+			inner = joined.Unwrap()[0]
+		}
 		if inner == nil {
 			return err.Error()
 		}
 		err = inner
 	}
-	return ""
 }
 
 // fail prints an error and gives the exit code for it.

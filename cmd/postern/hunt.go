@@ -122,10 +122,6 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var p *problem
-		if errors.As(err, &p) {
-			return err
-		}
 		return failed(err, "cmd.write")
 	}
 	a.code = sink.exitCode()

@@ -56,10 +56,6 @@ func (a *app) report(file, format, output, color string) error {
 	watch := &watchHandler{Handler: form.New(out, a.reportOptions(color, out), a.words)}
 	err = report.Replay(file, in, a.words, watch)
 	if err := errors.Join(err, out.Close()); err != nil {
-		var p *problem
-		if errors.As(err, &p) {
-			return err
-		}
 		return failed(err, "cmd.saved", "file", file)
 	}
 	a.code = watch.exitCode()

@@ -272,10 +272,6 @@ func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
 	}
 	if err != nil {
 		s.root.Close()
-		var said *problem
-		if errors.As(err, &said) {
-			return nil, err
-		}
 		return nil, failed(err, "cmd.open", "file", dir)
 	}
 	return s, nil
@@ -439,7 +435,7 @@ func writeDiff(w io.Writer, diff string) {
 // PowerShell reads them: UTF-8 with its mark, lines ended by CR LF.
 func (a *app) writeScripts(dir string, p *mitigate.Plan) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return failed(err, "cmd.write")
+		return failed(err, "cmd.create", "file", dir)
 	}
 	for _, i := range p.Items {
 		if !i.Scripted() {
@@ -459,7 +455,7 @@ func (a *app) writeScripts(dir string, p *mitigate.Plan) error {
 			body := "\uFEFF" + strings.ReplaceAll(head+s.Body, "\n", "\r\n")
 			name := filepath.Join(dir, s.Name)
 			if err := writeWhole(name, []byte(body)); err != nil {
-				return failed(err, "cmd.write")
+				return failed(err, "cmd.create", "file", name)
 			}
 			a.sayLine("respond.mitigate.script", "file", name)
 		}
@@ -512,10 +508,6 @@ func (a *app) respondRollback(ctx context.Context, o mitigateOptions, dir string
 			err = oneServer(files, dir)
 		}
 		if err != nil {
-			var said *problem
-			if errors.As(err, &said) {
-				return err
-			}
 			return failed(err, "cmd.open", "file", dir)
 		}
 		for name := range files {

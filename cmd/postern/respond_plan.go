@@ -434,10 +434,6 @@ func (a *app) writePlan(o planOptions, d *plan.Document) error {
 		err = plan.WriteText(out, d, a.words, safe)
 	}
 	if err = errors.Join(err, out.Close()); err != nil {
-		var said *problem
-		if errors.As(err, &said) {
-			return err
-		}
 		return failed(err, "cmd.write")
 	}
 	return nil
@@ -453,13 +449,13 @@ func (a *app) writePlanScripts(dir string, d *plan.Document) error {
 			to = filepath.Join(dir, fmt.Sprintf("%d-%s", i+1, fileName(h.Host)))
 		}
 		if err := os.MkdirAll(to, 0o700); err != nil {
-			return failed(err, "cmd.write")
+			return failed(err, "cmd.create", "file", to)
 		}
 		for _, s := range h.Scripts {
 			name := filepath.Join(to, s.Name)
 			body := "\uFEFF" + strings.ReplaceAll(s.Body, "\n", "\r\n")
 			if err := writeWhole(name, []byte(body)); err != nil {
-				return failed(err, "cmd.write")
+				return failed(err, "cmd.create", "file", name)
 			}
 			fmt.Fprintln(a.err, report.Visible(a.words.T("respond.plan.written", "file", name)))
 		}

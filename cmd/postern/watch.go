@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -109,6 +110,10 @@ func (a *app) watch(ctx context.Context, o watchOptions, roots []string) error {
 		sink.to.Close(0)
 		if errors.Is(err, watch.ErrLocked) {
 			return failed(err, "watch.locked", "folder", o.state)
+		}
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			return failed(err, "watch.open-at", "file", at.Path)
 		}
 		return failed(err, "watch.open")
 	}
