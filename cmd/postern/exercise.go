@@ -83,12 +83,14 @@ func (a *app) exerciseEvidence(ctx context.Context, o exerciseOptions) error {
 	if o.plain {
 		opt.Variation = exercise.VaryNone
 	}
+	clear := func() error { return nil }
 	if isTerminal(a.err) {
 		bar := progressbar.DefaultBytes(-1, a.words.T("cmd.progress.laying"))
 		opt.Progress = func(p exercise.Progress) { bar.ChangeMax64(p.Total); _ = bar.Set64(p.Bytes) }
-		defer bar.Clear()
+		clear = bar.Clear
 	}
 	truth, err := exercise.Evidence(ctx, opt)
+	_ = clear() // before anything else is written to the terminal
 	if err != nil {
 		return failed(err, "cmd.exercise.failed", "dir", o.out)
 	}
