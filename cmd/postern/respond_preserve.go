@@ -355,7 +355,8 @@ func (a *app) printPreserved(r *preserve.Result) error {
 		a.say(a.out, postern.Say("preserve.troubles", "count", r.Troubles[what], "what", a.words.T("preserve.trouble."+string(what))))
 	}
 	for _, told := range r.Told {
-		a.say(a.out, postern.Say("preserve.told", "path", told.Path, "what", a.words.T("preserve.trouble."+string(told.What)), "detail", told.Detail))
+		line := a.words.T("preserve.told", "path", told.Path, "what", a.words.T("preserve.trouble."+string(told.What)), "detail", told.Detail)
+		fmt.Fprintln(a.out, report.Visible(strings.TrimRight(line, " "))) // most have no detail
 	}
 	return nil
 }
