@@ -53,6 +53,8 @@ func (a *app) main(ctx context.Context, args []string) int {
 		a.words, _ = catalogue.Load(catalogue.Languages[0])
 		return a.fail(err)
 	}
+	out := &output{Writer: a.out}
+	a.out = out
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.in)
@@ -61,7 +63,25 @@ func (a *app) main(ctx context.Context, args []string) int {
 	if err := root.ExecuteContext(ctx); err != nil {
 		return a.fail(err)
 	}
+	if out.failed != nil {
+		return a.fail(failed(out.failed, "cmd.write"))
+	}
 	return a.code
+}
+
+// output is standard output that remembers when something could not be written: half an
+// answer must not end as a whole one, whoever wrote the line that is missing.
+type output struct {
+	io.Writer
+	failed error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if o.failed == nil {
+		o.failed = err
+	}
+	return n, err
 }
 
 // language takes --lang out of the command line before cobra is made, as the help
@@ -248,6 +268,15 @@ func (a *app) usageTemplate() string {
 
 // isTerminal says whether a stream is a terminal that a person looks at.
 func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// fileOf gives the file that a stream is, if it is one.
+func fileOf(w any) (f *os.File, ok bool) {
+	if o, is := w.(*output); is {
+		w = o.Writer
+	}
+	f, ok = w.(*os.File)
+	return f, ok
 }

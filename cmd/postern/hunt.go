@@ -305,8 +305,10 @@ func (a *app) reportOptions(color string, out *lazyFile) report.Options {
 	terminal := out.path == "" && isTerminal(a.out)
 	opt := report.Options{Color: color == "always" || color == "auto" && terminal && !a.noColor()}
 	if terminal {
-		if w, _, err := term.GetSize(int(a.out.(*os.File).Fd())); err == nil {
-			opt.Width = min(max(w, 60), 100)
+		if f, ok := fileOf(a.out); ok {
+			if w, _, err := term.GetSize(int(f.Fd())); err == nil {
+				opt.Width = min(max(w, 60), 100)
+			}
 		}
 		opt.ASCII = !a.utf8()
 	}
