@@ -117,9 +117,9 @@ func (a *app) clean(ctx context.Context, o cleanOptions, dir string) error {
 	for _, p := range left {
 		a.say(a.err, p.Detail)
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := openRoot(dir)
 	if err != nil {
-		return failed(err, "cmd.open", "file", dir)
+		return err
 	}
 	defer root.Close()
 	saved, err := a.savedHunt(o.from)
@@ -622,9 +622,9 @@ func (a *app) restore(ctx context.Context, o cleanOptions, dir string) error {
 	if !o.yes && !isTerminal(a.in) {
 		return usage("clean.no-terminal", "flag", "restore")
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := openRoot(dir)
 	if err != nil {
-		return failed(err, "cmd.open", "file", dir)
+		return err
 	}
 	defer root.Close()
 	k, release, err := a.cleanKeeper(o, root, dir, false)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -264,8 +265,8 @@ func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
 		}
 		*list = append(*list, mitigationOf(&mitigations[i]))
 	}
-	if s.root, err = os.OpenRoot(dir); err != nil {
-		return nil, failed(err, "cmd.open", "file", dir)
+	if s.root, err = openRoot(dir); err != nil {
+		return nil, err
 	}
 	if s.files, s.problems, err = mitigate.Find(s.root); err == nil {
 		err = oneServer(s.files, dir)
@@ -275,6 +276,18 @@ func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
 		return nil, failed(err, "cmd.open", "file", dir)
 	}
 	return s, nil
+}
+
+// openRoot opens the root folder of a server.
+func openRoot(dir string) (*os.Root, error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, failed(syscall.ENOTDIR, "preserve.root", "root", dir)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, failed(err, "cmd.open", "file", dir)
+	}
+	return root, nil
 }
 
 // mitigationOf is what is written of what is judged: the data of the pack drives both.
@@ -496,9 +509,9 @@ func (a *app) respondRollback(ctx context.Context, o mitigateOptions, dir string
 	if !o.yes && !isTerminal(a.in) {
 		return usage("respond.mitigate.no-terminal", "flag", "rollback")
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := openRoot(dir)
 	if err != nil {
-		return failed(err, "cmd.open", "file", dir)
+		return err
 	}
 	defer root.Close()
 	server := ""
