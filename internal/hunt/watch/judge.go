@@ -157,6 +157,9 @@ func (w *Watch) name(h *host) string {
 
 // saw keeps when builds were seen first and last.
 func (h *host) saw(w *Watch, seen []parse.BuildSeen) {
+	if len(seen) == 0 {
+		return
+	}
 	name := w.name(h)
 	builds := w.store.builds[name]
 	for _, b := range seen {
