@@ -30,7 +30,8 @@ type Message struct {
 
 // Sink takes messages, from one goroutine.
 type Sink interface {
-	// Send takes a message. It may be lost until Commit returns.
+	// Send takes a message. It may be lost until Commit has returned without an error; after
+	// one, the next Commit tries again.
 	Send(Message) error
 	Commit() error
 	// Close gives what waits a last chance and says how many messages are left for the

@@ -458,6 +458,78 @@ func TestQueueThatIsDamaged(t *testing.T) {
 	}
 }
 
+// What a machine that failed leaves, zeros without an end of line, costs what stood
+// there, and neither the rest nor the start.
+func TestQueueWithZeros(t *testing.T) {
+	t.Parallel()
+	l := newListener()
+	opt := options(t, l)
+	q, err := openQueue(opt.Dir, opt.Name, DefaultQueue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.put(messages(0, 1)[0])
+	if err := q.commit(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.f.Write(append(make([]byte, 6*maxMessage), '\n')); err != nil {
+		t.Fatal(err)
+	}
+	q.size += 6*maxMessage + 1
+	q.put(messages(1, 2)[0])
+	if err := errors.Join(q.commit(), q.close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewWebhook(hook(t, l, nil).URL, key, nil, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.wait(t, "the message behind the zeros", func() bool { return slices.Contains(l.got, "m1") })
+	send(t, s, nil)
+	closed(t, s, 0)
+	if want := []string{"m0", "m1", "dropped"}; !slices.Equal(l.got, want) {
+		t.Errorf("arrived %q, want %q", l.got, want)
+	}
+}
+
+// While the disk takes nothing, that is said once, and nobody is told that alerts are safe.
+func TestQueueThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	l := newListener()
+	s, err := NewWebhook(hook(t, l, nil).URL, key, nil, options(t, l))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.(*remote)
+	r.q.mu.Lock()
+	r.q.f.Close()
+	r.q.mu.Unlock()
+	for _, m := range messages(0, 2) {
+		if err := s.Send(m); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit(); err == nil {
+			t.Error("a queue that could not be written was committed")
+		}
+	}
+	if n := len(slices.DeleteFunc(slices.Clone(l.told), func(key string) bool { return key != "alert.queue-disk" })); n != 1 {
+		t.Errorf("it was told %d times that the disk takes nothing, want once", n)
+	}
+	r.q.mu.Lock()
+	r.q.f, err = os.OpenFile(r.q.path, os.O_RDWR|os.O_APPEND, 0o600)
+	r.q.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s, 0)
+	if want := []string{"m0", "m1"}; !slices.Equal(l.got, want) {
+		t.Errorf("arrived %q, want %q", l.got, want)
+	}
+}
+
 // frames reads syslog with octet counting and adds the IDs.
 func frames(l *listener, c io.Reader) {
 	r := bufio.NewReader(c)

@@ -136,7 +136,7 @@ func (q *queue) take(cursor cursorLine) error {
 	b := bufio.NewReaderSize(q.f, 64<<10)
 	var h headLine
 	for first := true; ; first = false {
-		raw, err := readLine(b)
+		raw, length, err := readLine(b)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -144,7 +144,7 @@ func (q *queue) take(cursor cursorLine) error {
 			return err
 		}
 		here := q.size
-		q.size += int64(len(raw))
+		q.size += length
 		switch {
 		case first:
 			q.at = q.size
@@ -165,22 +165,25 @@ func (q *queue) take(cursor cursorLine) error {
 	return q.f.Truncate(q.size)
 }
 
-// readLine reads a line whole. One that is longer than any message is read to its end
-// and given without its middle, so that it is no message.
-func readLine(b *bufio.Reader) (line []byte, err error) {
+// readLine reads a line to its end and says how long it is. Of one that is longer than any
+// message, as where a machine that failed has left zeros, it gives the beginning, which is
+// no message.
+func readLine(b *bufio.Reader) (line []byte, length int64, err error) {
 	for {
 		part, err := b.ReadSlice('\n')
-		line = append(line, part...)
-		if !errors.Is(err, bufio.ErrBufferFull) || len(line) > 4*maxMessage {
-			return line, err
+		length += int64(len(part))
+		if len(line) <= 4*maxMessage {
+			line = append(line, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, length, err
 		}
 	}
 }
 
-// anew writes the file anew, with what waits still.
+// anew writes the file anew, with what waits still. If it cannot, the old one goes on.
 func (q *queue) anew() error {
-	q.gen++
-	head := line(headLine{q.gen})
+	head := line(headLine{q.gen + 1})
 	f, err := os.OpenFile(q.path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("queue: %w", err)
@@ -192,15 +195,15 @@ func (q *queue) anew() error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("queue: %w", err)
 	}
-	if q.f != nil {
+	if q.f != nil { // Windows puts nothing in the place of an open file
 		q.f.Close()
 	}
-	if err := os.Rename(q.path+".new", q.path); err != nil {
+	renamed := os.Rename(q.path+".new", q.path)
+	q.f, err = os.OpenFile(q.path, os.O_RDWR|os.O_APPEND, 0o600)
+	if err = errors.Join(renamed, err); err != nil {
 		return fmt.Errorf("queue: %w", err)
 	}
-	if q.f, err = os.OpenFile(q.path, os.O_RDWR|os.O_APPEND, 0o600); err != nil {
-		return fmt.Errorf("queue: %w", err)
-	}
+	q.gen++
 	q.at, q.size = int64(len(head)), int64(len(head))+q.size-q.at
 	return q.note()
 }
@@ -278,14 +281,14 @@ func (q *queue) peek(n int) (messages []Message, ends []int64, err error) {
 	b := bufio.NewReader(io.NewSectionReader(q.f, q.at, q.size-q.at))
 	end := q.at
 	for len(messages) < n {
-		raw, err := readLine(b)
+		raw, length, err := readLine(b)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("queue: %w", err)
 		}
-		end += int64(len(raw))
+		end += length
 		var m Message
 		if !unline(raw, &m) { // changed on disk since
 			m = Message{}

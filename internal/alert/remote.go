@@ -49,6 +49,7 @@ type remote struct {
 	mu       sync.Mutex
 	draining bool
 	full     bool // said
+	stuck    bool // the disk takes nothing, which was said; of whoever commits
 }
 
 // newRemote opens the queue and begins to send what waits in it.
@@ -80,17 +81,19 @@ func (r *remote) Send(m Message) error {
 	return nil
 }
 
-// Commit writes the queue to disk.
+// Commit writes the queue to disk. That it cannot be written is told once.
 func (r *remote) Commit() error {
 	if d, ok := r.q.lost(); ok && r.q.put(r.opt.Dropped(d)) {
 		r.q.owned(d)
 		r.opt.Tell(postern.Say("alert.dropped", "to", r.opt.To, "count", d.Total()))
 	}
-	if err := r.q.commit(); err != nil {
-		r.opt.Tell(postern.Say("alert.queue-disk", "to", r.opt.To, "reason", err))
+	err := r.q.commit()
+	if err != nil && !r.stuck {
+		r.opt.Tell(postern.Say("alert.queue-disk", "to", r.opt.To, "reason", bare(err)))
 	}
+	r.stuck = err != nil
 	r.poke()
-	return nil
+	return err
 }
 
 func (r *remote) poke() {

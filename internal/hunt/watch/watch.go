@@ -101,7 +101,7 @@ type Stats struct {
 type Sink interface {
 	Raise(Alert) error
 	// Commit returns when nothing of what was raised can be lost any more. Only then
-	// positions are saved.
+	// positions are saved; after an error it is asked again.
 	Commit() error
 }
 
@@ -310,7 +310,9 @@ func (w *Watch) save(last bool) error {
 	}
 	if w.raised {
 		if err := w.sink.Commit(); err != nil {
-			return err
+			// A full disk must not end the watch. Positions stay where they are, so that what
+			// is lost of the alerts is raised again.
+			return w.notSaved(err)
 		}
 	}
 	w.raised, w.savedAt = false, now
@@ -327,11 +329,15 @@ func (w *Watch) save(last bool) error {
 	}
 	w.quiet.save(w.store)
 	if err := w.store.commit(last); err != nil {
-		// A full disk must not end the watch. What is not saved is read again, if it comes to that.
-		return w.problem(postern.Problem{Path: filepath.ToSlash(filepath.Join(w.opt.State, stateName)), What: postern.Unreadable,
-			Detail: postern.Say("watch.not-saved", "reason", reason(err))})
+		return w.notSaved(err) // what is not saved is read again, if it comes to that
 	}
 	return nil
+}
+
+// notSaved tells that positions are not on the disk.
+func (w *Watch) notSaved(err error) error {
+	return w.problem(postern.Problem{Path: filepath.ToSlash(filepath.Join(w.opt.State, stateName)), What: postern.Unreadable,
+		Detail: postern.Say("watch.not-saved", "reason", reason(err))})
 }
 
 // alive says that the watch is there.
