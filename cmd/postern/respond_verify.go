@@ -135,7 +135,8 @@ func (a *app) verify(ctx context.Context, o verifyOptions, dir string) error {
 		}
 		return &problem{code: exitFailed, what: postern.Say("verify.servers", "root", dir, "hosts", strings.Join(names, ", ")), hint: postern.Say("verify.servers.hint")}
 	}
-	s := verify.Subject{Host: sink.hosts[0], Campaigns: opt.Campaigns, Status: sink.status, Problems: len(sink.problems), Set: len(aside)}
+	s := verify.Subject{Host: sink.hosts[0], Campaigns: opt.Campaigns, Status: sink.status, Problems: len(sink.problems), Set: len(aside),
+		Told: sink.hosts[0].Patched.Why.Key == "correlate.patched.told"}
 	for i := range s.Host.Findings {
 		f := &s.Host.Findings[i]
 		var at postern.Evidence

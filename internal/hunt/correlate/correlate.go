@@ -398,47 +398,65 @@ func labelSweeps(findings []postern.Finding) {
 	}
 }
 
-// patched says since when the host has the fix of a campaign: what the user
-// says, or the first build seen in the logs that has it.
+// patched says since when the host has the fix of a campaign: what the user says, unless
+// a build without it ran later, or lies there; or else what the builds say.
 func patched(in Input, c postern.Campaign) (postern.Instant, postern.Fact) {
-	if !in.PatchedAt.IsZero() {
-		return in.PatchedAt, postern.Fact{State: postern.Yes, Since: in.PatchedAt, Why: postern.Say("correlate.patched.told")}
+	since, shown, open := shownFix(in, c)
+	told := in.PatchedAt
+	switch {
+	case told.IsZero():
+		return since, shown
+	case shown.State == postern.No && (open.IsZero() || open.After(told)):
+		shown.Why.Key = "correlate.patched.not-as-told"
+		shown.Why.Args["told"] = told.Format(time.RFC3339)
+		return since, shown
+	case shown.State == postern.Yes && open.After(told):
+		return since, shown
 	}
+	return told, postern.Fact{State: postern.Yes, Since: told, Why: postern.Say("correlate.patched.told")}
+}
+
+// shownFix says what the builds of a host say about the fix of a campaign, and when the last
+// one without it was seen, zero for one that is installed.
+func shownFix(in Input, c postern.Campaign) (since postern.Instant, shown postern.Fact, open postern.Instant) {
 	if in.Product == nil || len(in.Builds) == 0 || len(c.CVEs) == 0 {
-		return time.Time{}, postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.patched.unknown")}
+		return since, postern.Fact{State: postern.Unknown, Why: postern.Say("correlate.patched.unknown")}, open
 	}
 	builds := slices.Clone(in.Builds)
 	slices.SortFunc(builds, byBuildTime)
-	// Every file names its build; only where it changes is there something to ask.
-	builds = slices.CompactFunc(builds, func(a, b BuildSeen) bool { return a.Build == b.Build })
 	// The last unbroken run of fixed builds: a downgrade opens the flaw again.
-	var since postern.Instant
 	state := postern.Unknown
 	var last postern.Build
-	for _, b := range builds {
-		last = b.Build
-		switch assessAll(in.Product, c.CVEs, b.Build) {
-		case postern.Fixed, postern.NotAffected:
-			if state != postern.Yes {
-				since = b.Time
+	for i, b := range builds {
+		// Every file names its build; only where it changes is there something to ask.
+		if i == 0 || b.Build != last {
+			switch assessAll(in.Product, c.CVEs, b.Build) {
+			case postern.Fixed, postern.NotAffected:
+				if state != postern.Yes {
+					since = b.Time
+				}
+				state = postern.Yes
+			case postern.Unfixed, postern.UnfixedOrMitigated, postern.NoFixForLine:
+				state, since = postern.No, time.Time{}
+			default:
+				state, since = postern.Unknown, time.Time{}
 			}
-			state = postern.Yes
-		case postern.Unfixed, postern.UnfixedOrMitigated, postern.NoFixForLine:
-			state, since = postern.No, time.Time{}
-		default:
-			state, since = postern.Unknown, time.Time{}
+		}
+		if last = b.Build; state == postern.No {
+			open = b.Time
 		}
 	}
-	switch state {
-	case postern.Yes:
-		if since.IsZero() {
-			return since, postern.Fact{State: state, Why: postern.Say("correlate.patched.installed", "build", last)}
-		}
-		return since, postern.Fact{State: state, Since: since, Why: postern.Say("correlate.patched.build", "build", last, "time", since.Format(time.RFC3339))}
-	case postern.No:
-		return since, postern.Fact{State: state, Why: postern.Say("correlate.patched.no", "build", last)}
+	switch {
+	case state == postern.No:
+		shown = postern.Fact{State: state, Why: postern.Say("correlate.patched.no", "build", last)}
+	case state != postern.Yes:
+		shown = postern.Fact{State: state, Why: postern.Say("correlate.patched.undecided", "build", last)}
+	case since.IsZero():
+		shown = postern.Fact{State: state, Why: postern.Say("correlate.patched.installed", "build", last)}
+	default:
+		shown = postern.Fact{State: state, Since: since, Why: postern.Say("correlate.patched.build", "build", last, "time", since.Format(time.RFC3339))}
 	}
-	return since, postern.Fact{State: state, Why: postern.Say("correlate.patched.undecided", "build", last)}
+	return since, shown, open
 }
 
 func btoi(b bool) int {

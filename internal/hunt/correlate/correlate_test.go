@@ -479,6 +479,50 @@ func TestPatchedAfterwards(t *testing.T) {
 	check(t, Host(in).Verdict, postern.Probed, postern.High, true)
 }
 
+// What somebody says of the patch does not stand against a build that ran later.
+func TestPatchedAsToldAndAsShown(t *testing.T) {
+	t.Parallel()
+	facts := product{"15.1.1.1": postern.Unfixed, "15.1.1.2": postern.Fixed, "15.1.1.3": postern.Undecidable}
+	b := func(last, minutes int) BuildSeen { return BuildSeen{postern.Build{15, 1, 1, last}, at(minutes)} }
+	installed := func(last int) BuildSeen { return BuildSeen{Build: postern.Build{15, 1, 1, last}} }
+	for _, c := range []struct {
+		name   string
+		builds []BuildSeen
+		state  postern.State
+		since  int // minutes; 0 none
+		why    string
+	}{
+		{"nothing shown", nil, postern.Yes, 100, "told"},
+		{"unfixed before", []BuildSeen{b(1, 10), b(1, 90)}, postern.Yes, 100, "told"},
+		{"undecided after", []BuildSeen{b(1, 10), b(3, 120)}, postern.Yes, 100, "told"},
+		{"fixed before", []BuildSeen{b(1, 10), b(2, 50), b(2, 120)}, postern.Yes, 100, "told"},
+		{"fixed in the first row after", []BuildSeen{b(1, 90), b(2, 120)}, postern.Yes, 100, "told"},
+		{"logs begin after", []BuildSeen{b(2, 120)}, postern.Yes, 100, "told"},
+		{"fixed later than told", []BuildSeen{b(1, 10), b(1, 110), b(2, 120)}, postern.Yes, 120, "build"},
+		{"never fixed", []BuildSeen{b(1, 10), b(1, 300)}, postern.No, 0, "not-as-told"},
+		{"taken back", []BuildSeen{b(2, 110), b(1, 120)}, postern.No, 0, "not-as-told"},
+		{"installed without it", []BuildSeen{b(1, 10), installed(1)}, postern.No, 0, "not-as-told"},
+	} {
+		in := covered(found("after", postern.Exploited, 115, "ssrf", nil))
+		in.Product, in.Builds, in.PatchedAt = facts, c.builds, at(100)
+		h := Host(in)
+		want := time.Time{}
+		if c.since > 0 {
+			want = at(c.since)
+		}
+		if h.Patched.State != c.state || !h.Patched.Since.Equal(want) || h.Patched.Why.Key != "correlate.patched."+c.why {
+			t.Errorf("%s: %v since %v (%s), want %v since %v (%s)", c.name, h.Patched.State, h.Patched.Since, h.Patched.Why.Key, c.state, want, c.why)
+		}
+		level := postern.Exploited
+		if c.since == 100 {
+			level = postern.Probed
+		}
+		if got := of(t, h, "after").Level; got != level {
+			t.Errorf("%s: level %v, want %v", c.name, got, level)
+		}
+	}
+}
+
 func TestPatchedByBuild(t *testing.T) {
 	t.Parallel()
 	facts := product{"15.1.1.1": postern.Unfixed, "15.1.1.2": postern.Fixed, "15.1.1.3": postern.Undecidable, "15.1.1.4": ""}

@@ -110,6 +110,8 @@ type Subject struct {
 	Status    postern.Status
 	Problems  int
 	Set       int // files of a quarantine that were left out
+	// Told says that the host is patched because somebody said so, and for no other reason.
+	Told bool
 }
 
 // Result is the three answers.
@@ -143,7 +145,7 @@ func patched(s Subject) Answer {
 	switch {
 	case a.State == Unknown:
 		a.Unchecked = append(a.Unchecked, postern.Say("verify.unchecked.build"))
-	case s.Host.Build.IsZero():
+	case s.Told || s.Host.Build.IsZero():
 		a.Strength = postern.Low // somebody said so
 	default:
 		a.Strength = postern.High

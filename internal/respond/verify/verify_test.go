@@ -138,3 +138,17 @@ func TestWorstPlacesFirst(t *testing.T) {
 		t.Error("the findings were put in another order")
 	}
 }
+
+// That somebody said so is the weakest reason to call a server patched, whatever build it
+// is known to run.
+func TestPatchedAsTold(t *testing.T) {
+	t.Parallel()
+	s := subject(0, true, postern.Complete)
+	if got := Judge(s, nil).Patched.Strength; got != postern.High {
+		t.Errorf("shown by a build: strength %v, want high", got)
+	}
+	s.Told = true
+	if got := Judge(s, nil).Patched; got.State != Yes || got.Strength != postern.Low {
+		t.Errorf("told: %v, strength %v, want yes and low", got.State, got.Strength)
+	}
+}
