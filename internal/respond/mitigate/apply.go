@@ -110,6 +110,10 @@ func (k *Keeper) Apply(changes []Change) (*Run, error) {
 		return nil, failure(err, "backup").of(changes[0].File)
 	}
 	if err := k.replace(run.Files, func(f Kept) (from, to string) { return f.Before, f.After }); err != nil {
+		var why *Refusal
+		if errors.As(err, &why) && why.Why.Key == half {
+			return nil, err // the journal is what the rollback goes by
+		}
 		// Nothing was changed, so nothing is to be undone.
 		if left := k.Backup.Remove(run.name()); left != nil {
 			err = errors.Join(err, left)
@@ -274,10 +278,7 @@ func (k *Keeper) replace(files []Kept, contents func(Kept) (from, to string)) (e
 		if err != nil {
 			return err
 		}
-		if err := k.stage(f, b); err != nil {
-			return failure(err, "write").of(f.File)
-		}
-		return nil
+		return k.stage(f, b)
 	}
 	defer func() { // whatever happened, nothing is left lying about
 		for _, f := range files {
@@ -288,8 +289,11 @@ func (k *Keeper) replace(files []Kept, contents func(Kept) (from, to string)) (e
 	}()
 	for _, f := range files {
 		_, to := contents(f)
-		if err := put(f, to); err != nil {
+		var why *Refusal
+		if err := put(f, to); errors.As(err, &why) {
 			return err
+		} else if err != nil {
+			return failure(err, "write").of(f.File)
 		}
 	}
 	for i, f := range files {
@@ -310,7 +314,7 @@ func (k *Keeper) replace(files []Kept, contents func(Kept) (from, to string)) (e
 				back = k.move(g.Temp, g.File)
 			}
 			if back != nil {
-				err = errors.Join(failure(back, "half").of(g.File), err)
+				err = errors.Join(refuse("half", "reason", cause(back)).of(g.File), err)
 			}
 		}
 		return err
@@ -429,6 +433,9 @@ func (k *Keeper) save(name string, b []byte) (err error) {
 	return syncDir(k.Backup, ".")
 }
 
+// half is the key of what is said when some files of a run are changed and others are not.
+const half = "mitigate.no.half"
+
 // failure is a refusal because of an error of the machine.
 func failure(err error, key string) *Refusal {
 	var why *Refusal
@@ -450,8 +457,12 @@ func failure(err error, key string) *Refusal {
 // cause is what the system says, without the path that stands beside it anyway.
 func cause(err error) error {
 	var on *fs.PathError
-	if errors.As(err, &on) {
+	var why *Refusal
+	switch {
+	case errors.As(err, &on):
 		return on.Err
+	case errors.As(err, &why): // of the backup, which is named then
+		return errors.New(why.File)
 	}
 	return err
 }

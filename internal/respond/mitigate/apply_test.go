@@ -105,6 +105,49 @@ func TestFileThatIsHeld(t *testing.T) {
 	}
 }
 
+// The disk takes nothing any more when one file is changed and the other is not: that is
+// said, and rollback works once there is room.
+func TestHalfOfARun(t *testing.T) {
+	t.Parallel()
+	for _, rollback := range []bool{false, true} {
+		l := twoFiles(t)
+		p := l.plan(t)
+		before := l.tree(t)
+		act := func() error { _, err := l.Apply(p.Changes); return err }
+		if rollback {
+			if err := act(); err != nil {
+				t.Fatal(err)
+			}
+			act = func() error { _, err := l.Rollback(); return err }
+		}
+		moved := 0
+		l.step = func(s string) error {
+			if strings.HasPrefix(s, "move ") {
+				moved++
+			}
+			if moved > 1 {
+				return &os.PathError{Op: "write", Path: s, Err: syscall.ENOSPC}
+			}
+			return nil
+		}
+		err := act()
+		l.step = nil
+		var why *Refusal
+		if !errors.As(err, &why) || why.Why.Key != "mitigate.no.half" || why.Why.Args["file"] == "" || why.Why.Args["reason"] != syscall.ENOSPC.Error() {
+			t.Errorf("rollback %v: got %v, want that half of it is changed", rollback, err)
+		}
+		if maps.Equal(before, l.tree(t)) {
+			t.Fatalf("rollback %v: nothing is changed: this test tests nothing", rollback)
+		}
+		if done, err := l.Rollback(); err != nil || len(done) != 1 {
+			t.Errorf("rollback %v: afterwards %d runs are taken back: %v", rollback, len(done), err)
+		}
+		if !maps.Equal(before, l.tree(t)) {
+			t.Errorf("rollback %v: not as it was", rollback)
+		}
+	}
+}
+
 // A site may lie deep down, in a path longer than most programs take.
 func TestLongPath(t *testing.T) {
 	t.Parallel()
