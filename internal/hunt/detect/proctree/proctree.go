@@ -34,6 +34,9 @@ const (
 	// maxNodes bounds the processes of all trees: an intruder types hundreds, a
 	// web page that starts a program for each call many.
 	maxNodes = 20_000
+	// reserved is the part of them, one in so many, that only tools may use: a server that
+	// compiles pages all day must not keep out what somebody types at last.
+	reserved = 4
 	// maxText is kept of a command line.
 	maxText = 2048
 	// maxEvidence bounds the places that a finding names, the earliest.
@@ -168,11 +171,10 @@ func (h *Host) See(ev *postern.Event) {
 	defer h.mu.Unlock()
 	alive := h.files[ev.Place.Path]
 	if alive == nil {
-		if len(h.files) == maxFiles {
-			return
+		alive = make(map[uint64]*process) // beyond the bound it forgets at once: what a worker starts itself is seen still
+		if len(h.files) < maxFiles {
+			h.files[strings.Clone(ev.Place.Path)] = alive
 		}
-		alive = make(map[uint64]*process)
-		h.files[strings.Clone(ev.Place.Path)] = alive
 	}
 	parent := alive[s.parent]
 	if parent != nil && !parent.is(s) {
@@ -186,12 +188,16 @@ func (h *Host) See(ev *postern.Event) {
 	case serves:
 		root = worker{s.parentImage, s.parent}
 	default:
-		if _, worksItself := h.d.workers[s.image]; worksItself { // older systems do not name the parent of what it starts
+		if _, worksItself := h.d.workers[s.image]; worksItself && len(alive) < maxNodes { // older systems do not name the parent of what it starts
 			alive[s.pid] = &process{root: worker{strings.Clone(s.image), s.pid}, image: strings.Clone(s.image), guid: strings.Clone(s.guid)}
 		}
 		return
 	}
-	if h.nodes == maxNodes {
+	room := maxNodes
+	if !h.d.tools[s.image] {
+		room -= maxNodes / reserved
+	}
+	if h.nodes >= room {
 		h.lost++
 		return
 	}

@@ -136,6 +136,44 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// What is harmless and comes a thousand times does not hide what is not.
+func TestFloodOfQuietStarts(t *testing.T) {
+	t.Parallel()
+	d, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := d.NewHost()
+	for i := range maxNodes + 10 {
+		h.See(sysmon(float64(i), 100+i, "csc.exe", 9, "w3wp.exe"))
+	}
+	h.See(sysmon(maxNodes+20, 50, "cmd.exe", 9, "w3wp.exe"))
+	all := h.Findings()
+	if len(all) != 1 || all[0].Entities["process"] != "cmd.exe" || all[0].Confidence != postern.High {
+		t.Fatalf("found %+v, want the command", all)
+	}
+	if last := all[0].Explain[len(all[0].Explain)-1]; last.Key != "proctree.lost" {
+		t.Errorf("that starts were only counted is not said: %+v", all[0].Explain)
+	}
+}
+
+// However many files there are, what a worker starts is seen.
+func TestManyFiles(t *testing.T) {
+	t.Parallel()
+	d, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := d.NewHost()
+	for i := range maxFiles {
+		h.See(event(fmt.Sprintf("%d.evtx", i), 0, security(0, 10, "csc.exe", 9, "w3wp.exe").Fields))
+	}
+	h.See(sysmon(1, 11, "cmd.exe", 9, "w3wp.exe"))
+	if all := h.Findings(); len(all) != 1 {
+		t.Errorf("%d findings, want one", len(all))
+	}
+}
+
 func TestWants(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
