@@ -305,6 +305,7 @@ func (a *app) rulesTest(ctx context.Context, args []string) error {
 type matches struct {
 	findings []postern.Finding
 	problems []postern.Problem
+	status   postern.Status
 }
 
 func (m *matches) Problem(p postern.Problem) error { m.problems = append(m.problems, p); return nil }
@@ -314,7 +315,10 @@ func (m *matches) Host(h postern.Host) error {
 	return nil
 }
 
-func (m *matches) End(postern.Status, postern.Stats) error { return nil }
+func (m *matches) End(status postern.Status, _ postern.Stats) error {
+	m.status = status
+	return nil
+}
 
 // maxExcerpt is what is shown of a place.
 const maxExcerpt = 200
@@ -339,8 +343,11 @@ func (a *app) matches(m *matches) error {
 		fmt.Fprintf(&b, "%s: %s\n", report.Visible(p.Path), report.Visible(a.words.Say(p.Detail)))
 	}
 	fmt.Fprintln(&b, a.words.T("cmd.rules.matches", "count", len(m.findings)))
-	if len(m.findings) > 0 {
+	switch {
+	case len(m.findings) > 0:
 		a.code = exitFound
+	case m.status != postern.Complete:
+		a.code = exitOpen // what could not be read may match
 	}
 	if _, err := io.WriteString(a.out, b.String()); err != nil {
 		return failed(err, "cmd.write")
