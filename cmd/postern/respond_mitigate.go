@@ -141,7 +141,7 @@ func (a *app) respondMitigate(ctx context.Context, o mitigateOptions, dir string
 
 // sayLine prints a message as one line in which nothing acts on a terminal.
 func (a *app) sayLine(key string, pairs ...any) {
-	fmt.Fprintln(a.out, report.Visible(a.words.Say(postern.Say(key, pairs...))))
+	a.say(a.out, postern.Say(key, pairs...))
 }
 
 // sentence makes a reason, which is a part of sentences in reports, one of its own.

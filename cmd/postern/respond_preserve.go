@@ -277,10 +277,10 @@ func preserveError(err error, root, out string) error {
 	return failed(err, "cmd.open", "file", root)
 }
 
-// say prints a sentence on a line of its own. Names come from outside: nothing in
-// them may reach a terminal.
+// say prints a sentence on a line of its own, without the blank before a detail that is
+// not there. Names come from outside: nothing in them may reach a terminal.
 func (a *app) say(w io.Writer, t postern.Text) {
-	fmt.Fprintln(w, report.Visible(a.words.Say(t)))
+	fmt.Fprintln(w, strings.TrimRight(report.Visible(a.words.Say(t)), " "))
 }
 
 // printPlan shows how much there is of each class, and how large the bundle will be. free
@@ -355,8 +355,7 @@ func (a *app) printPreserved(r *preserve.Result) error {
 		a.say(a.out, postern.Say("preserve.troubles", "count", r.Troubles[what], "what", a.words.T("preserve.trouble."+string(what))))
 	}
 	for _, told := range r.Told {
-		line := a.words.T("preserve.told", "path", told.Path, "what", a.words.T("preserve.trouble."+string(told.What)), "detail", told.Detail)
-		fmt.Fprintln(a.out, report.Visible(strings.TrimRight(line, " "))) // most have no detail
+		a.say(a.out, postern.Say("preserve.told", "path", told.Path, "what", a.words.T("preserve.trouble."+string(told.What)), "detail", told.Detail))
 	}
 	return nil
 }
