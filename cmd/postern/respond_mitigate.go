@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -444,8 +443,7 @@ func writeDiff(w io.Writer, diff string) {
 	}
 }
 
-// writeScripts puts the scripts of the plan into a folder. They are saved as Windows
-// PowerShell reads them: UTF-8 with its mark, lines ended by CR LF.
+// writeScripts puts the scripts of the plan into a folder.
 func (a *app) writeScripts(dir string, p *mitigate.Plan) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return failed(err, "cmd.create", "file", dir)
@@ -465,10 +463,9 @@ func (a *app) writeScripts(dir string, p *mitigate.Plan) error {
 					head += "# " + wrap(report.Visible(a.words.Say(text)), 90, "# ") + "\n"
 				}
 			}
-			body := "\uFEFF" + strings.ReplaceAll(head+s.Body, "\n", "\r\n")
-			name := filepath.Join(dir, s.Name)
-			if err := writeWhole(name, []byte(body)); err != nil {
-				return failed(err, "cmd.create", "file", name)
+			name, err := writeScript(dir, s.Name, head+s.Body)
+			if err != nil {
+				return err
 			}
 			a.sayLine("respond.mitigate.script", "file", name)
 		}

@@ -440,8 +440,7 @@ func (a *app) writePlan(o planOptions, d *plan.Document) error {
 }
 
 // writePlanScripts puts the scripts into a folder, one for each server if there are
-// several. They are saved as Windows PowerShell reads them: UTF-8 with its mark, lines
-// ended by CR LF.
+// several.
 func (a *app) writePlanScripts(dir string, d *plan.Document) error {
 	for i, h := range d.Hosts {
 		to := dir
@@ -452,12 +451,11 @@ func (a *app) writePlanScripts(dir string, d *plan.Document) error {
 			return failed(err, "cmd.create", "file", to)
 		}
 		for _, s := range h.Scripts {
-			name := filepath.Join(to, s.Name)
-			body := "\uFEFF" + strings.ReplaceAll(s.Body, "\n", "\r\n")
-			if err := writeWhole(name, []byte(body)); err != nil {
-				return failed(err, "cmd.create", "file", name)
+			name, err := writeScript(to, s.Name, s.Body)
+			if err != nil {
+				return err
 			}
-			fmt.Fprintln(a.err, report.Visible(a.words.T("respond.plan.written", "file", name)))
+			a.say(a.err, postern.Say("respond.plan.written", "file", name))
 		}
 	}
 	return nil

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
 // writeWhole writes a script so that it is there whole or not at all: half a script of
@@ -16,6 +18,16 @@ func writeWhole(name string, b []byte) error {
 		err = errors.Join(err, removeIfThere(name+".new"))
 	}
 	return err
+}
+
+// writeScript writes a script into a folder as Windows PowerShell reads it: UTF-8 with its
+// mark, lines ended by CR LF. It gives the name of the file.
+func writeScript(dir, name, body string) (string, error) {
+	name = filepath.Join(dir, name)
+	if err := writeWhole(name, []byte("\uFEFF"+strings.ReplaceAll(body, "\n", "\r\n"))); err != nil {
+		return "", failed(err, "cmd.create", "file", name)
+	}
+	return name, nil
 }
 
 // writeNew writes a secret to a file that must not exist. If it cannot be written whole,
