@@ -256,7 +256,7 @@ func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
 		return nil, failed(err, "cmd.rules")
 	}
 	a.words = a.words.With(messages[a.words.Lang()])
-	s.detector, s.judge = detector, judgeWith(detector)
+	s.detector = detector
 	for i := range mitigations {
 		list := &s.mitigations
 		if mitigations[i].Product {
@@ -270,6 +270,7 @@ func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
 	if s.files, s.problems, err = mitigate.Find(s.root); err == nil {
 		err = oneServer(s.files, dir)
 	}
+	s.judge = judgeWith(detector, s.problems)
 	if err != nil {
 		s.root.Close()
 		return nil, failed(err, "cmd.open", "file", dir)
@@ -316,10 +317,20 @@ func oneServer(files map[string][]byte, dir string) error {
 	return nil
 }
 
-// judgeWith makes a judge of the detector of IIS configuration.
-func judgeWith(d *iisconfig.Detector) mitigate.Judge {
+// judgeWith makes a judge of the detector of IIS configuration. Of files that could not be
+// read, or lie in folders that could not, it is told that they are there.
+func judgeWith(d *iisconfig.Detector, problems []postern.Problem) mitigate.Judge {
+	var unread []*iisconfig.Config
+	for _, p := range problems {
+		name := p.Path
+		if !d.Wants(&detect.File{Path: name}) {
+			name = path.Join(name, "web.config")
+		}
+		_, place := hunt.Place(name)
+		unread = append(unread, iisconfig.Unread(&detect.File{Path: name, Server: place}))
+	}
 	return func(files map[string][]byte) (mitigate.Judgement, error) {
-		var configs []*iisconfig.Config
+		configs := slices.Clone(unread)
 		for _, name := range slices.Sorted(maps.Keys(files)) {
 			_, place := hunt.Place(name)
 			f := &detect.File{Path: name, Server: place, Size: int64(len(files[name])),
@@ -346,7 +357,7 @@ func judgeWith(d *iisconfig.Detector) mitigate.Judge {
 		}
 		for _, f := range fronts {
 			site := mitigate.Site{Name: f.Site, Open: f.Open}
-			if f.Web != nil {
+			if f.Web != nil && files[f.Web.Path] != nil {
 				site.File = f.Web.Path
 			}
 			for _, c := range f.Others {

@@ -163,6 +163,10 @@ func mitigated(s Subject) Answer {
 		a.Strength = postern.Medium // the configuration says so; nobody has tried
 		a.Unchecked = append(a.Unchecked, postern.Say("verify.unchecked.tried"))
 	}
+	if a.State == Yes && s.Status != postern.Complete { // a folder that could not be read may hold what takes it away
+		a.Strength = postern.Low
+		a.Unchecked = append(a.Unchecked, postern.Say("verify.unchecked.partial", "count", s.Problems))
+	}
 	a.rest(s.Findings, func(f Seen) bool { return strings.HasPrefix(f.Rule, "config/mitigation") })
 	return a
 }

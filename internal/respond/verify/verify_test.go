@@ -152,3 +152,15 @@ func TestPatchedAsTold(t *testing.T) {
 		t.Errorf("told: %v, strength %v, want yes and low", got.State, got.Strength)
 	}
 }
+
+// A mitigation is only as sure as all of the configuration was read.
+func TestMitigatedButNotAllRead(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[postern.Status]postern.Confidence{postern.Complete: postern.Medium, postern.PartialStatus: postern.Low} {
+		s := subject(0, true, status)
+		s.Host.Mitigated.State = postern.Yes
+		if got := Judge(s, nil).Mitigated; got.State != Yes || got.Strength != want {
+			t.Errorf("%s: %s, strength %v, want yes and %v", status, got.State, got.Strength, want)
+		}
+	}
+}

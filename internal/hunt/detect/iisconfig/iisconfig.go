@@ -111,18 +111,24 @@ var copyNumber = regexp.MustCompile(`(?i)(?:^|/)cfghistory_(\d{1,18})/`)
 // Read reads one file of a host. The error is one of reading; the Config then
 // holds what was read before it.
 func (d *Detector) Read(f *detect.File) (*Config, []postern.Problem, error) {
+	c := Unread(f)
 	r, err := f.Open()
 	if err != nil {
-		return nil, nil, fmt.Errorf("open %s: %w", f.Path, err)
+		return c, nil, fmt.Errorf("open %s: %w", f.Path, err)
 	}
 	defer r.Close()
-	c := &Config{Path: f.Path, Server: f.Server, ModTime: f.ModTime}
+	c.File, err = iisconfig.Read(r, f.Path)
+	return c, c.Problems, err
+}
+
+// Unread is a file that is there and that nobody could read: what it says is not known.
+func Unread(f *detect.File) *Config {
+	c := &Config{Path: f.Path, Server: f.Server, ModTime: f.ModTime, File: &iisconfig.File{}}
 	if m := copyNumber.FindStringSubmatch(strings.ReplaceAll(f.Path, `\`, "/")); m != nil {
 		c.Copy, _ = strconv.Atoi(m[1])
 		c.Copy = max(c.Copy, 1) // whatever its number, it is not the file in force
 	}
-	c.File, err = iisconfig.Read(r, f.Path)
-	return c, c.Problems, err
+	return c
 }
 
 // Look reads one file and says what can be said of it alone.

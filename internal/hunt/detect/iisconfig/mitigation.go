@@ -152,7 +152,36 @@ func (d *Detector) MitigationFindings(states []MitigationState) []postern.Findin
 	return findings
 }
 
+// judge answers for one mitigation. What could not be read may take it away again, so
+// that nothing is called in force beside it.
 func (h *host) judge(m *Mitigation) answer {
+	a := h.judgeRead(m)
+	if c := h.unread(); a.state == postern.Yes && c != nil {
+		return unknown(postern.Say("config.why.unread", "file", c.Path), append(a.at, fileEvidence(c))...)
+	}
+	return a
+}
+
+// unread gives a web.config of an application that could not be read to its end, nil if
+// all were.
+func (h *host) unread() *Config {
+	if h.server == nil {
+		return nil
+	}
+	for i := range h.server.Sites {
+		for _, app := range h.server.Sites[i].Applications {
+			for _, dir := range app.Directories {
+				if c := h.webConfig(canonical(dir.PhysicalPath, h.install)); c != nil && !c.Whole {
+					return c
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// judgeRead answers by what was read.
+func (h *host) judgeRead(m *Mitigation) answer {
 	switch {
 	case h.elsewhere:
 		return unknown(postern.Say("config.why.elsewhere"))

@@ -1,8 +1,12 @@
 package iisconfig
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,6 +139,33 @@ func TestBackendCookie(t *testing.T) {
 		}
 		if got.State != postern.Unknown && len(got.Evidence) == 0 {
 			t.Errorf("%s: no evidence for %s", tc.name, got.State)
+		}
+	}
+}
+
+// A file that nobody could read may take away what the others put in force; of one that is
+// of no application that does not matter.
+func TestUnreadFileMayTakeAway(t *testing.T) {
+	t.Parallel()
+	d := New(knowledge(t))
+	read := []*Config{config(t, d, hostPath, server{}.text()), config(t, d, rootPath, webConfig(rules(anon()+be())))}
+	for path, want := range map[string]postern.State{"": postern.Yes, ecpPath: postern.Unknown, rootPath: postern.Unknown, hostPath: postern.Unknown,
+		"EX01/C/somewhere/web.config": postern.Yes} {
+		configs := slices.Clone(read)
+		if path != "" {
+			configs = slices.DeleteFunc(configs, func(c *Config) bool { return c.Path == path })
+			f := file(path, "")
+			f.Open = func() (io.ReadCloser, error) { return nil, fs.ErrPermission }
+			c, _, err := d.Read(f)
+			if !errors.Is(err, fs.ErrPermission) {
+				t.Fatalf("error %v, want that of opening", err)
+			}
+			configs = append(configs, c)
+		}
+		for _, s := range d.Mitigations(configs...) {
+			if s.ID == "backend-cookie" && s.State != want {
+				t.Errorf("%q not read: %s (%s), want %s", path, s.State, s.Why.Key, want)
+			}
 		}
 	}
 }
