@@ -63,12 +63,12 @@ const (
 // chooses what is asked, and decides nothing about what is concluded.
 type Hint uint8
 
-// The closed list of hints; they fit into two bits.
+// The closed list of hints.
 const (
 	HintNone     Hint = iota
 	HintManifest      // only the export tool's manifest told more than the line
 	HintSignIn        // the build stood where one signs in, and not on the login page
-	HintNoTool        // the manifest was refused, so it need not be asked for again
+	HintNoTool        // the manifest was refused, so it need not be asked for again in the same line
 )
 
 // Visit is all that one look at a target brought home.
@@ -80,8 +80,9 @@ type Visit struct {
 	Network Network
 	// Time is when the look began; builds that were not out by then are ruled out. Zero: none is.
 	Time time.Time
-	// Hint is what an earlier scan found to ask first.
-	Hint Hint
+	// Hint is what an earlier scan found to ask first, and HintLine the line that the host had then.
+	Hint     Hint
+	HintLine string
 	// KnownSince is when an earlier scan, the mail service or the operator last
 	// showed an Exchange here; zero if nothing is known.
 	KnownSince time.Time

@@ -21,8 +21,10 @@ type Reading struct {
 	known   time.Time
 	at      time.Time // of the visit; zero if nobody knows
 	first   exposure.Hint
-	wasHid  bool // a stored record already said hidden
-	scan    scanner
+	// firstLine is the line that the host had when first was found.
+	firstLine string
+	wasHid    bool // a stored record already said hidden
+	scan      scanner
 	// said is what the answers so far come to; nil when one was added since. What to ask
 	// next and what to record at the end are mostly the same conclusion.
 	said *conclusion
@@ -37,7 +39,7 @@ type conclusion struct {
 // Start begins a visit that has no answer yet. The answers that v already has
 // are added.
 func (b *Book) Start(v *exposure.Visit) *Reading {
-	r := &Reading{book: b, name: v.Name, address: v.Address, network: v.Network, known: v.KnownSince, at: v.Time, first: v.Hint}
+	r := &Reading{book: b, name: v.Name, address: v.Address, network: v.Network, known: v.KnownSince, at: v.Time, first: v.Hint, firstLine: v.HintLine}
 	r.scan.at = v.Time
 	if v.TLS != nil {
 		r.cert = &v.TLS.Certificate

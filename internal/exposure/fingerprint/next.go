@@ -76,17 +76,17 @@ func (r *Reading) wanted(o *exposure.Observation, v *view, ask Ask) []string {
 	switch o.Outcome {
 	case exposure.Cloud, exposure.Imitation:
 		return nil
+	case exposure.Hidden, exposure.NotExchange:
+		if r.first != exposure.HintNone && r.times(PathLogon) == 0 { // an earlier scan knew better where to begin, and it is so no more
+			return []string{PathLogon}
+		}
+	}
+	switch o.Outcome {
 	case exposure.Hidden:
 		// What stands before the pages for people often lets phones and Outlook pass.
-		paths := []string{PathAutodiscover, PathActiveSync, PathEWS}
-		if r.first != exposure.HintNone {
-			paths = append(paths, PathLogon)
-		}
-		return paths
+		return []string{PathAutodiscover, PathActiveSync, PathEWS}
 	case exposure.NotExchange:
 		switch {
-		case r.first != exposure.HintNone && r.times(PathLogon) == 0: // an earlier scan knew better where to begin, and it is so no more
-			return []string{PathLogon}
 		case v.hint:
 			return []string{PathAutodiscover, PathEWS, PathHealth}
 		case r.stranger():
@@ -106,11 +106,20 @@ func (r *Reading) wanted(o *exposure.Observation, v *view, ask Ask) []string {
 		// From July to December 2021 only places that ask for a sign-in show the build.
 		paths = append(paths, PathAutodiscover, PathEWS)
 	}
-	if ask.Manifest && manifestHelps(o) && !v.gateway && r.first != exposure.HintNoTool { // who shuts OWA away shuts the tools for administrators away too
+	if ask.Manifest && manifestHelps(o) && !v.gateway && !r.noTool(o) { // who shuts OWA away shuts the tools for administrators away too
 		paths = append(paths, PathManifest)
 	}
 	return paths
 }
+
+// noTool says whether an earlier scan was refused the manifest and the host is still of the
+// same line: a newer one is another installation, which may show what the old one did not.
+func (r *Reading) noTool(o *exposure.Observation) bool {
+	return r.first == exposure.HintNoTool && r.firstLine == LineOf(o)
+}
+
+// LineOf names the CU line of a record among those of all editions.
+func LineOf(o *exposure.Observation) string { return o.Product + " " + o.Line }
 
 // HintOf reads from a stored record what to ask first when its host is looked at again,
 // and what need not be asked again.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"postern/internal/exposure"
+
+	"pgregory.net/rapid"
 )
 
 // TestWalk plays whole visits: what is asked, in which order, until nothing is left.
@@ -204,12 +206,14 @@ func TestHints(t *testing.T) {
 			map[string]exposure.Answer{PathManifest: manifest("15.2.1748.10"), PathAutodiscover: version("15.2.1748.36")}, []string{PathManifest, PathAutodiscover}, "exchange exchange-2019 CU15 15.2.1748.36"},
 		{"the manifest was refused", []exposure.Answer{loginPage("15.1.2176"), refused}, exposure.HintNoTool,
 			map[string]exposure.Answer{PathLogon: loginPage("15.1.2176")}, []string{PathLogon}, "exchange exchange-2016 CU19 15.1.2176.2-15.1.2176.14"},
+		{"the manifest was refused by an older line", []exposure.Answer{loginPage("15.1.1979"), refused}, exposure.HintNoTool,
+			map[string]exposure.Answer{PathLogon: loginPage("15.1.2176"), PathManifest: manifest("15.1.2176.9")}, []string{PathLogon, PathManifest}, "exchange exchange-2016 CU19 15.1.2176.9-15.1.2176.14"},
 		{"the build stood where one signs in", []exposure.Answer{loginPage("15.2.986"), version("15.2.986.14")}, exposure.HintSignIn,
 			map[string]exposure.Answer{PathAutodiscover: version("15.2.986.15")}, []string{PathAutodiscover}, "exchange exchange-2019 CU11 15.2.986.15"},
 		{"and is there no more", []exposure.Answer{loginPage("15.2.986"), version("15.2.986.14")}, exposure.HintSignIn,
 			map[string]exposure.Answer{PathAutodiscover: gone, PathLogon: now}, []string{PathAutodiscover, PathLogon}, "exchange exchange-2019 CU15 15.2.1748.36"},
 		{"and nothing is", []exposure.Answer{loginPage("15.2.986"), version("15.2.986.14")}, exposure.HintSignIn,
-			nil, []string{PathAutodiscover, PathLogon}, "not-exchange"},
+			nil, []string{PathAutodiscover, PathLogon, PathActiveSync, PathEWS}, "hidden"},
 		{"the page told all", []exposure.Answer{now}, exposure.HintNone,
 			map[string]exposure.Answer{PathLogon: now}, []string{PathLogon}, "exchange exchange-2019 CU15 15.2.1748.36"},
 		{"two front ends", []exposure.Answer{version("15.2.986.14"), answer(PathEWS, 401, "", "X-OWA-Version", "15.2.986.42", "X-FEServer", "EX02")}, exposure.HintNone,
@@ -223,7 +227,7 @@ func TestHints(t *testing.T) {
 			if hint != c.hint {
 				t.Errorf("hint %d, want %d of evidence %v", hint, c.hint, before.Evidence)
 			}
-			asked, o := walk(t, b.Start(&exposure.Visit{Name: "mail.alpha.example", Address: "192.0.2.1", Hint: hint}), Ask{Manifest: true}, c.again)
+			asked, o := walk(t, b.Start(&exposure.Visit{Name: "mail.alpha.example", Address: "192.0.2.1", Hint: hint, HintLine: LineOf(&before), KnownSince: headerSince}), Ask{Manifest: true}, c.again)
 			if got, want := strings.Join(asked, " "), strings.Join(c.asked, " "); got != want {
 				t.Errorf("asked\n %s\nwant\n %s", got, want)
 			}
@@ -235,7 +239,7 @@ func TestHints(t *testing.T) {
 }
 
 // walk plays a visit: what is asked until nothing is left, and what that comes to.
-func walk(t *testing.T, r *Reading, ask Ask, host map[string]exposure.Answer) (asked []string, o exposure.Observation) {
+func walk(t rapid.TB, r *Reading, ask Ask, host map[string]exposure.Answer) (asked []string, o exposure.Observation) {
 	t.Helper()
 	for {
 		path, more := r.Next(ask)

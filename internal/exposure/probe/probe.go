@@ -162,9 +162,10 @@ func (p *Prober) Look(ctx context.Context, to exposure.Place, known Known, o *ex
 
 // Known is what is known of a place before the visit.
 type Known struct {
-	Network exposure.Network
-	Since   time.Time // when an Exchange was last seen here
-	Hint    exposure.Hint
+	Network  exposure.Network
+	Since    time.Time // when an Exchange was last seen here
+	Hint     exposure.Hint
+	HintLine string
 }
 
 func (v *visit) run(known Known) time.Duration {
@@ -175,7 +176,7 @@ func (v *visit) run(known Known) time.Duration {
 		return again
 	}
 	seen := &exposure.Visit{Name: v.place.Name, Address: v.place.Address.String(), TLS: v.shake, Network: known.Network,
-		KnownSince: known.Since, Hint: known.Hint, Time: o.Time}
+		KnownSince: known.Since, Hint: known.Hint, HintLine: known.HintLine, Time: o.Time}
 	reader := v.begin(seen)
 	var again time.Duration
 	var failure error
