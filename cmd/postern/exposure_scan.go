@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"net/netip"
 	"os"
@@ -185,7 +184,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 		Turn:    pacer.Turn,
 		Take:    pacer.Take,
 		Look: func(ctx context.Context, p exposure.Place, r *exposure.Observation) time.Duration {
-			return prober.Look(ctx, p, earlier.known(p), r)
+			return prober.Look(ctx, p, earlier.known(p, now(time.Now())), r)
 		},
 		Finish: func(r *exposure.Observation) ([]byte, error) {
 			r.Scope, r.Time = allowed.Label, now(r.Time)
@@ -321,64 +320,4 @@ func (a *app) openTargets(name string) (io.ReadCloser, int64, error) {
 		size = info.Size()
 	}
 	return f, size, nil
-}
-
-// earlierHosts is when an Exchange was last seen at a place, and where it showed its
-// build: some twenty bytes for each.
-type earlierHosts struct {
-	seed  maphash.Seed
-	hosts map[uint64]sighting
-}
-
-// sighting is minutes since 1970 and, in the lowest two bits, a hint.
-type sighting uint32
-
-func (s sighting) at() time.Time { return time.Unix(int64(s>>2)*60, 0).UTC() }
-
-func (e *earlierHosts) add(at netip.AddrPort, seen time.Time, hint exposure.Hint) {
-	k := maphash.Comparable(e.seed, at)
-	if s := sighting(seen.Unix()/60)<<2 | sighting(hint); s>>2 >= e.hosts[k]>>2 {
-		e.hosts[k] = s
-	}
-}
-
-// known gives what is known of a place before it is visited.
-func (e *earlierHosts) known(p exposure.Place) probe.Known {
-	k := probe.Known{Network: networkOf(p.ASN)}
-	if s, ok := e.hosts[maphash.Comparable(e.seed, p.AddrPort())]; ok {
-		k.Since, k.Hint = s.at(), exposure.Hint(s&3)
-	}
-	return k
-}
-
-// readEarlier reads records of earlier scans. Without hints the login page is asked for
-// first wherever it is known to tell less, as one question needs the page.
-func (a *app) readEarlier(names []string, hints bool) (*earlierHosts, error) {
-	earlier := &earlierHosts{maphash.MakeSeed(), map[uint64]sighting{}}
-	for _, name := range names {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, failed(err, "cmd.open", "file", name)
-		}
-		for o, err := range exposure.Read(f, name) {
-			var bad *exposure.BadLine
-			if errors.As(err, &bad) {
-				continue
-			}
-			if err != nil {
-				return nil, errors.Join(failed(err, "cmd.open", "file", name), f.Close())
-			}
-			if addr, err := netip.ParseAddr(o.Address); err == nil && o.Outcome == exposure.Exchange {
-				hint := exposure.HintNone
-				if hints {
-					hint = fingerprint.HintOf(&o)
-				}
-				earlier.add(netip.AddrPortFrom(addr, uint16(o.Port)), o.Time, hint)
-			}
-		}
-		if err := f.Close(); err != nil {
-			return nil, err
-		}
-	}
-	return earlier, nil
 }
