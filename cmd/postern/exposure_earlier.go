@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"net/netip"
 	"os"
 	"time"
 
 	"postern/internal/exposure"
+	"postern/internal/exposure/assess"
 	"postern/internal/exposure/fingerprint"
 	"postern/internal/exposure/probe"
 )
@@ -23,6 +25,7 @@ type earlierHosts struct {
 	seed  maphash.Seed
 	hosts map[uint64]sighting
 	lines []string // named by their number, as fingerprint.LineOf writes them
+	bad   int64    // lines of the files that were no records
 }
 
 // sighting is what all records of one place come to. Times are minutes since 1970.
@@ -88,9 +91,11 @@ func (e *earlierHosts) known(p exposure.Place, now time.Time) probe.Known {
 	return k
 }
 
-// readEarlier reads records of earlier scans. Without hints the login page is asked for
-// first wherever it is known to tell less, as one question needs the page.
+// readEarlier reads records of earlier scans, and tells of lines that are none: a host that is
+// left out with them may be shut away without anybody noticing. Without hints the login page is
+// asked for first wherever it is known to tell less, as one question needs the page.
 func (a *app) readEarlier(names []string, hints bool) (*earlierHosts, error) {
+	var report assess.Report
 	earlier := &earlierHosts{seed: maphash.MakeSeed(), hosts: map[uint64]sighting{}}
 	for _, name := range names {
 		f, err := os.Open(name)
@@ -100,6 +105,7 @@ func (a *app) readEarlier(names []string, hints bool) (*earlierHosts, error) {
 		for o, err := range exposure.Read(f, name) {
 			var bad *exposure.BadLine
 			if errors.As(err, &bad) {
+				report.Note(bad)
 				continue
 			}
 			if err != nil {
@@ -116,6 +122,13 @@ func (a *app) readEarlier(names []string, hints bool) (*earlierHosts, error) {
 		if err := f.Close(); err != nil {
 			return nil, err
 		}
+	}
+	tell := &problemTeller{app: a}
+	for _, p := range report.Problems {
+		tell.add(p)
+	}
+	if earlier.bad = report.Bad; earlier.bad > 0 {
+		fmt.Fprintln(a.err, a.words.T("cmd.exposure.left-out-lines", "count", report.Bad))
 	}
 	return earlier, nil
 }

@@ -222,7 +222,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	switch {
 	case o.exitCode && unfixed:
 		a.code = exitFound
-	case tell.count > 0:
+	case tell.count > 0 || earlier.bad > 0:
 		a.code = exitOpen
 	}
 	return nil
