@@ -191,6 +191,10 @@ func (a *app) playFleet(ctx context.Context, o fleetOptions) error {
 	s := f.Seen()
 	fmt.Fprintln(a.err, a.words.T("fleet.seen", "connections", s.Connections, "hosts", s.Contacted, "requests", s.Requests,
 		"most", s.MostRequests, "bystanders", s.Bystanders, "unexpected", s.Unexpected))
+	if s.ExchangeVisits > 0 {
+		fmt.Fprintln(a.err, a.words.T("fleet.seen-exchange", "visits", s.ExchangeVisits,
+			"average", fmt.Sprintf("%.2f", float64(s.ExchangeRequests)/float64(s.ExchangeVisits))))
+	}
 	for _, odd := range s.Samples {
 		fmt.Fprintln(a.err, "  "+odd)
 	}

@@ -591,13 +591,13 @@ func TestSeen(t *testing.T) {
 		}
 	}
 	ask(x.Homes[0].Address, "GET /owa/ HTTP/1.1\r\nHost: a\r\n")
-	if s := f.Seen(); s.Connections != 1 || s.Requests != 1 || s.Unexpected != 0 || f.RequestsTo(x.Index) != 1 {
+	if s := f.Seen(); s.Connections != 1 || s.Requests != 1 || s.Unexpected != 0 || s.ExchangeVisits != 1 || s.ExchangeRequests != 1 || f.RequestsTo(x.Index) != 1 {
 		t.Errorf("after a polite visit: %+v", s)
 	}
 	ask(x.Homes[0].Address, "POST /owa/auth.owa HTTP/1.1\r\nHost: a\r\nCookie: x=1\r\nX-Test: 1\r\n")
 	ask(addr(number(bystanderBase)+1), "GET /owa/ HTTP/1.1\r\nHost: a\r\n")
 	s := f.Seen()
-	if s.Bystanders != 1 || s.Contacted != 2 || s.Unexpected != 4 {
+	if s.Bystanders != 1 || s.Contacted != 2 || s.Unexpected != 4 || s.ExchangeVisits != 2 || s.ExchangeRequests != 2 {
 		t.Errorf("after impolite ones: %+v", s)
 	}
 }

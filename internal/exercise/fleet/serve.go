@@ -51,11 +51,13 @@ type Fleet struct {
 	visits   atomic.Uint64
 	counts   []atomic.Uint32 // connections by host
 	requests []atomic.Uint32
-	work     sync.WaitGroup
-	mu       sync.Mutex
-	open     map[net.Conn]struct{} // nil once closed
-	odd      []string
-	oddCount int
+	// Visits to Exchange servers that answer for themselves, and the requests of these.
+	exchangeVisits, exchangeRequests atomic.Uint64
+	work                             sync.WaitGroup
+	mu                               sync.Mutex
+	open                             map[net.Conn]struct{} // nil once closed
+	odd                              []string
+	oddCount                         int
 }
 
 // moment is what is where on a day.
@@ -315,12 +317,12 @@ func (f *Fleet) answerer(h *host, kind Kind, day int) func(request) answer {
 func (f *Fleet) converse(c net.Conn, h *host, kind Kind, day int, bad *attack) {
 	r, w := bufio.NewReaderSize(c, maxHead), bufio.NewWriterSize(c, 4<<10)
 	reply := f.answerer(h, kind, day)
-	for range maxVisitRequests {
+	for asked := range maxVisitRequests {
 		q, wantsClose, err := f.read(r, h)
 		if err != nil {
 			return
 		}
-		f.requests[h.index].Add(1)
+		f.count(h, kind, asked == 0)
 		if bad != nil {
 			s := &stranger{p: f.p, h: h, kind: kind}
 			if bad.speak != nil {
@@ -333,6 +335,18 @@ func (f *Fleet) converse(c net.Conn, h *host, kind Kind, day int, bad *attack) {
 		if err := write(w, &a, q.method == "HEAD", wantsClose); err != nil || wantsClose {
 			return
 		}
+	}
+}
+
+// count notes a request; the first one of a connection makes it a visit.
+func (f *Fleet) count(h *host, kind Kind, first bool) {
+	f.requests[h.index].Add(1)
+	if !kind.IsExchange() || kind == Bystander || !h.passes(kind).direct {
+		return
+	}
+	f.exchangeRequests.Add(1)
+	if first {
+		f.exchangeVisits.Add(1)
 	}
 }
 
@@ -450,12 +464,14 @@ func (f *Fleet) unexpected(h *host, what string) {
 func (f *Fleet) http2(c *tls.Conn, h *host, kind Kind, day int) {
 	reply := f.answerer(h, kind, day)
 	var one sync.Mutex // requests of a connection come at the same time
+	first := true
 	server := http2.Server{MaxConcurrentStreams: 8, IdleTimeout: visitTime}
 	server.ServeConn(c, &http2.ServeConnOpts{BaseConfig: &http.Server{MaxHeaderBytes: maxHead}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.requests[h.index].Add(1)
 		q := request{method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, host: r.Host}
 		f.judge(h, q)
 		one.Lock()
+		f.count(h, kind, first)
+		first = false
 		a := reply(q)
 		one.Unlock()
 		for _, x := range a.fields {
@@ -501,6 +517,9 @@ type Seen struct {
 	Bystanders uint64
 	// MostRequests is the largest number that one host got.
 	MostRequests uint32
+	// ExchangeVisits is how many connections asked something of an Exchange server that is not
+	// shut away, and ExchangeRequests what they asked.
+	ExchangeVisits, ExchangeRequests uint64
 	// Unexpected is how many things a polite observer would not have sent, and Samples the first of them.
 	Unexpected int
 	Samples    []string
@@ -508,7 +527,7 @@ type Seen struct {
 
 // Seen gives the counts so far.
 func (f *Fleet) Seen() Seen {
-	var s Seen
+	s := Seen{ExchangeVisits: f.exchangeVisits.Load(), ExchangeRequests: f.exchangeRequests.Load()}
 	for i := range f.counts {
 		n, r := f.counts[i].Load(), f.requests[i].Load()
 		s.Connections += uint64(n)
