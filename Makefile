@@ -89,20 +89,22 @@ demo-night:
 	@grep -v -e '^  - ' -e '^  STILL' demo/verify.txt | $(fold)
 
 # Plays a country of 1,000 hosts on loopback from 2 to 22 March 2021 and scans it on five
-# of these days. The fleet reads its clock from a pipe, and ends with the recipe.
+# of these days; each scan is told what the ones before it found. The fleet reads its clock
+# from a pipe, and ends with the recipe.
 demo-scan:
 	$(call step,A country from outside: a fleet on loopback on five days of three weeks)
 	@mkdir -p demo; rm -f demo/clock; mkfifo demo/clock; \
 	bin/postern exercise fleet --hosts 1000 --port 0 --for 5m --targets demo/targets.txt --scope demo/scope.yaml --truth demo/hosts.jsonl \
 		<demo/clock >demo/ready.txt 2>demo/fleet.txt & fleet=$$!; \
 	trap 'kill $$fleet; wait $$fleet; $(fold) demo/fleet.txt' EXIT; exec 3>demo/clock; \
-	for day in 0 3 6 11 20; do \
+	earlier=; for day in 0 3 6 11 20; do \
 		echo "day $$day" >&3; \
 		until grep -q " day=$$day " demo/ready.txt; do kill -0 $$fleet || exit 1; sleep 0.1; done; \
 		date=$$(printf '2021-03-%02d' $$((day + 2))); echo "$$date"; \
-		bin/postern exposure scan --lab --timeout 2s --targets demo/targets.txt --scope demo/scope.yaml --at $${date}T12:00:00Z \
+		bin/postern exposure scan --lab --timeout 2s --targets demo/targets.txt --scope demo/scope.yaml --at $${date}T12:00:00Z $$earlier \
 			-o demo/$$date.jsonl 2>demo/scan.txt || { cat demo/scan.txt; exit 1; }; \
 		$(fold) demo/scan.txt; \
+		earlier="$$earlier --earlier demo/$$date.jsonl"; \
 	done; echo; echo "What the fleet says of its visitors on these five days:"
 	@echo
 	bin/postern exposure adoption demo/2021-03-*.jsonl
