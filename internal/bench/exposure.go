@@ -66,7 +66,7 @@ func (o *outside) run() error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context) error
-	}{{"speed", o.speed}, {"country", o.country}, {"hostile", o.hostile}, {"busy", o.busy}, {"memory", o.memory}} {
+	}{{"speed", o.speed}, {"country", o.country}, {"series", o.series}, {"hostile", o.hostile}, {"busy", o.busy}, {"memory", o.memory}} {
 		if o.part != "" && o.part != part.name {
 			continue
 		}
@@ -76,7 +76,7 @@ func (o *outside) run() error {
 		}
 	}
 	if !known {
-		return fmt.Errorf("part %q: want speed, country, hostile, busy or memory", o.part)
+		return fmt.Errorf("part %q: want speed, country, series, hostile, busy or memory", o.part)
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (o *outside) country(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(o.series(ctx, s, mix, day), s.Close()); err != nil {
+			if err := errors.Join(o.twice(ctx, s, mix, day), s.Close()); err != nil {
 				return err
 			}
 		}
@@ -162,9 +162,9 @@ func (o *outside) country(ctx context.Context) error {
 	return nil
 }
 
-// series scans a fleet as if nobody had before, then without the manifest, and a week later
+// twice scans a fleet as if nobody had before, then without the manifest, and a week later
 // with the records of the first scan at hand.
-func (o *outside) series(ctx context.Context, s *stage, mix fleet.Mix, day int) error {
+func (o *outside) twice(ctx context.Context, s *stage, mix fleet.Mix, day int) error {
 	earlier := filepath.Join(s.dir, "earlier.jsonl")
 	for i, how := range []struct {
 		name  string
@@ -186,7 +186,7 @@ func (o *outside) series(ctx context.Context, s *stage, mix fleet.Mix, day int) 
 		if i == 0 {
 			continue
 		}
-		if err := o.judge(s, mix, at, how.name); err != nil {
+		if _, err := o.judge(s, mix, at, how.name); err != nil {
 			return err
 		}
 		if i == 1 {
@@ -195,16 +195,73 @@ func (o *outside) series(ctx context.Context, s *stage, mix fleet.Mix, day int) 
 			}
 		}
 	}
-	seen := s.Seen()
-	fmt.Printf("  contacts with a non-target: %d, anything outside the closed set: %d (goal 0, 0)\n", seen.Bystanders, seen.Unexpected)
+	s.manners()
 	return nil
 }
 
-// judge prints what one scan of a country comes to.
-func (o *outside) judge(s *stage, mix fleet.Mix, day int, how string) error {
+// manners prints what no visitor may do.
+func (s *stage) manners() {
+	seen := s.Seen()
+	fmt.Printf("  contacts with a non-target: %d, anything outside the closed set: %d (goal 0, 0)\n", seen.Bystanders, seen.Unexpected)
+}
+
+// starts is the first days of the series, one of each row of country that is another era.
+var starts = []int{0, 200, 365, 700, presentDay}
+
+// scans is the days of a series of scans, counted from its start: three weeks as in make demo.
+var scans = []int{0, 3, 6, 11, 20}
+
+// series measures as a country is measured over three weeks: each scan is given the records of
+// all before it. Each is held against the truth of its day.
+func (o *outside) series(ctx context.Context) error {
+	for _, mix := range []fleet.Mix{fleet.Country, fleet.Clean} {
+		for _, day := range starts {
+			s, err := o.play(ctx, fmt.Sprint("series", mix, day), fleet.Options{Hosts: o.hosts, Day: day + scans[len(scans)-1], Mix: mix})
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(o.oneSeries(ctx, s, mix, day), s.Close()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (o *outside) oneSeries(ctx context.Context, s *stage, mix fleet.Mix, start int) error {
+	var all, last mean
+	var earlier []string
+	for i, after := range scans {
+		day := start + after
+		if err := s.SetDay(day); err != nil {
+			return err
+		}
+		flags := append([]string{"--at=" + fleet.Date(day).Add(12*time.Hour).Format(time.RFC3339)}, earlier...)
+		if _, err := run(o.scan(ctx, s, flags...)); err != nil {
+			return err
+		}
+		requests, err := o.judge(s, mix, day, fmt.Sprintf("scan %d of %d", i+1, len(scans)))
+		if err != nil {
+			return err
+		}
+		all.n, all.sum, last = all.n+requests.n, all.sum+requests.sum, requests
+		kept := filepath.Join(s.dir, fmt.Sprintf("scan%d.jsonl", i))
+		if err := os.Rename(s.records(), kept); err != nil {
+			return err
+		}
+		earlier = append(earlier, "--earlier", kept)
+	}
+	fmt.Printf("%s mix of %d hosts, %d scans from %s on: requests per Exchange host and scan %.2f (goal ≤ 1.30, %s), of the last scan %.2f\n",
+		mix, o.hosts, len(scans), fleet.Date(start).Format(time.DateOnly), all.value(), reached(all.value() <= 1.3), last.value())
+	s.manners()
+	return nil
+}
+
+// judge prints what one scan of a country comes to, and gives the requests of its Exchange hosts.
+func (o *outside) judge(s *stage, mix fleet.Mix, day int, how string) (mean, error) {
 	list, err := s.read()
 	if err != nil {
-		return err
+		return mean{}, err
 	}
 	record := map[string]*exposure.Observation{}
 	for i := range list {
@@ -268,7 +325,7 @@ func (o *outside) judge(s *stage, mix fleet.Mix, day int, how string) error {
 	fmt.Printf("  live Exchange identified: %d of %d; builds that can be known: %d of %d exact; intervals without the true build: %d; others taken for Exchange: %d\n",
 		found, live, exact, knowable, wrong, lookAlikes)
 	classes.print(requests.n)
-	return nil
+	return requests, nil
 }
 
 // released gives the day on which a build came out.

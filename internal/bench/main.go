@@ -42,7 +42,7 @@ func main() {
 	exposure := flag.Bool("exposure", false, "measure the exposure scan instead of the hunt")
 	flag.IntVar(&x.hosts, "hosts", 5000, "hosts of a fleet of the exposure part")
 	flag.StringVar(&x.zgrab2, "zgrab2", "", "the peer's binary; none leaves it out (default: built from its module)")
-	flag.StringVar(&x.part, "part", "", "one part of the exposure rows: speed, country, hostile, busy, memory")
+	flag.StringVar(&x.part, "part", "", "one part of the exposure rows: speed, country, series, hostile, busy, memory")
 	logs := eventLogs{bench: &b}
 	flag.StringVar(&logs.samples, "evtx", "", "measure event logs instead: a folder of samples")
 	flag.StringVar(&logs.dumpevtx, "dumpevtx", "", "the peer's binary for event logs; none leaves it out")
