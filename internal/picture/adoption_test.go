@@ -183,6 +183,36 @@ func TestKeysJoin(t *testing.T) {
 	}
 }
 
+// TestOneMoment: what several members of a service say at one moment counts as the weakest
+// of it, in whatever order they come: one whose build cannot be told makes nothing fixed.
+func TestOneMoment(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		first, second State
+		want          string
+	}{
+		{Closed, Closed, "closed"}, {Closed, Unsure, "unsure"}, {Closed, Open, "open"}, {Unsure, Open, "open"},
+		{Exempt, Unsure, "unsure"}, {Gone, Unsure, "unsure"}, {Gone, Closed, "closed"}, {Exempt, Closed, "closed"},
+	} {
+		for _, pair := range [][2]State{{c.first, c.second}, {c.second, c.first}} {
+			a := NewAdoption(Options{Since: released, Draws: 10})
+			for _, s := range pair {
+				if err := a.Add(&Sighting{Keys: []string{"service"}, Time: released, State: s}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := a.Estimate()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := r.Counts
+			if got := fmt.Sprint(n.Fixed, n.Unfixed, n.Undecidable); got != map[string]string{"closed": "1 0 0", "open": "0 1 0", "unsure": "0 0 1"}[c.want] {
+				t.Errorf("%v: fixed, unfixed, undecidable %s, want %s", pair, got, c.want)
+			}
+		}
+	}
+}
+
 func TestNothingDecided(t *testing.T) {
 	t.Parallel()
 	if _, err := NewAdoption(Options{}).Estimate(); !errors.Is(err, ErrNothing) {

@@ -18,8 +18,8 @@ type State uint8
 const (
 	Gone   State = iota // hidden or silent: says nothing, least of all that it was fixed
 	Exempt              // not affected: no part of the count, unless it was open before and is thereby closed
-	Unsure              // the build cannot be told, or does not decide
 	Closed              // fixed
+	Unsure              // the build cannot be told, or does not decide
 	Open                // unfixed, perhaps mitigated, or without a fix for its line
 )
 
