@@ -30,6 +30,7 @@ func (openLab) Dial(ctx context.Context, p exposure.Place) (net.Conn, error) {
 func (openLab) Check(exposure.Place) *exposure.Stop                   { return nil }
 func (openLab) CheckCertificate(*exposure.Certificate) *exposure.Stop { return nil }
 func (openLab) Spend(netip.Addr) (bool, error)                        { return true, nil }
+func (openLab) Spent(netip.Addr) (bool, error)                        { return false, nil }
 func (openLab) Hold(netip.Addr, time.Time) error                      { return nil }
 func (openLab) Held(netip.Addr) time.Time                             { return time.Time{} }
 

@@ -59,6 +59,8 @@ type Ledger interface {
 	// Spend allows one more request and writes it down first; false if the host has had
 	// its share.
 	Spend(netip.Addr) (bool, error)
+	// Spent says whether the host has had its share, so that it need not be connected to.
+	Spent(netip.Addr) (bool, error)
 	// Hold remembers that the host wants to be left alone until then.
 	Hold(netip.Addr, time.Time) error
 	// Held gives the time until which it does.
@@ -141,6 +143,15 @@ func (p *Prober) Look(ctx context.Context, to exposure.Place, known Known, o *ex
 	if wait := p.ledger.Held(to.Address).Sub(p.now()); wait > 0 {
 		o.Outcome, o.Why = exposure.Aborted, postern.Say("exposure.stop.patience", "seconds", seconds(wait))
 		return wait
+	}
+	switch spent, err := p.ledger.Spent(to.Address); {
+	case err != nil:
+		p.fail(err)
+		o.Outcome, o.Why = outcome(&localError{err})
+		return 0
+	case spent:
+		o.Outcome, o.Why = exposure.Aborted, noShare()
+		return 0
 	}
 	pass, err := p.gate.enter(ctx)
 	if err != nil {
@@ -273,11 +284,14 @@ func (v *visit) spend() error {
 		return &localError{err}
 	}
 	if !ok {
-		return &exposure.Stop{Outcome: exposure.Aborted, Why: postern.Say("exposure.stop.budget", "max", MaxRequests)}
+		return &exposure.Stop{Outcome: exposure.Aborted, Why: noShare()}
 	}
 	v.o.Requests++
 	return nil
 }
+
+// noShare says that a host has had all the requests that it gets.
+func noShare() postern.Text { return postern.Say("exposure.stop.budget", "max", MaxRequests) }
 
 // ask sends one request and reads the answer.
 func (v *visit) ask(path, query string) (exposure.Answer, error) {

@@ -130,6 +130,11 @@ func (l *ledger) Spend(netip.Addr) (bool, error) {
 	l.left--
 	return l.left >= 0, nil
 }
+func (l *ledger) Spent(netip.Addr) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left <= 0, nil
+}
 func (l *ledger) Hold(_ netip.Addr, t time.Time) error { l.until = t; return nil }
 func (l *ledger) Held(netip.Addr) time.Time            { return l.until }
 
@@ -173,6 +178,7 @@ func (openWall) CheckCertificate(*exposure.Certificate) *exposure.Stop { return 
 type freeLedger struct{}
 
 func (freeLedger) Spend(netip.Addr) (bool, error)   { return true, nil }
+func (freeLedger) Spent(netip.Addr) (bool, error)   { return false, nil }
 func (freeLedger) Hold(netip.Addr, time.Time) error { return nil }
 func (freeLedger) Held(netip.Addr) time.Time        { return time.Time{} }
 
@@ -402,6 +408,18 @@ func TestShare(t *testing.T) {
 	o, r, _ := look(t, h, func(o *Options, p *exposure.Place) { p.Plain = true; o.Ledger = &ledger{left: 2} }, "/", "/owa/", "/owa/auth/logon.aspx")
 	if len(h.asked) != 2 || len(r.answers) != 2 || o.Requests != 2 || o.Outcome != exposure.Aborted || o.Why.Key != "exposure.stop.budget" {
 		t.Errorf("%d requests of a share of 2: %s %v", len(h.asked), o.Outcome, o.Why)
+	}
+}
+
+// TestShareIsSpent: a host that has had its share, under another name perhaps, is not even
+// connected to.
+func TestShareIsSpent(t *testing.T) {
+	t.Parallel()
+	var connected atomic.Int32
+	h := serve(t, func(h *host, c net.Conn, _ int) { connected.Add(1); h.answers(c, ok("1")) })
+	o, r, again := look(t, h, func(o *Options, p *exposure.Place) { p.Plain = true; o.Ledger = &ledger{} }, "/")
+	if connected.Load() != 0 || len(r.answers) != 0 || o.Requests != 0 || again != 0 || o.Outcome != exposure.Aborted || o.Why.Key != "exposure.stop.budget" {
+		t.Errorf("%d connections, %d requests, again after %v: %s %v", connected.Load(), o.Requests, again, o.Outcome, o.Why)
 	}
 }
 

@@ -321,6 +321,18 @@ func (l *Ledger) Spend(a netip.Addr) (bool, error) {
 	return t.sum() <= l.share, l.set(a, t)
 }
 
+// Spent says whether a host has had its share.
+func (l *Ledger) Spent(a netip.Addr) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	bin, err := l.newest()
+	if err != nil {
+		return false, err
+	}
+	t, err := l.get(a.Unmap(), bin)
+	return t.sum() >= l.share, err
+}
+
 // Hold remembers that a host wants to be left alone until then.
 func (l *Ledger) Hold(a netip.Addr, until time.Time) error {
 	l.mu.Lock()

@@ -187,9 +187,16 @@ func ledger(t *testing.T, dir string, c *clock) *Ledger {
 func spend(t *testing.T, l *Ledger, a netip.Addr, n int) (got int) {
 	t.Helper()
 	for range n {
+		spent, err := l.Spent(a)
+		if err != nil {
+			t.Fatal(err)
+		}
 		ok, err := l.Spend(a)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if ok && spent {
+			t.Error("a host that has had its share may be asked once more")
 		}
 		if ok {
 			got++
@@ -245,6 +252,13 @@ func TestNeverMoreThanTheShare(t *testing.T) {
 			t.Errorf("day %d: %d requests", day, n)
 		}
 		c.at = c.at.Add(23*time.Hour + 50*time.Minute)
+	}
+	full := netip.MustParseAddr("::ffff:192.0.2.10")
+	for n := range 7 {
+		if spent, err := l.Spent(full); err != nil || spent != (n == 6) {
+			t.Errorf("after %d requests the share is spent: %v, %v", n, spent, err)
+		}
+		spend(t, l, full, 1)
 	}
 	_ = l.Close()
 }
