@@ -106,6 +106,9 @@ func (l *reader) csv(c *columns) row {
 		if len(ports) == 0 {
 			ports = []string{""}
 		}
+		if len(ports) > maxPorts {
+			l.many(address)
+		}
 		for _, p := range ports[:min(len(ports), maxPorts)] {
 			l.hostPort(address, p, &more)
 		}

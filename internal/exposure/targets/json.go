@@ -225,6 +225,9 @@ func (l *reader) record(raw []byte) {
 		}
 		return
 	}
+	if len(r.Ports) > maxPorts || len(r.Services) > maxPorts {
+		l.many(host)
+	}
 	given := false
 	for _, p := range append(r.Ports[:min(len(r.Ports), maxPorts)], r.Services[:min(len(r.Services), maxPorts)]...) {
 		if !p.web() {

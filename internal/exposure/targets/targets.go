@@ -146,6 +146,11 @@ func (l *reader) bad(text string) {
 	l.problem(postern.Malformed, postern.Say("exposure.targets.bad", "line", l.line, "text", show(text)))
 }
 
+// many says that a host has more ports than are looked at.
+func (l *reader) many(host string) {
+	l.problem(postern.Limit, postern.Say("exposure.targets.ports", "line", l.line, "host", show(host), "max", maxPorts))
+}
+
 // give hands on one target.
 func (l *reader) give(t exposure.Target) {
 	if !l.stop && !l.yield(t, nil) {

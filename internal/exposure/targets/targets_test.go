@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -155,6 +156,37 @@ func TestLongLine(t *testing.T) {
 	got, problems := list(t, "192.0.2.1\n"+strings.Repeat("y", maxLine+5)+"\n192.0.2.2\n")
 	if len(got) != 2 || !slices.Equal(problems, []string{"2 limit"}) {
 		t.Errorf("%v %v", got, problems)
+	}
+}
+
+// TestManyPorts: a host with more ports than are looked at is told, once, in every form.
+func TestManyPorts(t *testing.T) {
+	t.Parallel()
+	forms := map[string]func(ports []string) string{
+		"json": func(ports []string) string { return `{"ip":"192.0.2.1","ports":[` + strings.Join(ports, ",") + `]}` },
+		"csv":  func(ports []string) string { return "ip,port\n192.0.2.1," + strings.Join(ports, " ") },
+		"xml": func(ports []string) string {
+			text := `<nmaprun><host><address addr="192.0.2.1" addrtype="ipv4"/>`
+			for _, p := range ports {
+				text += `<port protocol="tcp" portid="` + p + `"><state state="open"/></port>`
+			}
+			return text + `</host></nmaprun>`
+		},
+		"grepable": func(ports []string) string {
+			return "Host: 192.0.2.1 ()\tPorts: " + strings.Join(ports, "/open/tcp//x//, ") + "/open/tcp//x//"
+		},
+	}
+	var ports []string
+	for n := range maxPorts + 3 {
+		ports = append(ports, strconv.Itoa(8000+n))
+	}
+	for name, write := range forms {
+		if got, problems := list(t, write(ports[:maxPorts])); len(got) != maxPorts || len(problems) != 0 {
+			t.Errorf("%s with as many as there may be: %d targets, %v", name, len(got), problems)
+		}
+		if got, problems := list(t, write(ports)); len(got) != maxPorts || len(problems) != 1 || !strings.HasSuffix(problems[0], " limit") {
+			t.Errorf("%s with more: %d targets, %v", name, len(got), problems)
+		}
 	}
 }
 

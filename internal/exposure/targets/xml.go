@@ -56,10 +56,15 @@ func (l *reader) tag(x *xml, tag string) {
 			x.port = attribute(attributes, "portid")
 		}
 	case "state":
-		if x.port == "" || attribute(attributes, "state") != "open" || x.ports == maxPorts {
+		if x.port == "" || attribute(attributes, "state") != "open" {
 			return
 		}
-		x.ports++
+		if x.ports++; x.ports > maxPorts {
+			if x.ports == maxPorts+1 {
+				l.many(x.host)
+			}
+			return
+		}
 		l.hostPort(x.host, x.port, &exposure.Target{Name: x.name})
 	}
 }
@@ -96,8 +101,11 @@ func (l *reader) grepable(line string) bool {
 	name, _ = parseName(name)
 	given := 0
 	for port := range strings.SplitSeq(ports, ",") {
-		if part := strings.Split(strings.TrimSpace(port), "/"); len(part) > 2 && part[1] == "open" && part[2] == "tcp" && given < maxPorts {
-			given++
+		if part := strings.Split(strings.TrimSpace(port), "/"); len(part) > 2 && part[1] == "open" && part[2] == "tcp" {
+			if given++; given > maxPorts {
+				l.many(host)
+				break
+			}
 			l.hostPort(host, part[0], &exposure.Target{Name: name})
 		}
 	}
