@@ -139,7 +139,7 @@ func usage(key string, pairs ...any) error {
 func failed(cause error, key string, pairs ...any) error {
 	var said *problem
 	if errors.As(cause, &said) {
-		return cause
+		return said
 	}
 	if why := knownReason(cause); why != "" {
 		pairs = append(pairs, "reason@", why)

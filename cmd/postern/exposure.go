@@ -183,14 +183,16 @@ func (a *app) withFile(name string, use func(io.Reader) error) error {
 	if err != nil {
 		return failed(err, "cmd.open", "file", name)
 	}
-	return errors.Join(use(f), f.Close())
+	return errors.Join(use(named{f}), f.Close())
 }
 
-// workFailed puts an error of the work into words, unless it has some already.
-func workFailed(err error, key string) error {
-	var p *problem
-	if errors.As(err, &p) {
-		return p
+// named is a file that says which it is when it cannot be read.
+type named struct{ *os.File }
+
+func (n named) Read(b []byte) (int, error) {
+	got, err := n.File.Read(b)
+	if err != nil && err != io.EOF {
+		err = failed(err, "cmd.open", "file", n.Name())
 	}
-	return failed(err, key)
+	return got, err
 }

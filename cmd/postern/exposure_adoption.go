@@ -93,7 +93,7 @@ func (a *app) exposureAdoption(ctx context.Context, o adoptionOptions, names []s
 		case errors.Is(err, picture.ErrScope):
 			return usage("cmd.exposure.scopes", "file", name)
 		case err != nil:
-			return workFailed(err, "cmd.exposure.failed-adoption")
+			return failed(err, "cmd.exposure.failed-adoption")
 		}
 	}
 	report, err := curve.Estimate()
@@ -135,7 +135,11 @@ func (a *app) readPublished(name, cve string) ([]adoption.Published, error) {
 		return nil, failed(err, "cmd.open", "file", name)
 	}
 	defer f.Close()
-	all, err := adoption.ReadPublished(f)
+	all, err := adoption.ReadPublished(named{f})
+	var unread *problem
+	if errors.As(err, &unread) {
+		return nil, unread
+	}
 	if err != nil {
 		return nil, usage("cmd.exposure.bad-published", "file", name, "reason", err)
 	}

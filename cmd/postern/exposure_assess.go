@@ -60,7 +60,7 @@ func (a *app) exposureAssess(ctx context.Context, o exposureOptions, names []str
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return workFailed(err, "cmd.exposure.failed-assess")
+			return failed(err, "cmd.exposure.failed-assess")
 		}
 	}
 	for _, p := range report.Problems {

@@ -139,11 +139,11 @@ func (a *app) outcomes(p *exposure.Progress) []string {
 	return parts
 }
 
-// scanSummary says at the end what was done and what was left out.
-func (a *app) scanSummary(p *exposure.Progress, tell *problemTeller) {
+// scanSummary says at the end what was done and what was left out; err is what ended it early.
+func (a *app) scanSummary(p *exposure.Progress, tell *problemTeller, err error) {
 	if n := p.Done.Load(); n > 0 {
 		fmt.Fprintln(a.err, a.words.T("cmd.exposure.summary", "count", n, "requests", p.Requests.Load(), "outcomes", strings.Join(a.outcomes(p), ", ")))
-	} else {
+	} else if err == nil {
 		fmt.Fprintln(a.err, a.words.T("cmd.exposure.summary-none"))
 	}
 	if n := p.Skipped.Load(); n > 0 {

@@ -212,7 +212,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	}
 	stop()
 	err = errors.Join(err, out.close(), results.Close(), ledger.Close())
-	a.scanSummary(progress, tell)
+	a.scanSummary(progress, tell, err)
 	if err != nil {
 		if asked.Err() != nil {
 			return asked.Err()
@@ -319,5 +319,5 @@ func (a *app) openTargets(name string) (io.ReadCloser, int64, error) {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		size = info.Size()
 	}
-	return f, size, nil
+	return named{f}, size, nil
 }
