@@ -26,24 +26,21 @@ type Options struct {
 	// Instant is how long a scan takes that counts as one instant; 0 chooses: exact
 	// times where there are few, else hours or days.
 	Instant time.Duration
-	// FirstScan is how long the first scan took: hosts first seen later join the
-	// count late. 0 is one day.
-	FirstScan time.Duration
 	// By says what Sighting.Group means, "country"; "" is one curve for all.
 	By string
-	// MaxGroups bounds how many groups get a curve, the largest first; 0 is 40.
-	MaxGroups int
 	// Draws is how many times the operators are weighed anew for the bands; 0 is 400.
 	Draws int
 	// Seed makes the bands repeatable.
 	Seed uint64
 }
 
-// Defaults of the options.
 const (
-	defaultDraws     = 400
-	defaultGroups    = 40
-	defaultFirstScan = 24 * time.Hour
+	defaultDraws = 400
+	// maxGroups bounds how many groups get a curve, the largest first.
+	maxGroups = 40
+	// firstScan is how long the first scan may take: hosts first seen later join the
+	// count late.
+	firstScan = 24 * time.Hour
 )
 
 // Point is the share at one instant.
@@ -141,8 +138,6 @@ type Adoption struct {
 // NewAdoption starts with no sighting.
 func NewAdoption(o Options) *Adoption {
 	o.Draws = cmp.Or(o.Draws, defaultDraws)
-	o.MaxGroups = cmp.Or(o.MaxGroups, defaultGroups)
-	o.FirstScan = cmp.Or(o.FirstScan, defaultFirstScan)
 	return &Adoption{o: o, st: newStore()}
 }
 
@@ -162,7 +157,7 @@ func (a *Adoption) Estimate() (*Report, error) {
 	groups := map[uint32]*population{}
 	clock := a.clocks()
 	all := &population{grid: &g, o: &a.o, clock: clock, operators: a.st.clusters.words}
-	end := g.times[0] + uint32(a.o.FirstScan/time.Second)
+	end := g.times[0] + uint32(firstScan/time.Second)
 	a.st.each(func(h *host, list []sighted) {
 		targets := []*population{all}
 		if a.o.By != "" {
@@ -201,7 +196,7 @@ func (a *Adoption) Estimate() (*Report, error) {
 	})
 	left := 0
 	for i, p := range list {
-		if i >= a.o.MaxGroups || p.counts.Followed+p.counts.Undecidable == 0 {
+		if i >= maxGroups || p.counts.Followed+p.counts.Undecidable == 0 {
 			left++
 			continue
 		}

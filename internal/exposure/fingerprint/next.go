@@ -151,12 +151,6 @@ func HintOf(o *exposure.Observation) exposure.Hint {
 	return exposure.HintNone
 }
 
-// Decided says whether nothing is left to ask.
-func (r *Reading) Decided(ask Ask) bool {
-	_, more := r.Next(ask)
-	return !more
-}
-
 // times gives how often a path was asked for.
 func (r *Reading) times(path string) (n int) {
 	for _, p := range r.scan.asked {
