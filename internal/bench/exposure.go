@@ -464,25 +464,6 @@ func (o *outside) compare(ctx context.Context, s *stage, name string, plain bool
 	return nil
 }
 
-// alternate runs two things in turn and gives the CPU time of each. The first pair
-// is not counted.
-func (o *outside) alternate(ours, theirs func() (usage, error)) (a, t []float64, err error) {
-	for i := range o.pairs + 1 {
-		x, err := ours()
-		if err != nil {
-			return nil, nil, err
-		}
-		y, err := theirs()
-		if err != nil {
-			return nil, nil, err
-		}
-		if i > 0 {
-			a, t = append(a, x.cpu), append(t, y.cpu)
-		}
-	}
-	return a, t, nil
-}
-
 // hostile visits hosts that attack whoever looks, all at once, at default settings.
 func (o *outside) hostile(ctx context.Context) error {
 	s, err := o.play(ctx, "hostile", fleet.Options{Hosts: hostileHosts, Mix: fleet.Hostile})

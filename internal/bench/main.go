@@ -178,22 +178,31 @@ func (b *bench) speed(dir string) error {
 
 // cpu compares CPU time, warm: one run of each first, which is not counted.
 func (b *bench) cpu(name string, goal float64, ours, theirs func() *exec.Cmd) error {
-	var a, t []float64
+	a, t, err := b.alternate(func() (usage, error) { return run(ours()) }, func() (usage, error) { return run(theirs()) })
+	if err != nil {
+		return err
+	}
+	row("CPU s, one thread, warm: hunt / "+name, median(a), median(t), goal)
+	return nil
+}
+
+// alternate runs two things in turn and gives the CPU time of each. The first pair
+// is not counted.
+func (b *bench) alternate(ours, theirs func() (usage, error)) (a, t []float64, err error) {
 	for i := range b.pairs + 1 {
-		x, err := run(ours())
+		x, err := ours()
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		y, err := run(theirs())
+		y, err := theirs()
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if i > 0 {
 			a, t = append(a, x.cpu), append(t, y.cpu)
 		}
 	}
-	row("CPU s, one thread, warm: hunt / "+name, median(a), median(t), goal)
-	return nil
+	return a, t, nil
 }
 
 func (b *bench) cold(dir string) error {
@@ -243,19 +252,10 @@ func (b *bench) smallFiles() error {
 	if err := makeSmall(dir, 100_000); err != nil {
 		return err
 	}
-	var a, t []float64
-	for i := range b.pairs + 1 {
-		x, err := run(b.hunt(dir, "1", "found"))
-		if err != nil {
-			return err
-		}
-		y, err := run(exec.Command(b.self, "peer", "hash", dir))
-		if err != nil {
-			return err
-		}
-		if i > 0 {
-			a, t = append(a, x.cpu), append(t, y.cpu)
-		}
+	a, t, err := b.alternate(func() (usage, error) { return run(b.hunt(dir, "1", "found")) },
+		func() (usage, error) { return run(exec.Command(b.self, "peer", "hash", dir)) })
+	if err != nil {
+		return err
 	}
 	row("CPU s, 100,000 small files: hunt / read and SHA-256", median(a), median(t), 2.0)
 	return nil
