@@ -39,6 +39,10 @@ const (
 	Aborted     Outcome = "aborted"
 )
 
+// KnownBefore is the reason of a hidden host for which only an earlier sighting speaks:
+// no answer of this visit shows an Exchange.
+const KnownBefore = "exposure.reason.hidden-since"
+
 // Outcomes gives the closed list.
 func Outcomes() []Outcome {
 	return []Outcome{Exchange, NotExchange, Cloud, Imitation, Hidden, Refused, Reset, Timeout,

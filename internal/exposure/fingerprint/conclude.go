@@ -336,7 +336,7 @@ func (r *Reading) judge(o *exposure.Observation, v view, members []member, flag 
 		o.Outcome, o.Why = exposure.Hidden, postern.Say("exposure.reason.hidden-logon")
 	case !r.known.IsZero():
 		o.Outcome = exposure.Hidden
-		o.Why = postern.Say("exposure.reason.hidden-since", "since", r.known.UTC().Format("2006-01-02"))
+		o.Why = postern.Say(exposure.KnownBefore, "since", r.known.UTC().Format("2006-01-02"))
 	case r.wasHid || v.denied && r.cert != nil && r.cert.DefaultOf() != "":
 		o.Outcome, o.Why = exposure.Hidden, postern.Say("exposure.reason.hidden-certificate")
 	default:

@@ -250,6 +250,8 @@ func (v *visit) run(known Known) time.Duration {
 		return again
 	}
 	reader.Conclude(o)
+	// Nothing seen: that says something of the host only if all was asked.
+	nothing := o.Outcome == exposure.NotExchange || o.Outcome == exposure.Hidden && o.Why.Key == exposure.KnownBefore
 	switch stop := v.stopped(failure); {
 	case stop != nil && stop.Outcome == exposure.OptedOut, v.ctx.Err() != nil && failure != nil:
 		// Whoever opts out while we look is not reported on at all.
@@ -258,10 +260,9 @@ func (v *visit) run(known Known) time.Duration {
 		if stop != nil {
 			o.Outcome, o.Why = stop.Outcome, stop.Why
 		}
-	case o.Outcome == exposure.NotExchange && stop != nil:
-		// Nothing seen, and not all was asked: that is no "not Exchange".
+	case nothing && stop != nil:
 		o.Outcome, o.Why = stop.Outcome, stop.Why
-	case o.Outcome == exposure.NotExchange && failure != nil:
+	case nothing && failure != nil:
 		o.Outcome, o.Why = outcome(failure)
 	}
 	return again

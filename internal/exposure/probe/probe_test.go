@@ -423,6 +423,46 @@ func TestShareIsSpent(t *testing.T) {
 	}
 }
 
+// before reads a host at which an Exchange was seen before, and nothing now.
+type before struct{ list }
+
+func (r *before) Conclude(o *exposure.Observation) {
+	o.Outcome, o.Why = exposure.Hidden, postern.Say(exposure.KnownBefore)
+}
+
+// TestHiddenWhenAllWasAsked: a host where an Exchange was seen before is not said to be shut
+// away because it is busy, falls silent, or has had its share.
+func TestHiddenWhenAllWasAsked(t *testing.T) {
+	t.Parallel()
+	no := "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+	for _, c := range []struct {
+		name  string
+		says  []string
+		share int
+		want  exposure.Outcome
+	}{
+		{"all was asked", []string{no, no}, MaxRequests, exposure.Hidden},
+		{"busy", []string{"HTTP/1.1 503 Busy\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"}, MaxRequests, exposure.Aborted},
+		{"hangs up", []string{no}, MaxRequests, exposure.Reset},
+		{"no share left", []string{no, no}, 1, exposure.Aborted},
+	} {
+		h := serve(t, func(h *host, conn net.Conn, n int) {
+			if n == 1 {
+				h.answers(conn, c.says...)
+			}
+		})
+		r := &before{list{paths: []string{"/", "/owa/"}}}
+		var o exposure.Observation
+		place := h.place
+		place.Plain = true
+		New(Options{Wall: openWall{}, Ledger: &ledger{left: c.share}, Contact: "test@postern.example", Timeout: 2 * time.Second, Gate: NewGate(1),
+			Begin: func(*exposure.Visit) Reader { return r }}).Look(context.Background(), place, Known{}, &o)
+		if o.Outcome != c.want {
+			t.Errorf("%s: %s %v", c.name, o.Outcome, o.Why)
+		}
+	}
+}
+
 // brokenLedger cannot write down any more.
 type brokenLedger struct{ freeLedger }
 
