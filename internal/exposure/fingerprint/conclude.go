@@ -337,7 +337,11 @@ func (r *Reading) judge(o *exposure.Observation, v view, members []member, flag 
 	case !r.known.IsZero():
 		o.Outcome = exposure.Hidden
 		o.Why = postern.Say(exposure.KnownBefore, "since", r.known.UTC().Format("2006-01-02"))
-	case r.wasHid || v.denied && r.cert != nil && r.cert.DefaultOf() != "":
+	case r.wasHid:
+		// What it rested on, a certificate or an earlier record, is not in the evidence: the
+		// reason that was written then stays.
+		o.Outcome = exposure.Hidden
+	case v.denied && r.cert != nil && r.cert.DefaultOf() != "":
 		o.Outcome, o.Why = exposure.Hidden, postern.Say("exposure.reason.hidden-certificate")
 	default:
 		o.Outcome, o.Why = exposure.NotExchange, postern.Say("exposure.reason.not-exchange")

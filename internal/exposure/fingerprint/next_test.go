@@ -284,6 +284,19 @@ func TestCloudCertificate(t *testing.T) {
 	}
 }
 
+// TestHiddenReplayed: a stored record of a hidden host keeps the reason that it was given
+// for what is not in its evidence.
+func TestHiddenReplayed(t *testing.T) {
+	t.Parallel()
+	b := book(t)
+	o := b.Identify(&exposure.Visit{Answers: []exposure.Answer{answer(PathLogon, 403, "")}, KnownSince: headerSince})
+	o.Time, o.Reason = headerSince, "as it was said"
+	b.Replay(&o)
+	if o.Outcome != exposure.Hidden || !o.Why.IsZero() || o.Reason != "as it was said" {
+		t.Errorf("%s, %v, %q", o.Outcome, o.Why, o.Reason)
+	}
+}
+
 func TestHidden(t *testing.T) {
 	t.Parallel()
 	b := book(t)
