@@ -1,5 +1,5 @@
-// Command bench measures the hunt, or with -exposure the scan and with -preserve the
-// sealing of evidence, against named peers
+// Command bench measures the hunt, or with -exposure the scan, with -preserve the
+// sealing of evidence, with -yara a tree of web files, against named peers
 // in one run and prints a table for docs/benchmarks.md. It lays out exercise evidence in a folder for
 // temporary files, runs the real binary and the peers alternately, and gives the
 // medians of their CPU times (user and system) and the ratio. Nothing is compared
@@ -54,9 +54,14 @@ func main() {
 	watch := flag.Bool("watch", false, "measure the watch instead, over a server that writes its logs")
 	flag.Float64Var(&w.rate, "rate", 200e6, "bytes that its logs grow an hour")
 	flag.IntVar(&w.seconds, "seconds", 60, "how long it is watched")
+	web := webTree{bench: &b}
+	flag.StringVar(&web.rules, "yara", "", "measure a tree of web files instead: a folder of YARA rules")
+	flag.StringVar(&web.tree, "tree", "", "the tree of web files")
 	flag.Parse()
 	measure := b.hunts
 	switch {
+	case web.rules != "":
+		measure = web.run
 	case *watch:
 		measure = w.run
 	case *exposure:
