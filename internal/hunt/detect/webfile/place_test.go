@@ -27,6 +27,9 @@ const harmlessPage = `‹@ «PAGE» Language="C#"›<p>‹= DateTime.Now ›</p>
 const evalPage = `‹@ «PAGE» Language="«JS»"›‹«EVAL»(«REQ»["k"]);›`
 const uploadPage = `‹@ «PAGE» Language="C#"›‹ var f = «REQ».Files[0]; f.«SAVE»(Server.MapPath(".") + "\\" + f.FileName); ›`
 
+// weakPage evaluates an expression of its own with a value in it, and writes a file.
+const weakPage = "‹ s = \"x = \" & «REQ»(\"n\")\n«EXEC» s\nSet o = CreateObject(\"Scripting.FileSystemObject\")\no.CreateTextFile(place) ›"
+
 func TestStockPages(t *testing.T) {
 	t.Parallel()
 	check(t, []shape{
@@ -60,6 +63,8 @@ func TestPlaces(t *testing.T) {
 		{"collected with the root", "wwwroot/aspnet_client/x.aspx", evalPage, high},
 		{"an upload form of a site", site + "up.aspx", uploadPage, none},
 		{"an upload form among the product's", auth + "up.aspx", uploadPage, medium},
+		{"hardly likely in a site", site + "x.asp", weakPage, level1},
+		{"hardly likely among the product's", auth + "x.asp", weakPage, medium},
 		{"an upload form under a published name", root + "OutlookEN.aspx", uploadPage, medium},
 		{"in a language that no server has", auth + "x.aspx", "‹@ «PAGE» Language=\"x-inert\"›@@BODY@@<«SCRIPT» language=\"x-inert\" «RUNAT»>@@BODY@@</«SCRIPT»>", "webshell 4 low"},
 		{"the same in a site", site + "x.aspx", "‹@ «PAGE» Language=\"x-inert\"›@@BODY@@<«SCRIPT» language=\"x-inert\" «RUNAT»>@@BODY@@</«SCRIPT»>", none},

@@ -129,6 +129,7 @@ func (l *look) judge(v *view) {
 		v.signs[signFormat] = true
 		v.score += signWeights[signFormat]
 	}
+	content := v.score
 	switch {
 	case l.where.complete:
 		v.score += weightComplete
@@ -140,6 +141,9 @@ func (l *look) judge(v *view) {
 		name = max(name, h.weight) // a name is no odder for being odd in two ways
 	}
 	v.score += name
+	if content < scoreMedium {
+		v.score = min(v.score, scoreHigh-1) // place and name do not make certain what is not even likely
+	}
 }
 
 // foreign says whether a page names a language that no engine of a stock server has.
