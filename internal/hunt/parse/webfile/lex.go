@@ -230,11 +230,20 @@ func (l *lexer) bracketed(i, end int) int {
 		j++
 	}
 	if j < end && l.b[j] == ']' && j > i+1 {
-		l.odd = true
-		l.emit(Ident, strings.ToLower(string(l.b[i+1:j])), i)
+		name := strings.ToLower(string(l.b[i+1 : j]))
+		l.odd = !reservedInBasic[name]
+		l.emit(Ident, name, i)
 		return j + 1
 	}
 	return l.punct(i, end)
+}
+
+// reservedInBasic are words of the language that programs use as names, which is
+// what the brackets are for.
+var reservedInBasic = map[string]bool{
+	"new": true, "set": true, "get": true, "let": true, "end": true, "next": true, "date": true, "string": true,
+	"enum": true, "error": true, "property": true, "class": true, "type": true, "object": true, "is": true,
+	"to": true, "in": true, "step": true, "stop": true, "default": true, "select": true, "case": true,
 }
 
 func isWordByte(c byte) bool { return isLetter(c) || c == '_' || c >= 0x80 }

@@ -117,6 +117,12 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%v %q:\n got %s\nwant %s", c.lang, c.code, got, c.want)
 		}
 	}
+	// Brackets hide a word of Basic only if it could stand without them.
+	for name, want := range map[string]bool{"[New]": false, "[Date]": false, "[Process]": true} {
+		if got := Lex("x."+name, VBNet, 0, 10)[2].Odd; got != want {
+			t.Errorf("%s: odd %v, want %v", name, got, want)
+		}
+	}
 	// Java resolves escapes before it reads, so that they work in quotes too.
 	p := split("a.jsp", `‹ Syst\u0065m.out.println(\u0022x"); ›`)
 	toks, _ := p.Tokens(nil)
