@@ -83,6 +83,7 @@ func newProgram(toks []page.Token, p *page.Page) *program {
 		}
 	}
 	g.measure()
+	g.declaredInputs()
 	g.findSources()
 	g.serviceParameters()
 	for range maxPasses {

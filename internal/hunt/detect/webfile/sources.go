@@ -1,6 +1,7 @@
 package webfile
 
 import (
+	"maps"
 	"strings"
 
 	page "postern/internal/hunt/parse/webfile"
@@ -8,7 +9,7 @@ import (
 
 // requestMembers are the members of a request that carry what its sender chose.
 var requestMembers = set(`querystring form params item cookies headers inputstream binaryread getbufferlessinputstream getbufferedinputstream
-	rawurl pathinfo useragent unvalidated body querystrings
+	rawurl pathinfo useragent urlreferrer userlanguages unvalidated body querystrings
 	getparameter getparametervalues getparametermap getparameternames getheader getheaders getcookies getinputstream getreader
 	getquerystring getpart getparts getrequestbody getpathinfo`)
 
@@ -64,7 +65,7 @@ func (g *program) sourceAt(i int) (s source, ok bool) {
 	switch {
 	case g.inputs[t.Text]:
 		m := g.member(i + 1)
-		return source{param: t.Text}, m == "text" || m == "value" || m == "innertext" || m == "uniqueid"
+		return source{param: t.Text}, m == "text" || m == "value" || m == "innertext" || m == "uniqueid" || m == "selectedvalue" || m == "selecteditem"
 	case g.uploads[t.Text]:
 		m := g.member(i + 1)
 		return source{file: true}, m != ""
@@ -72,6 +73,54 @@ func (g *program) sourceAt(i int) (s source, ok bool) {
 		return source{file: true}, true
 	}
 	return s, false
+}
+
+// inputTypes are the types of what a visitor fills in.
+var inputTypes = set("textbox htmlinputtext htmltextarea htmlinputhidden hiddenfield dropdownlist listbox")
+
+// declaredInputs adds the names that the code itself gives to what a visitor fills
+// in: TextBox b = …, Dim b As TextBox.
+func (g *program) declaredInputs() {
+	own := false
+	for i, t := range g.toks {
+		if t.Kind != page.Ident || !inputTypes[t.Text] || i+1 >= len(g.toks) {
+			continue
+		}
+		name := g.toks[i+1]
+		switch {
+		case i > 2 && g.toks[i-1].Is("(") && g.toks[i-2].Is("="): // var b = (TextBox) …
+			name = g.toks[i-3]
+		case i > 1 && g.toks[i-1].Word("as"):
+			name = g.toks[i-2]
+		case i > 2 && g.toks[i-1].Word("new") && g.toks[i-2].Word("as"):
+			name = g.toks[i-3]
+		case t.Lang.Basic():
+			continue
+		}
+		if name.Kind != page.Ident || !g.own(i) {
+			continue
+		}
+		if !own {
+			// The page's own are left as they are: strings in it are programs too.
+			inputs := maps.Clone(g.inputs)
+			if inputs == nil {
+				inputs = map[string]bool{}
+			}
+			g.inputs, own = inputs, true
+		}
+		g.inputs[name.Text] = true
+	}
+}
+
+// own says whether the statement at i makes a control or looks one up, rather than
+// taking one that was handed to it.
+func (g *program) own(i int) bool {
+	for k := i; k < len(g.toks) && k-i < 32 && g.toks[k].Kind != page.Break; k++ {
+		if g.toks[k].Word("new") || g.toks[k].Word("findcontrol") {
+			return true
+		}
+	}
+	return false
 }
 
 // member gives the member that ".name" at i picks, "" if none stands there.
@@ -98,6 +147,8 @@ func (g *program) requestSource(i int) (s source, ok bool) {
 			return source{file: true}, true
 		case m == "servervariables":
 			return source{}, g.headerName(i + 3)
+		case m == "url":
+			return s, g.member(i+3) == "query"
 		case m == "request": // Request.Request, seen in broken specimens
 			return s, true
 		}

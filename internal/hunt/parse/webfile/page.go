@@ -371,7 +371,8 @@ func (s *splitter) control(local string, attrs map[string]string) {
 			s.p.Uploads = map[string]bool{}
 		}
 		s.p.Uploads[id] = true
-	case local == "textbox", local == "hiddenfield", local == "textarea",
+	case local == "textbox", local == "hiddenfield", local == "textarea", local == "select",
+		local == "dropdownlist", local == "listbox", local == "radiobuttonlist",
 		local == "input" && (kind == "" || kind == "text" || kind == "hidden" || kind == "password"):
 		if s.p.Inputs == nil {
 			s.p.Inputs = map[string]bool{}
@@ -489,7 +490,7 @@ func isServer(attrs map[string]string) bool {
 }
 
 func isFormElement(name string) bool {
-	return name == "input" || name == "textarea"
+	return name == "input" || name == "textarea" || name == "select"
 }
 
 // after gives the position behind the next stop, or the end of the text.

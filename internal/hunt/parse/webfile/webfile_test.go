@@ -56,8 +56,8 @@ func TestRegions(t *testing.T) {
 
 func TestPageFacts(t *testing.T) {
 	t.Parallel()
-	p := split("a.aspx", `‹@ Page Language="C#" Inherits="X" CodeBehind="a.aspx.cs" ›<asp:TextBox ID="Cmd" «RUNAT» /><asp:FileUpload id=up runat=server /><asp:Label id="l" «RUNAT»/><input type="hidden" id="H" «RUNAT» /><object id="o" «RUNAT» progid="WScript.Sh`+`ell"></object>`)
-	if !p.Inputs["cmd"] || !p.Inputs["h"] || p.Inputs["l"] || !p.Uploads["up"] || p.Objects["o"] == "" || p.CodeBehind != "a.aspx.cs" || p.Code() {
+	p := split("a.aspx", `‹@ Page Language="C#" Inherits="X" CodeBehind="a.aspx.cs" ›<asp:TextBox ID="Cmd" «RUNAT» /><asp:FileUpload id=up runat=server /><asp:Label id="l" «RUNAT»/><asp:DropDownList id="d" «RUNAT»/><select id="s" «RUNAT»><option>1</option></select><input type="hidden" id="H" «RUNAT» /><object id="o" «RUNAT» progid="WScript.Sh`+`ell"></object>`)
+	if !p.Inputs["cmd"] || !p.Inputs["h"] || !p.Inputs["d"] || !p.Inputs["s"] || p.Inputs["l"] || !p.Uploads["up"] || p.Objects["o"] == "" || p.CodeBehind != "a.aspx.cs" || p.Code() {
 		t.Errorf("inputs %v, uploads %v, objects %v, code behind %q, code %v", p.Inputs, p.Uploads, p.Objects, p.CodeBehind, p.Code())
 	}
 }
