@@ -60,6 +60,21 @@ type analysis struct {
 	dotNet      bool
 	cut         bool
 	signOff     int // where the first sign stands that is not a construct
+	// drives says that it asks for the drives of the server.
+	drives bool
+	// lock says that it knows its visitor by a password of its own.
+	lock bool
+	// handles says what it does to files that the request names from the beginning.
+	handles handling
+	// results says that it reads what a database answers.
+	results bool
+	// fetches says that it takes something from another machine.
+	fetches bool
+	// interpreter says that it names the command interpreter and reads what a process says.
+	interpreter bool
+	// assemblies says that it speaks of assemblies.
+	assemblies bool
+	does       [deeds]bool
 }
 
 // keptTokens is how large the space for the words of a page may be to be kept for the
@@ -117,6 +132,11 @@ func (r *reading) read(toks []page.Token, p *page.Page, depth int) *program {
 	}
 	r.a.checksNames = r.a.checksNames || g.checksNames()
 	r.a.signs[signDecoder] = r.a.signs[signDecoder] || g.has(decoders)
+	r.a.drives = r.a.drives || g.words["getlogicaldrives"] || g.words["driveinfo"] && g.words["getdrives"]
+	r.a.lock = r.a.lock || g.lock()
+	r.a.results = r.a.results || g.has(readers)
+	r.a.fetches = r.a.fetches || g.has(fetchers)
+	r.a.assemblies = r.a.assemblies || g.words["assembly"]
 	r.a.constructs = append(r.a.constructs, list...)
 	if g.first != nil {
 		r.a.takes = true
@@ -140,6 +160,28 @@ func (r *reading) read(toks []page.Token, p *page.Page, depth int) *program {
 // decoders are functions that make text of something else; beside a construct that
 // runs text whose origin the program does not say, they say what it is for.
 var decoders = set("base64_decode gzinflate gzuncompress gzdecode str_rot13 strrev frombase64string convert_uudecode hex2bin unescape strreverse transformfinalblock createdecryptor decodebuffer getdecoder chr chrw gzipstream deflatestream")
+
+// readers are methods that give what a database answers.
+var readers = set("fill executereader executescalar executexmlreader")
+
+// fetchers are methods that take something from another machine.
+var fetchers = set("downloaddata downloadstring downloadfile")
+
+// lock says whether a program compares what the request carries under the name of a
+// password with a constant: sites keep the passwords of their visitors elsewhere.
+func (g *program) lock() bool {
+	for i, s := range g.sources {
+		if name := strings.ToLower(s.param); name == "" || !strings.Contains(name, "pass") && !strings.Contains(name, "pwd") && !strings.Contains(name, "auth") && !strings.Contains(name, "key") {
+			continue
+		}
+		for k := i; k+1 < len(g.toks) && k-i < 12 && g.toks[k].Kind != page.Break; k++ {
+			if t := g.toks[k]; (t.Is("==") || t.Is("!=") || t.Is("<>")) && g.toks[k+1].Kind == page.String && g.toks[k+1].Text != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // checksNames says whether a program looks at the extension of a file's name, as
 // honest upload forms do.
@@ -275,15 +317,23 @@ var nativeWords = set(`virtualalloc virtualallocex createthread createremotethre
 	getdelegateforfunctionpointer ntcreatethreadex virtualprotect
 	createprocess createprocessasuser createprocesswithtokenw createprocesswithlogonw startupinfo wsasocket wsasocketa wsasocketw wsaconnect`)
 
+// registryHives are the roots of the registry. Programs read the settings of one;
+// who asks for the names of the keys below three looks for something.
+var registryHives = set("localmachine classesroot currentuser currentconfig users performancedata dyndata")
+
 // native finds what shows in single words and strings rather than in calls.
 func (r *reading) native(g *program) {
 	machine, at, section, secret := map[string]bool{}, -1, -1, false
+	hives, hive := map[string]bool{}, -1
 	for _, t := range g.toks {
 		switch t.Kind {
 		case page.Ident:
 			if nativeWords[t.Text] {
 				machine[t.Text] = true
 				at = t.Off
+			}
+			if registryHives[t.Text] {
+				hives[t.Text], hive = true, t.Off
 			}
 			switch t.Text {
 			case "machinekeysection":
@@ -297,6 +347,8 @@ func (r *reading) native(g *program) {
 				section = t.Off
 			case strings.Contains(lower, "xp_"+"cmdshell"), strings.Contains(lower, "sp_"+"oacreate"):
 				r.a.constructs = append(r.a.constructs, construct{deed: databases, flow: unclear, off: t.Off})
+			case strings.Contains(lower, "cmd.exe"), strings.Contains(lower, "powershell"), strings.TrimSpace(lower) == "cmd":
+				r.a.interpreter = g.words["standardoutput"]
 			case lower == "unsafe" && t.Lang == page.JScript:
 				r.a.signs[signUnsafe] = true
 			case isDigest(t.Text) && (g.words["md5"] || g.words["sha1"] || g.words["computehash"] || g.words["hashpasswordforstoringinconfigfile"]):
@@ -306,6 +358,9 @@ func (r *reading) native(g *program) {
 	}
 	if section >= 0 && secret {
 		r.a.constructs = append(r.a.constructs, construct{deed: keys, flow: unclear, off: section})
+	}
+	if len(hives) >= 3 && g.words["registry"] && g.words["getsubkeynames"] {
+		r.a.constructs = append(r.a.constructs, construct{deed: surveys, flow: unclear, off: hive})
 	}
 	if len(machine) >= 2 {
 		r.a.constructs = append(r.a.constructs, construct{deed: native, flow: unclear, off: at})
@@ -329,6 +384,12 @@ func (r *reading) finish() {
 	a := r.a
 	a.signs[signJoined] = r.fold.joined >= 2
 	a.signs[signCoded] = r.fold.decoded >= 1
+	for _, c := range a.constructs {
+		a.does[c.deed] = true
+		if c.flow == reaches && c.leads && (c.whole || c.deed == writes) {
+			a.handles |= c.handles
+		}
+	}
 	slices.SortStableFunc(a.constructs, func(x, y construct) int {
 		return cmp.Or(-cmp.Compare(a.weight(x), a.weight(y)), cmp.Compare(x.off, y.off))
 	})
@@ -355,7 +416,7 @@ func (r *reading) finish() {
 	if len(kept) > 0 {
 		sum += a.signWeight()
 	} else if a.signs[signHidden] && a.signs[signCoded] {
-		sum = a.signWeight()
+		sum = max(a.signWeight(), weightHidden)
 	} else if a.signs[signEncoded] {
 		sum = scoreWeak
 	}
@@ -370,7 +431,9 @@ func (a *analysis) weight(c construct) int {
 	case constant:
 		switch {
 		case c.deed == starts && a.dotNet:
-			return 35 // even with a command of its own, a page of a site starts none
+			return max(35, a.company(c.deed)) // even with a command of its own, a page of a site starts none
+		case c.deed == connects && a.dotNet:
+			return a.company(c.deed)
 		case c.deed <= compiles:
 			return 20
 		}
@@ -378,9 +441,26 @@ func (a *analysis) weight(c construct) int {
 	}
 	w := a.unclearWeight(c)
 	if c.layer && c.deed <= compiles {
-		return max(w, 60) // nobody hides an honest program
+		return max(w, weightHidden)
 	}
 	return w
+}
+
+// weightHidden: nobody hides an honest program.
+const weightHidden = 60
+
+// company says how much a construct of ASP.NET counts for what stands beside it, of
+// which no honest page does both: a process whose words go over a connection, the
+// command interpreter with its answer shown, a program brought from elsewhere.
+func (a *analysis) company(d deed) int {
+	switch {
+	case !a.dotNet:
+	case d == starts && (a.does[connects] || a.interpreter || a.fetches),
+		d == connects && a.does[starts],
+		d <= compiles && a.fetches && (d != loads || a.assemblies):
+		return 60
+	}
+	return 0
 }
 
 func (a *analysis) reachesWeight(c construct) int {
@@ -394,16 +474,27 @@ func (a *analysis) reachesWeight(c construct) int {
 		w = 80
 	case includes:
 		w = 50
+		if c.lang != page.PHP {
+			w = 80
+		}
+	case surveys:
+		w = 70
 	case queries:
-		if c.whole {
+		switch {
+		case c.whole:
 			return 85
+		case a.results: // what setup programs do not ask for
+			return 60
 		}
 		return 40
 	case browses:
-		if c.whole {
-			return 30
+		switch {
+		case !c.whole:
+			return 0
+		case a.drives, c.leads && a.handles.several() && !a.checksNames:
+			return 60
 		}
-		return 0
+		return 30
 	case writes, uploads:
 		// To keep what is sent under a name that the program chooses, or in a folder
 		// of its own, is what every upload form does.
@@ -412,6 +503,9 @@ func (a *analysis) reachesWeight(c construct) int {
 		}
 		if c.whole && !a.checksNames || a.tokens < tinyPage && !a.checksNames && c.param != "" {
 			return 85
+		}
+		if a.dotNet && !a.checksNames && (c.leads || c.beside && a.lock) {
+			return 60
 		}
 		return 30
 	}
@@ -455,22 +549,37 @@ func (a *analysis) unclearWeight(c construct) int {
 		if c.lang == page.JScript && a.dotNet {
 			return 60 // no page of ASP.NET has use for it
 		}
-		return [4]int{20, 30, 40, 60}[share]
+		return max([4]int{20, 30, 40, 60}[share], a.company(c.deed))
 	case starts, loads, compiles:
 		if c.deed == starts && a.dotNet {
-			return [4]int{35, 35, 40, 60}[share]
+			return max([4]int{35, 35, 40, 60}[share], a.company(c.deed))
+		}
+		return max([4]int{20, 30, 40, 60}[share], a.company(c.deed))
+	case keys, native, surveys, listens:
+		return 60
+	case includes:
+		if c.lang == page.PHP {
+			return 0
 		}
 		return [4]int{20, 30, 40, 60}[share]
-	case keys, native:
-		return 60
 	case queries:
 		return 30
 	case plants:
-		if a.tokens < smallPage {
+		switch {
+		case a.dotNet && a.tokens < tinyPage:
+			return 60 // there is nothing else for it to do
+		case a.tokens < smallPage:
 			return 40
 		}
 		return 10
-	case databases, transforms, deserialises, connects:
+	case databases:
+		if a.takes {
+			return 60
+		}
+		return 15
+	case connects:
+		return max([4]int{15, 20, 30, 40}[share], a.company(c.deed))
+	case transforms, deserialises:
 		return [4]int{15, 20, 30, 40}[share]
 	case writes, uploads:
 		return [4]int{0, 5, 10, 20}[share]

@@ -29,8 +29,34 @@ type construct struct {
 	layer bool
 	// straight says that the value comes straight from the request, not under a name.
 	straight bool
-	lang     page.Lang
+	// leads says that the value stands first, so that the sender chooses a path from
+	// its beginning.
+	leads bool
+	// beside says that an upload keeps its name and lands in the folder of the page.
+	beside bool
+	// handles says what is done to files.
+	handles handling
+	lang    page.Lang
 }
+
+// handling is a set of what a page does to files.
+type handling uint8
+
+const (
+	lists handling = 1 << iota
+	shows
+	changes
+)
+
+// handlings are the words of sinks that only handle files.
+var handlings = map[string]handling{
+	"getfiles": lists, "getdirectories": lists, "getfilesystementries": lists, "directoryinfo": lists,
+	"writefile": shows, "transmitfile": shows, "readalltext": shows, "readallbytes": shows,
+	"delete": changes, "setlastwritetime": changes, "setcreationtime": changes, "setattributes": changes,
+}
+
+// several says whether a page does more than one thing to files.
+func (h handling) several() bool { return h&(h-1) != 0 }
 
 // constructs finds everything dangerous in a program.
 func (g *program) constructs(index sinkIndex, objects map[string]string) []construct {
@@ -84,10 +110,19 @@ func (g *program) construct(i int, s *compiledSink) (construct, bool) {
 		return construct{}, false
 	}
 	c := construct{deed: s.deed, off: t.Off, lang: t.Lang}
+	if s.deed == queries {
+		// Behind the statement stands the connection, which is told apart.
+		if to = g.statement(i, from, to); from == to {
+			return construct{}, false
+		}
+	}
 	g.flowInto(&c, from, to)
+	c.handles = handlings[t.Text]
 	switch s.deed {
 	case writes, uploads:
 		g.written(&c, i, from, to)
+	case listens:
+		c.flow = unclear
 	case loads:
 		if t.Lang == page.PHP {
 			return c, g.callback(&c, i, from)
@@ -96,7 +131,7 @@ func (g *program) construct(i int, s *compiledSink) (construct, bool) {
 	case starts, deserialises, transforms, evaluates:
 		g.receiver(&c, i)
 	}
-	return c, true
+	return c, !s.chosen || c.flow == reaches
 }
 
 // place says whether a name stands where the sink's must.
@@ -115,6 +150,19 @@ func (g *program) place(i int, s *compiledSink) bool {
 		return true
 	}
 	return i > 1 && isMember(before) && (s.afterSet[g.toks[i-2].Text] || s.afterSet[g.calleeBefore(i-2)])
+}
+
+// statement gives the end of the statement that a command or an adapter of a
+// database is made with. An adapter that is given a command alone has none.
+func (g *program) statement(i, from, to int) int {
+	args := g.arguments(max(from-1, 0))
+	switch {
+	case len(args) == 0 || !g.toks[from-1].Is("("):
+		return to
+	case len(args) == 1 && strings.HasSuffix(g.toks[i].Text, "adapter"):
+		return from
+	}
+	return args[0][1]
 }
 
 // calleeBefore gives the name of the function whose call ends at i, or the name
@@ -142,6 +190,8 @@ func (g *program) argument(i int, statement bool) (from, to int, ok bool) {
 	}
 	next := g.toks[i+1]
 	switch {
+	case next.Is("<") && i+4 < len(g.toks) && g.toks[i+2].Kind == page.Ident && g.toks[i+3].Is(">") && g.toks[i+4].Is("(") && g.match[i+4] > 0: // of a type
+		return i + 5, int(g.match[i+4]), true
 	case next.Is("(") && g.match[i+1] > 0:
 		end := int(g.match[i+1])
 		if fn, declared := g.funcs[g.toks[i].Text]; declared && fn.body == end+1 {
@@ -162,7 +212,7 @@ func (g *program) argument(i int, statement bool) (from, to int, ok bool) {
 // flowInto settles what goes into a construct.
 func (g *program) flowInto(c *construct, from, to int) {
 	if s, ok := g.worst(from, to); ok {
-		c.flow, c.param, c.whole, c.straight = reaches, s.param, !s.mixed, !s.byName
+		c.flow, c.param, c.whole, c.straight, c.leads = reaches, s.param, !s.mixed, !s.byName, !s.behind
 		if c.deed == evaluates {
 			c.whole = !s.worded
 		}
@@ -211,11 +261,13 @@ func (g *program) written(c *construct, i, from, to int) {
 	if len(args) > 1 {
 		content = [2]int{args[1][0], to}
 	}
-	if w := g.toks[i].Text; w == "move_uploaded_file" || w == "copy" || w == "downloadfile" {
+	w := g.toks[i].Text
+	switch w {
+	case "move_uploaded_file", "copy", "move", "downloadfile":
 		path, content = content, path
 	}
-	if g.onlyReads(g.toks[i].Text, from, to) {
-		c.deed = browses
+	if g.onlyReads(w, from, to) {
+		c.deed, c.handles = browses, shows
 		return
 	}
 	if g.namesPage(path[0], path[1]) {
@@ -225,6 +277,11 @@ func (g *program) written(c *construct, i, from, to int) {
 	value, named, file := g.values(path[0], path[1])
 	_, filled, _ := g.values(content[0], content[1])
 	c.param, c.whole, c.straight = value.param, named && !file && !value.mixed, !value.byName
+	c.leads, c.handles = named && !value.behind, changes
+	if file {
+		names := maxBeside
+		c.beside = g.beside(path[0], path[1], &names)
+	}
 	switch {
 	case c.deed == uploads && (named || file):
 		c.flow = reaches
@@ -233,6 +290,61 @@ func (g *program) written(c *construct, i, from, to int) {
 	case named || filled:
 		c.flow, c.whole = unclear, false
 	}
+	if (w == "copy" || w == "move") && c.lang != page.PHP && !c.leads {
+		c.flow = unclear // sites move their own files about
+	}
+}
+
+// maxBeside is how many names a path is followed through, maxBesideLook how many
+// words of each expression are looked at.
+const (
+	maxBeside     = 16
+	maxBesideLook = 64
+)
+
+// beside says whether a path is in the folder of the page itself: made of its own
+// path, or of no folder at all, and of no words of the program's.
+func (g *program) beside(from, to int, names *int) bool {
+	own := false
+	for i := from; i < to && i-from < maxBesideLook; i++ {
+		switch t := g.toks[i]; {
+		case t.Kind == page.String:
+			if strings.Trim(t.Text, `./\ `) != "" {
+				return false
+			}
+		case t.Word("physicalpath"):
+			own = true
+		case t.Word("mappath") && i+2 < to && g.toks[i+1].Is("(") && g.match[i+1] > 0:
+			_, _, file := g.values(i+2, int(g.match[i+1]))
+			first := g.toks[i+2]
+			own = own || file || first.Kind == page.String && (first.Text == "" || first.Text[0] == '.')
+		case t.Kind == page.Ident && *names > 0 && (i == 0 || !isMember(g.toks[i-1])):
+			at := g.assignment(t.Text)
+			if at == 0 {
+				continue
+			}
+			*names--
+			own = own || g.beside(at, g.statementEnd(at), names)
+		}
+	}
+	return own
+}
+
+// assignment gives the position behind the first assignment to a name, 0 if there
+// is none.
+func (g *program) assignment(name string) int {
+	if g.firsts == nil {
+		g.firsts = map[string]int{}
+		for i := 1; i+1 < len(g.toks); i++ {
+			if !g.toks[i].Is("=") {
+				continue
+			}
+			if t := target(g.toks, i); g.firsts[t] == 0 {
+				g.firsts[t] = i + 1
+			}
+		}
+	}
+	return g.firsts[name]
 }
 
 // onlyReads says whether a file is opened for reading alone.
@@ -279,6 +391,11 @@ func (g *program) other(i int) (construct, bool) {
 		c.deed = starts
 		g.flowInto(&c, i+2, g.statementEnd(i+2))
 		return c, c.flow != constant
+	// command.CommandText = value
+	case t.Text == "commandtext" && i > 1 && isMember(g.toks[i-1]) && i+1 < len(g.toks) && g.toks[i+1].Is("="):
+		c.deed = queries
+		g.flowInto(&c, i+2, g.statementEnd(i+2))
+		return c, c.flow == reaches
 	// connection.ConnectionString = value
 	case t.Text == "connectionstring" && i > 1 && isMember(g.toks[i-1]) && i+1 < len(g.toks) && g.toks[i+1].Is("="), databaseConnections[t.Text] && i+1 < len(g.toks) && g.toks[i+1].Is("("):
 		g.flowInto(&c, i+2, g.statementEnd(i+2))
@@ -322,8 +439,38 @@ func (g *program) other(i int) (construct, bool) {
 			c.deed, c.flow, c.whole, c.param = loads, reaches, true, g.parameterName(i)
 			return c, true
 		}
+	// Function(value), this["name of the evaluator"](value)
+	case t.Lang == page.JScript && i+1 < len(g.toks):
+		from, to, ok := g.jscript(i)
+		if !ok {
+			return c, false
+		}
+		c.deed = evaluates
+		g.flowInto(&c, from, to)
+		return c, true
 	}
 	return c, false
+}
+
+// jscript finds the calls that evaluate text in JScript and do not look like it,
+// and gives what goes into them.
+func (g *program) jscript(i int) (from, to int, ok bool) {
+	open := i + 1
+	switch {
+	case g.toks[i].Text == "function" && g.toks[open].Is("(") && (i == 0 || !g.toks[i-1].Word("new")):
+		end := int(g.match[open])
+		if end < open+2 || end+1 < len(g.toks) && (g.toks[end+1].Is("{") || g.toks[end+1].Is(":")) {
+			return 0, 0, false // a function that is written out there
+		}
+	case g.toks[open].Is("[") && i+4 < len(g.toks) && g.toks[i+2].Kind == page.String && g.toks[i+3].Is("]") && g.toks[i+4].Is("("):
+		if name := g.toks[i+2].Text; name != "ev"+"al" && name != "Function" {
+			return 0, 0, false
+		}
+		open = i + 4
+	default:
+		return 0, 0, false
+	}
+	return open + 1, int(g.match[open]), g.match[open] > 0
 }
 
 // callbackFirst are the functions of PHP that take the name of a function as

@@ -34,6 +34,9 @@ type source struct {
 	// mixed says that the program has joined something to the value, such as the
 	// folder before a file's name, worded that it has joined words of its own.
 	mixed, worded bool
+	// behind says that something stands before the value, such as a folder, so that
+	// the sender does not choose where a path begins.
+	behind bool
 	// byName says that the value came here under a name, not straight from the request.
 	byName bool
 }
@@ -62,6 +65,9 @@ type program struct {
 	sources map[int]source
 	first   *source
 	vars    map[string]variable
+	// firsts are the positions behind the first assignment to each name, nil until
+	// one is asked for.
+	firsts map[string]int
 	// ownDatabase says that the request says which database is opened.
 	ownDatabase bool
 }
@@ -414,6 +420,7 @@ func (g *program) values(from, to int) (value source, isValue, isFile bool) {
 			isFile = true
 		} else if !isValue {
 			value, isValue = s, true
+			g.fronts(&value, from, i)
 		}
 	}
 	g.joins(&value, from, to)
@@ -428,6 +435,19 @@ func (g *program) joins(s *source, from, to int) {
 	s.mixed = s.mixed || g.joined[to] > g.joined[from]
 	s.worded = s.worded || g.worded[to] > g.worded[from]
 }
+
+// fronts notes whether something stands before a value in its expression: what is
+// joined to it, an argument before it, or a function that keeps it below a folder.
+func (g *program) fronts(s *source, from, at int) {
+	for k := max(from, at-maxFront); k < at && !s.behind; k++ {
+		t := g.toks[k]
+		s.behind = concat(t) || t.Is(",") || t.Word("mappath") || t.Word("getfilename")
+	}
+}
+
+// maxFront is how far before a value that is looked for, in words. A page can make
+// every word of a statement the beginning of an expression, so it is short.
+const maxFront = 32
 
 // says tells whether a token is a string that says something: a bracket makes an
 // expression of what it is joined to.
@@ -508,7 +528,8 @@ func (g *program) spread() (found bool) {
 			return
 		}
 		old, known := g.tainted[name]
-		if !known || old.file && !s.file || old.file == s.file && (old.mixed && !s.mixed || old.worded && !s.worded) {
+		if !known || old.file && !s.file || old.file == s.file && (old.mixed && !s.mixed || old.worded && !s.worded) ||
+			old.file == s.file && old.mixed == s.mixed && old.worded == s.worded && old.behind && !s.behind {
 			g.tainted[name] = s
 			found = true
 		}
@@ -571,6 +592,7 @@ func (g *program) worst(from, to int) (source, bool) {
 		}
 	}
 	g.joins(&s, from, to)
+	g.fronts(&s, from, int(g.next[from]))
 	return s, true
 }
 

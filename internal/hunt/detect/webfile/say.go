@@ -7,6 +7,7 @@ var deedNames = [deeds]string{
 	evaluates: "evaluates", starts: "starts", loads: "loads", compiles: "compiles", deserialises: "deserialises",
 	transforms: "transforms", includes: "includes", writes: "writes", uploads: "uploads", connects: "connects",
 	native: "native", keys: "keys", databases: "databases", queries: "queries", browses: "browses", plants: "plants",
+	surveys: "surveys", listens: "listens",
 }
 
 // say puts a construct into words.

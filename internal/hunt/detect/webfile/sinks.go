@@ -27,6 +27,8 @@ const (
 	queries                  // runs the sender's statements in a database of the sender's choice
 	browses                  // shows or removes files of the sender's choice
 	plants                   // writes a page
+	surveys                  // shows what the registry of the server holds
+	listens                  // answers requests past the web server
 	deeds                    // number of deeds
 )
 
@@ -66,6 +68,9 @@ type sink struct {
 	needs string
 	// statement says that the language also takes arguments without brackets.
 	statement bool
+	// chosen says that honest pages do it too, with values of their own: only what
+	// the request carries counts.
+	chosen bool
 }
 
 // sinks are the constructs that are known. They are words, not patterns: folding
@@ -81,7 +86,7 @@ var sinks = []sink{
 	{deed: evaluates, langs: java, words: "eval", needs: "scriptenginemanager scriptengine nashornscriptenginefactory elprocessor groovyshell"},
 	{deed: evaluates, langs: java, words: "createvalueexpression createmethodexpression parseexpression evaluateexpression"},
 
-	{deed: starts, langs: dotNet, words: "start", needs: "process processstartinfo diagnostics"},
+	{deed: starts, langs: dotNet, words: "start", needs: "process processstartinfo"},
 	{deed: starts, langs: dotNet, words: "processstartinfo"},
 	{deed: starts, langs: only(page.VBNet), words: "shell", bare: true, statement: true},
 	{deed: starts, langs: dotNet, words: "shell", after: "interaction"},
@@ -99,6 +104,8 @@ var sinks = []sink{
 	{deed: loads, langs: dotNet, words: "loadfrom loadfile unsafeloadfrom", needs: "assembly reflection"},
 	{deed: loads, langs: dotNet, words: "invoke", needs: "getmethod getmethods methodinfo"},
 	{deed: loads, langs: dotNet, words: "invokemember"},
+	{deed: loads, langs: com, words: "callbyname"},
+	{deed: loads, langs: dotNet, words: "gettypefromprogid gettypefromclsid createinstancefrom", chosen: true},
 	{deed: loads, langs: dotNet, words: "createdelegate", needs: "assembly reflection"},
 	{deed: loads, langs: java, words: "defineclass defineanonymousclass"},
 	{deed: loads, langs: java, words: "invoke", needs: "getmethod getdeclaredmethod getmethods"},
@@ -106,15 +113,21 @@ var sinks = []sink{
 	{deed: loads, langs: php, words: "call_user_func call_user_func_array forward_static_call array_map array_filter array_walk array_reduce usort uasort uksort register_shutdown_function register_tick_function ob_start preg_replace_callback array_walk_recursive iterator_apply reflectionfunction array_diff_ukey array_diff_uassoc array_udiff array_udiff_assoc array_udiff_uassoc array_intersect_ukey array_intersect_uassoc array_uintersect array_uintersect_assoc array_uintersect_uassoc mb_ereg_replace_callback filter_var_array"},
 
 	{deed: compiles, langs: dotNet, words: "compileassemblyfromsource compileassemblyfromfile compileassemblyfromdom compileassemblyfromsourcebatch"},
-	{deed: compiles, langs: dotNet, words: "addscript invokescript", needs: "powershell runspace runspacefactory pipeline"},
+	{deed: compiles, langs: dotNet, words: "addscript invokescript addcommand addargument addparameter", needs: "powershell runspace runspacefactory pipeline"},
+	{deed: compiles, langs: dotNet, words: "invoke", needs: "runspaceinvoke"},
 	{deed: compiles, langs: dotNet, words: "evaluateasync runasync", needs: "csharpscript"},
 
 	{deed: deserialises, langs: dotNet, words: "deserialize", needs: "binaryformatter losformatter objectstateformatter soapformatter netdatacontractserializer"},
+	{deed: deserialises, langs: dotNet, words: "readobject", needs: "netdatacontractserializer"},
+	{deed: deserialises, langs: dotNet, words: "deserialize deserializeobject", needs: "simpletyperesolver typenamehandling"},
+	{deed: deserialises, langs: dotNet, words: "parse load", after: "xamlreader xamlservices"},
+	{deed: deserialises, langs: dotNet, words: "xmlserializer", chosen: true},
 	{deed: deserialises, langs: java, words: "objectinputstream xmldecoder"},
 	{deed: deserialises, langs: php, words: "unserialize", bare: true},
 
 	{deed: transforms, langs: dotNet, words: "load", needs: "xslcompiledtransform xsltransform"},
 
+	{deed: includes, langs: dotNet, words: "registervirtualpathprovider createinstancefromvirtualpath"},
 	{deed: includes, langs: php, words: "include include_once require require_once", bare: true, statement: true},
 
 	{deed: writes, langs: dotNet, words: "writealltext writeallbytes writealllines appendalltext appendalllines create createtext appendtext openwrite", after: "file fileinfo"},
@@ -123,6 +136,7 @@ var sinks = []sink{
 	{deed: writes, langs: com, words: "createtextfile opentextfile", statement: true},
 	{deed: writes, langs: com, words: "savetofile", statement: true},
 	{deed: writes, langs: dotNet, words: "downloadfile", needs: "webclient"},
+	{deed: writes, langs: dotNet, words: "copy move", after: "file"},
 	{deed: writes, langs: java, words: "fileoutputstream filewriter randomaccessfile"},
 	{deed: writes, langs: java, words: "write newoutputstream newbufferedwriter", after: "files"},
 	{deed: writes, langs: php, words: "file_put_contents fopen", bare: true},
@@ -136,6 +150,9 @@ var sinks = []sink{
 	{deed: browses, langs: dotNet, words: "getfiles getdirectories getfilesystementries delete", after: "directory file"},
 	{deed: browses, langs: dotNet, words: "writefile transmitfile", after: "response"},
 	{deed: browses, langs: dotNet, words: "directoryinfo readalltext readallbytes"},
+	{deed: browses, langs: dotNet, words: "setlastwritetime setcreationtime setattributes", after: "file"},
+	{deed: surveys, langs: dotNet, words: "opensubkey", chosen: true},
+	{deed: listens, langs: dotNet, words: "httplistener"},
 
 	{deed: connects, langs: php, words: "fsockopen pfsockopen stream_socket_client socket_connect", bare: true},
 }
