@@ -324,7 +324,7 @@ var registryHives = set("localmachine classesroot currentuser currentconfig user
 // native finds what shows in single words and strings rather than in calls.
 func (r *reading) native(g *program) {
 	machine, at, section, secret := map[string]bool{}, -1, -1, false
-	hives, hive := map[string]bool{}, -1
+	hives, hive, registry := map[string]bool{}, -1, g.words["registry"] && g.words["getsubkeynames"]
 	for _, t := range g.toks {
 		switch t.Kind {
 		case page.Ident:
@@ -332,7 +332,7 @@ func (r *reading) native(g *program) {
 				machine[t.Text] = true
 				at = t.Off
 			}
-			if registryHives[t.Text] {
+			if registry && registryHives[t.Text] {
 				hives[t.Text], hive = true, t.Off
 			}
 			switch t.Text {
@@ -359,7 +359,7 @@ func (r *reading) native(g *program) {
 	if section >= 0 && secret {
 		r.a.constructs = append(r.a.constructs, construct{deed: keys, flow: unclear, off: section})
 	}
-	if len(hives) >= 3 && g.words["registry"] && g.words["getsubkeynames"] {
+	if len(hives) >= 3 {
 		r.a.constructs = append(r.a.constructs, construct{deed: surveys, flow: unclear, off: hive})
 	}
 	if len(machine) >= 2 {

@@ -81,6 +81,9 @@ var inputTypes = set("textbox htmlinputtext htmltextarea htmlinputhidden hiddenf
 // declaredInputs adds the names that the code itself gives to what a visitor fills
 // in: TextBox b = …, Dim b As TextBox.
 func (g *program) declaredInputs() {
+	if !g.has(inputTypes) {
+		return
+	}
 	own := false
 	for i, t := range g.toks {
 		if t.Kind != page.Ident || !inputTypes[t.Text] || i+1 >= len(g.toks) {
