@@ -72,9 +72,9 @@ type analysis struct {
 	fetches bool
 	// interpreter says that it names the command interpreter and reads what a process says.
 	interpreter bool
-	// assemblies says that it speaks of assemblies.
-	assemblies bool
-	does       [deeds]bool
+	// assemblies says that it speaks of assemblies, decrypts that it decrypts something.
+	assemblies, decrypts bool
+	does                 [deeds]bool
 }
 
 // keptTokens is how large the space for the words of a page may be to be kept for the
@@ -137,6 +137,7 @@ func (r *reading) read(toks []page.Token, p *page.Page, depth int) *program {
 	r.a.results = r.a.results || g.has(readers)
 	r.a.fetches = r.a.fetches || g.has(fetchers)
 	r.a.assemblies = r.a.assemblies || g.words["assembly"]
+	r.a.decrypts = r.a.decrypts || g.words["createdecryptor"] || g.words["transformfinalblock"]
 	r.a.constructs = append(r.a.constructs, list...)
 	if g.first != nil {
 		r.a.takes = true
@@ -451,13 +452,15 @@ const weightHidden = 60
 
 // company says how much a construct of ASP.NET counts for what stands beside it, of
 // which no honest page does both: a process whose words go over a connection, the
-// command interpreter with its answer shown, a program brought from elsewhere.
+// command interpreter with its answer shown, a program brought from elsewhere or
+// decrypted.
 func (a *analysis) company(d deed) int {
 	switch {
 	case !a.dotNet:
 	case d == starts && (a.does[connects] || a.interpreter || a.fetches),
 		d == connects && a.does[starts],
-		d <= compiles && a.fetches && (d != loads || a.assemblies):
+		d <= compiles && a.fetches && (d != loads || a.assemblies),
+		d == loads && a.assemblies && a.decrypts && a.takes:
 		return 60
 	}
 	return 0
