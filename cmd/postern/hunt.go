@@ -88,7 +88,11 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 	if o.threads < 0 {
 		return usage("cmd.bad-value", "flag", "--threads", "value", o.threads)
 	}
-	defer a.boundMemory()()
+	floor := int64(memoryFloor)
+	if len(o.rules.yara)+len(o.rules.sigma) > 0 {
+		floor += memoryBrought
+	}
+	defer a.boundMemoryAt(floor, garbagePercent)()
 	defer beside(ctx, func(ctx context.Context) { readAhead(ctx, paths) })()
 	now := time.Now()
 	opt, left, err := a.setUp(o, now)
