@@ -54,13 +54,14 @@ type Finding struct {
 // FindingID gives a short, stable name: the same rule at the same place of the
 // same evidence has the same ID in every run.
 func FindingID(rule string, at Evidence) string {
-	h := sha256.New()
-	for _, s := range []string{rule, at.Path,
-		strconv.FormatInt(at.Line, 10), strconv.FormatInt(at.Record, 10), strconv.FormatInt(at.Offset, 10)} {
-		h.Write([]byte(s))
-		h.Write([]byte{0})
+	var room [256]byte
+	b := append(append(room[:0], rule...), 0)
+	b = append(append(b, at.Path...), 0)
+	for _, n := range [...]int64{at.Line, at.Record, at.Offset} {
+		b = append(strconv.AppendInt(b, n, 10), 0)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:8])
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
 }
 
 // Lower takes a finding down to a level and says why. It never raises one.

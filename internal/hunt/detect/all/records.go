@@ -113,20 +113,37 @@ func (h *hostRows) LookAtRecord(ev *postern.Event) []postern.Finding {
 	if n, err := strconv.ParseUint(id, 10, 32); err == nil && proctree.Wants(channel, uint32(n)) {
 		h.trees.See(ev)
 	}
+	var path [maxPath]byte
+	matches := h.set.EvalAt(string(sigma.AppendPath(path[:0], channel, id)), ev, nil)
 	var findings []postern.Finding
-	path := string(sigma.AppendPath(nil, channel, id))
-	for _, m := range h.set.EvalAt(path, ev, nil) {
-		if ev.Raw == "" {
-			ev.Raw = excerpt(ev, &m)
-		}
-		f := h.finding(ev, &m)
+	if len(matches) > 0 {
+		findings = h.found(ev, matches)
 		if proctree.Wants(channel, 1) || proctree.Wants(channel, 4688) {
-			f.Set(execution, started(ev, &m))
+			what := started(ev)
+			for i := range findings {
+				findings[i].Set(execution, what)
+			}
 		}
-		findings = append(findings, f)
 	}
 	if h.feeds || len(findings) > 0 {
 		compare(h.seen, ev, findings)
+	}
+	return findings
+}
+
+// maxPath is the length of usual paths of channels and ids; a longer one is no mistake.
+const maxPath = 128
+
+// found makes findings of the matches of a record, which all quote the same text.
+func (h *hostRows) found(ev *postern.Event, matches []sigma.Match) []postern.Finding {
+	quote := strings.Clone(ev.Raw)
+	if quote == "" {
+		quote = excerpt(ev, &matches[0])
+		ev.Raw = quote
+	}
+	findings := make([]postern.Finding, len(matches))
+	for i := range matches {
+		findings[i] = h.finding(ev, &matches[i], quote)
 	}
 	return findings
 }
@@ -136,30 +153,28 @@ const maxExcerpt = 4 << 10
 
 // excerpt gives a record as text: the values that decided first, and then its data.
 func excerpt(ev *postern.Event, m *sigma.Match) string {
-	var b strings.Builder
-	put := func(f postern.Field) {
-		if b.Len() > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(f.Name)
-		b.WriteString("=")
-		b.WriteString(f.Value)
-	}
+	size := 0
 	for _, f := range ev.Fields {
-		if slices.Contains(m.Fields, f.Name) {
-			put(f)
+		size += len("; =") + len(f.Name) + len(f.Value)
+	}
+	b := make([]byte, 0, min(size, maxExcerpt))
+	put := func(s string) { b = append(b, s[:min(len(s), maxExcerpt-len(b))]...) }
+	list := func(decided bool) {
+		for _, f := range ev.Fields {
+			if !decided && f.Value == "" || slices.Contains(m.Fields, f.Name) != decided {
+				continue
+			}
+			if len(b) > 0 {
+				put("; ")
+			}
+			put(f.Name)
+			put("=")
+			put(f.Value)
 		}
 	}
-	for _, f := range ev.Fields {
-		if b.Len() > maxExcerpt {
-			break
-		}
-		if !slices.Contains(m.Fields, f.Name) && f.Value != "" {
-			put(f)
-		}
-	}
-	s := b.String()
-	return strings.ToValidUTF8(s[:min(len(s), maxExcerpt)], "")
+	list(true)
+	list(false)
+	return strings.ToValidUTF8(string(b), "")
 }
 
 // execution is the entity by which the start of a process is known again in another
@@ -167,7 +182,7 @@ func excerpt(ev *postern.Event, m *sigma.Match) string {
 const execution = "execution"
 
 // started gives the execution that an event is about, "" if it is about none.
-func started(ev *postern.Event, m *sigma.Match) string {
+func started(ev *postern.Event) string {
 	if ev.Get("EventID") != "1" && ev.Get("EventID") != "4688" {
 		return ""
 	}

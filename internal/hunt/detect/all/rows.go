@@ -308,8 +308,12 @@ func (g *gates) gate(f *parse.Format, columns []string) *literal.Gate {
 func (h *hostRows) Look(ev *postern.Event) []postern.Finding {
 	var findings []postern.Finding
 	request := false
-	for _, m := range h.set.Eval(ev, nil) {
-		f := h.finding(ev, &m)
+	quote := ""
+	for i, m := range h.set.Eval(ev, nil) {
+		if i == 0 {
+			quote = strings.Clone(ev.Raw)
+		}
+		f := h.finding(ev, &m, quote)
 		request = request || f.HasTag("shell-request")
 		findings = append(findings, f)
 	}
@@ -330,11 +334,11 @@ func (h *hostRows) Look(ev *postern.Event) []postern.Finding {
 // done, and no address, agent or path that tells something is longer.
 const maxEntity = 2048
 
-// finding makes a finding of a match: the level of the rule, or that of the first
-// downgrade that holds, with its reason.
-func (r *Rows) finding(ev *postern.Event, m *sigma.Match) postern.Finding {
+// finding makes a finding of a match, which quotes the event: the level of the rule, or
+// that of the first downgrade that holds, with its reason.
+func (r *Rows) finding(ev *postern.Event, m *sigma.Match, quote string) postern.Finding {
 	doc := r.rules[m.Rule]
-	at := postern.Evidence{Path: ev.Place.Path, Line: ev.Place.Line, Record: ev.Place.Record, Offset: ev.Place.Offset, Excerpt: strings.Clone(ev.Raw)}
+	at := postern.Evidence{Path: ev.Place.Path, Line: ev.Place.Line, Record: ev.Place.Record, Offset: ev.Place.Offset, Excerpt: quote}
 	f := postern.Finding{
 		ID: postern.FindingID(doc.ID, at), Rule: doc.ID, Campaign: doc.Campaign,
 		Level: doc.Level, Confidence: doc.Confidence, Title: doc.Title, Time: ev.Time,
