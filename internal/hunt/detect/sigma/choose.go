@@ -14,14 +14,13 @@ type chooser struct {
 	same    []bool         // by slot: all events of the group have the same value
 	shared  map[atom]int   // rules that could be found by an atom
 	rates   map[atom]uint8 // class of an atom
-	enough  float64        // class of a clause that needs no second one
 }
 
 // identities are what events of one source have in common.
 var identities = []string{"channel", "eventid", "provider_name", "computer"}
 
 func newChooser(t *table, clauses [][]clause) *chooser {
-	c := &chooser{shared: make(map[atom]int), rates: make(map[atom]uint8), enough: seldom}
+	c := &chooser{shared: make(map[atom]int), rates: make(map[atom]uint8)}
 	for slot, name := range t.names {
 		c.entries = append(c.entries, t.rates(int32(slot)))
 		c.same = append(c.same, slices.Contains(identities, string(appendName(nil, name))))
@@ -39,7 +38,7 @@ func newChooser(t *table, clauses [][]clause) *chooser {
 // Shares of events, as powers of ½: a clause that holds in fewer than seldom needs no
 // second one, and one that holds in more than often is none.
 const (
-	seldom = 8
+	seldom = 10
 	often  = 1
 )
 
@@ -72,9 +71,6 @@ func (ch *chooser) two(clauses []clause) [2]clause {
 		return chosen // to find it would cost more than to evaluate it
 	}
 	chosen[0] = all[0].clause
-	if all[0].class >= ch.enough {
-		return chosen
-	}
 	for _, c := range all[1:] {
 		apart := !slices.ContainsFunc(c.clause, func(a atom) bool { return slices.Contains(chosen[0], a) })
 		if !c.common && c.class >= often && apart {

@@ -1,9 +1,6 @@
 package sigma
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // Gate tells by the text of an event, before its values are known one by one, whether
 // any of many rules can match it. It does not change once made; several goroutines may
@@ -47,7 +44,6 @@ func NewGate(rules []*Rule, usable func(Need) bool) *Gate {
 	bits := min((len(rules)+63)/64*64, maxGateBits)
 	g := &Gate{planes: make([]uint64, 2*bits/64)}
 	choose := newChooser(fields, clauses)
-	choose.enough = math.Inf(1) // the rates are of fields, and a text has all of them
 	var b builder
 	for i := range rules {
 		two := choose.two(clauses[i])
