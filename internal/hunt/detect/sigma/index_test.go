@@ -98,6 +98,35 @@ func TestRequired(t *testing.T) {
 	}
 }
 
+// TestLeast draws texts that an expression matches: none is shorter than what is said of
+// it, and the one given is as short.
+func TestLeast(t *testing.T) {
+	t.Parallel()
+	for expr, short := range map[string]string{
+		`\s[a-fA-F0-9]{4}\s[a-f]{2,}`: " 12ab ab",
+		`(cmd|powershell)\.exe`:       "cmd.exe",
+		`(?i)ka?.`:                    "kx",
+		`^a+b*(c?|dd){3}$`:            "a",
+		`(ab|c{3}|)x`:                 "x",
+		`\bend\b.`:                    "end.",
+		``:                            "",
+		`[^a]{3}|..`:                  "bb",
+	} {
+		re, _, err := compileRegexp(0, expr, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if re.least != len(short) {
+			t.Errorf("%s: got %d, want %d", expr, re.least, len(short))
+		}
+		rapid.Check(t, func(t *rapid.T) {
+			if text := rapid.StringMatching(expr).Draw(t, "text"); len(text) < re.least {
+				t.Errorf("%s: %q is shorter than %d", expr, text, re.least)
+			}
+		})
+	}
+}
+
 func TestNeeds(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -213,13 +213,17 @@ func (t *setTest) literals() []literal {
 }
 
 // regexpTest searches a value. The expression runs only where one of its
-// required literals stands.
+// required literals stands, and where there are bytes enough.
 type regexpTest struct {
 	re     *regexp.Regexp
+	least  int      // bytes of the shortest match
 	guards [][]byte // folded; nil if none can be derived
 }
 
 func (t *regexpTest) match(v *view, i int32) bool {
+	if len(v.values[i].text) < t.least {
+		return false
+	}
 	if len(t.guards) > 0 {
 		folded, found := v.folded(i), false
 		for _, g := range t.guards {

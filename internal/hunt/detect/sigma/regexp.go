@@ -34,7 +34,7 @@ func compileRegexp(line int, expr, flags string) (*regexpTest, int, error) {
 	if err != nil {
 		return nil, 0, refuseRegexp(line, expr, err)
 	}
-	t := &regexpTest{re: re}
+	t := &regexpTest{re: re, least: least(tree)}
 	for _, lit := range required(tree.Simplify()) {
 		t.guards = append(t.guards, []byte(lit))
 	}
@@ -133,6 +133,32 @@ func programSize(re *syntax.Regexp) int {
 		n *= max(re.Min, re.Max, 1)
 	}
 	return min(n, maxRegexpSize+1)
+}
+
+// least gives the bytes without which nothing matches an expression: a character is at
+// least one, whatever it is and however it folds.
+func least(re *syntax.Regexp) int {
+	n := 0
+	switch re.Op {
+	case syntax.OpLiteral:
+		return len(re.Rune)
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 1
+	case syntax.OpCapture, syntax.OpPlus:
+		return least(re.Sub[0])
+	case syntax.OpRepeat:
+		return re.Min * least(re.Sub[0])
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			n += least(sub)
+		}
+	case syntax.OpAlternate:
+		n = least(re.Sub[0])
+		for _, sub := range re.Sub[1:] {
+			n = min(n, least(sub))
+		}
+	}
+	return n
 }
 
 // Bounds of the derivation of required literals: a set of alternatives longer
