@@ -39,7 +39,8 @@ type Channel struct {
 	// Wants says whether any rule can be about records with an id, and by which gate
 	// to tell that a record is worth parsing: it is given the text of the record's
 	// values in lower case, with a NUL between them, but not what is no text, such as
-	// numbers (see [OnlyText]); nil passes all.
+	// numbers (see [OnlyText]); nil passes all. What a gate would stop may be parsed
+	// all the same.
 	Wants func(id uint32) (gate Gate, wanted bool)
 	// Values names those values, in their order, that the records leave without one.
 	Values []string
@@ -58,6 +59,11 @@ func RecordsOf(head []byte, kinds []*Records) *Records {
 // OnlyText says of a literal, in lower case, that it can stand in nothing but text:
 // a value of another type, a number, a date or an identifier, is never written so.
 func OnlyText(literal string) bool {
+	for i := 1; i < len(literal); i++ { // in numbers and dates a point stands between digits: .edb is the end of a name
+		if a, b := literal[i-1], literal[i]; a == '.' && !digit(b) || b == '.' && !digit(a) {
+			return true
+		}
+	}
 	for _, alphabet := range [...]string{
 		"0123456789abcdefx{}+-.:", // numbers, bytes, GUIDs
 		"0123456789tz-.:",         // dates
@@ -74,6 +80,8 @@ func OnlyText(literal string) bool {
 	}
 	return true
 }
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // LosslessRecords says of a problem with a log of records what [Lossless] says of
 // one with a text log.
