@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"postern"
 	"postern/internal/exercise/eventlog"
@@ -357,6 +358,53 @@ func TestGate(t *testing.T) {
 	if diff := cmp.Diff([]string{"sysmon 3 06:49:43 1", "windows-security 1 06:49:43 1"}, counted); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
+}
+
+// TestIdleGate has a gate let all pass for a while: it is asked no more, tried again, and
+// then stops what it should.
+func TestIdleGate(t *testing.T) {
+	t.Parallel()
+	const busy = 100 // records that it lets pass
+	gate := &passing{want: "ver"}
+	n, yielded := 0, 0
+	opt := parse.RecordOptions{
+		Channel: func(string) *parse.Channel {
+			return &parse.Channel{Source: "sysmon", Wants: func(uint32) (parse.Gate, bool) { return gate, true }}
+		},
+		Yield: func(ev *postern.Event) {
+			if yielded++; yielded == busy {
+				n, gate.want = len(gate.seen), "ver 2000\x00"
+			}
+		},
+	}
+	if _, err := Scan(context.Background(), bytes.NewReader(many(t, 2*gateTurn+1)), "x.evtx", opt); err != nil {
+		t.Fatal(err)
+	}
+	if n != gateTrial {
+		t.Errorf("it was asked about %d of the first %d records, want %d", n, busy, gateTrial)
+	}
+	if yielded != gateTurn+1 {
+		t.Errorf("got %d records, want those of its idle turn and one", yielded)
+	}
+}
+
+func TestFolded(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		units := rapid.SliceOf(rapid.OneOf(rapid.Uint16Range(0, 0x81), rapid.Uint16())).Draw(t, "units")
+		var src, want []byte
+		for _, u := range units {
+			src = binary.LittleEndian.AppendUint16(src, u)
+			if u < 0x80 {
+				want = append(want, bytes.ToLower([]byte{byte(u)})...)
+			} else {
+				want = append(want, other)
+			}
+		}
+		if got := appendFolded(nil, src); !bytes.Equal(got, want) {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	})
 }
 
 // A record that nobody wants costs no allocation, and one that somebody wants few.

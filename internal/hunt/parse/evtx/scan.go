@@ -49,12 +49,14 @@ type channel struct {
 	*parse.Channel
 	name   string
 	result *parse.Result
-	wants  map[uint32]want
+	wants  map[uint32]*want
 }
 
 type want struct {
-	gate   parse.Gate
-	wanted bool
+	gate    parse.Gate
+	wanted  bool
+	seen    int // records for which there was a gate
+	stopped int // of those in its last trial
 }
 
 // Read reads a file to its end and yields every record, which is good until yield
@@ -186,7 +188,7 @@ func (f *file) look(r *raw) {
 		rec := f.decode(r)
 		ch = f.named(rec.Channel)
 		f.book(ch, rec.Time)
-		if w := ch.want(rec.EventID); w.wanted {
+		if w := ch.want(rec.EventID); w.wanted && f.pass(w) {
 			f.yield(rec, ch)
 		}
 		return
@@ -198,14 +200,38 @@ func (f *file) look(r *raw) {
 	if !w.wanted {
 		return
 	}
-	if w.gate != nil {
-		text, ok := f.folded(f.text[:0])
-		if f.text = text; ok && !w.gate.Pass(text) {
-			return
-		}
+	if f.pass(w) {
+		f.yield(f.decode(r), ch)
 	}
-	f.yield(f.decode(r), ch)
 }
+
+// pass asks the gate about the record at hand. A gate that lets most records pass costs
+// more than it spares, so that then it is only tried again from time to time.
+func (f *file) pass(w *want) bool {
+	if w.gate == nil {
+		return true
+	}
+	turn := w.seen % gateTurn
+	w.seen++
+	switch {
+	case turn == 0:
+		w.stopped = 0
+	case turn >= gateTrial && w.stopped < gateTrial/4:
+		return true
+	}
+	text, ok := f.folded(f.text[:0])
+	f.text = text
+	if !ok || w.gate.Pass(text) {
+		return true
+	}
+	if turn < gateTrial {
+		w.stopped++
+	}
+	return false
+}
+
+// Of every gateTurn records that a gate is made for, the first gateTrial are its trial.
+const gateTurn, gateTrial = 1024, 32
 
 // channelOf gives the channel of the record at hand, nil if only decoding tells it.
 func (f *file) channelOf() *channel {
@@ -239,7 +265,7 @@ func (f *file) named(name string) *channel {
 			return ch
 		}
 	}
-	ch := &channel{name: name, wants: make(map[uint32]want)}
+	ch := &channel{name: name, wants: make(map[uint32]*want)}
 	if f.opt.Channel != nil {
 		ch.Channel = f.opt.Channel(name)
 	}
@@ -260,10 +286,10 @@ func (f *file) named(name string) *channel {
 
 // want says whether records of an id are looked at. The ids of a channel are
 // numbers of 16 bits, so that few can be remembered.
-func (ch *channel) want(id uint32) want {
+func (ch *channel) want(id uint32) *want {
 	w, known := ch.wants[id]
 	if !known {
-		w.wanted = true
+		w = &want{wanted: true}
 		if ch.Wants != nil {
 			w.gate, w.wanted = ch.Wants(id)
 		}

@@ -49,7 +49,19 @@ const other = 0xff
 
 // appendFolded appends UTF-16LE as ASCII in lower case.
 func appendFolded(dst, src []byte) []byte {
-	for i := 0; i+2 <= len(src); i += 2 {
+	const each = 0x0001000100010001
+	i := 0
+	for ; i+8 <= len(src); i += 8 { // four ASCII characters at a time
+		v := binary.LittleEndian.Uint64(src[i:])
+		if v&(0xff80*each) != 0 {
+			break
+		}
+		// The high bit of a byte of each sum says whether the byte is above a bound.
+		upper := (v + (0x80-'A')*each) &^ (v + (0x80-'Z'-1)*each) & (0x80 * each)
+		v |= upper >> 2
+		dst = append(dst, byte(v), byte(v>>16), byte(v>>32), byte(v>>48))
+	}
+	for ; i+2 <= len(src); i += 2 {
 		c := src[i]
 		switch {
 		case src[i+1] != 0 || c >= utf8.RuneSelf:
