@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"postern"
 	"postern/internal/hunt/detect/proctree"
@@ -157,14 +158,15 @@ func excerpt(ev *postern.Event, m *sigma.Match) string {
 	for _, f := range ev.Fields {
 		size += len("; =") + len(f.Name) + len(f.Value)
 	}
-	b := make([]byte, 0, min(size, maxExcerpt))
-	put := func(s string) { b = append(b, s[:min(len(s), maxExcerpt-len(b))]...) }
+	var b strings.Builder
+	b.Grow(min(size, maxExcerpt))
+	put := func(s string) { b.WriteString(s[:min(len(s), maxExcerpt-b.Len())]) }
 	list := func(decided bool) {
 		for _, f := range ev.Fields {
 			if !decided && f.Value == "" || slices.Contains(m.Fields, f.Name) != decided {
 				continue
 			}
-			if len(b) > 0 {
+			if b.Len() > 0 {
 				put("; ")
 			}
 			put(f.Name)
@@ -174,7 +176,10 @@ func excerpt(ev *postern.Event, m *sigma.Match) string {
 	}
 	list(true)
 	list(false)
-	return strings.ToValidUTF8(string(b), "")
+	if s := b.String(); utf8.ValidString(s) { // which is told sooner than mended
+		return s
+	}
+	return strings.ToValidUTF8(b.String(), "")
 }
 
 // execution is the entity by which the start of a process is known again in another
