@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"math/bits"
@@ -24,6 +25,8 @@ type index struct {
 	lengths [maxLength + 1]bool // of whole; the last one is of all that are longer
 	windows []*windows
 	ends    []*ends
+	direct  []entry // short ones, so few that they are looked for one by one
+	anchors bool    // some literal must stand at the start or end of a value
 }
 
 // maxLength is the longest value whose length is told from others.
@@ -161,6 +164,7 @@ func (b *builder) build(entries string) *index {
 	var tables [maxWindow][]literal // by length of their windows
 	shortest := maxWindow + maxStride - 1
 	for _, l := range b.order {
+		x.anchors = x.anchors || l.start || l.end
 		switch {
 		case l.start && l.end:
 			if x.whole == nil {
@@ -182,6 +186,12 @@ func (b *builder) build(entries string) *index {
 		if len(literals) == 0 {
 			continue
 		}
+		if few(literals) {
+			for _, l := range literals {
+				x.direct = append(x.direct, entry{literal: l, marks: marksOf(b.numbers[l])})
+			}
+			continue
+		}
 		w := &windows{n: i + 1, stride: 1}
 		if w.n == maxWindow {
 			w.stride = shortest - maxWindow + 1
@@ -190,6 +200,42 @@ func (b *builder) build(entries string) *index {
 		x.windows = append(x.windows, w)
 	}
 	return x
+}
+
+// few says whether to look for short literals one by one takes less time than one pass over
+// a value by their windows: for a byte, or for what has its place, it takes next to none.
+func few(literals []literal) bool {
+	const enough = 24
+	n := 0
+	for _, l := range literals {
+		switch {
+		case len(l.text) >= maxWindow:
+			return false
+		case l.start || l.end:
+			n++
+		case len(l.text) == 1:
+			n += 2
+		default:
+			n += 6
+		}
+	}
+	return n <= enough
+}
+
+// in says whether a folded value holds the literal.
+func (l *literal) in(v []byte) bool {
+	n := len(l.text)
+	switch {
+	case n > len(v):
+		return false
+	case l.start:
+		return string(v[:n]) == l.text && (!l.end || n == len(v))
+	case l.end:
+		return string(v[len(v)-n:]) == l.text
+	case n == 1:
+		return bytes.IndexByte(v, l.text[0]) >= 0
+	}
+	return bytes.Contains(v, []byte(l.text))
 }
 
 // fill adds the literals by their rarest windows, and of those equally rare by those
@@ -268,12 +314,30 @@ func (x *index) scan(v []byte, words []uint64) {
 	for _, e := range x.ends {
 		e.scan(v, words)
 	}
+	for i := range x.direct {
+		if e := &x.direct[i]; e.in(v) {
+			set(words, e.marks)
+		}
+	}
 	for _, w := range x.windows {
 		if w.n == maxWindow {
 			w.scan(v, words)
 		} else {
 			w.scanShort(v, words)
 		}
+	}
+}
+
+// scanAll is scan for all values, which are folded. Where no literal has its place it is
+// one pass over all of them: none stands across two, as there is a NUL between, or if it
+// does, its rule is asked in vain.
+func (x *index) scanAll(v *view, words []uint64) {
+	if !x.anchors {
+		x.scan(v.buf, words)
+		return
+	}
+	for i := range v.values {
+		x.scan(v.folded(int32(i)), words)
 	}
 }
 

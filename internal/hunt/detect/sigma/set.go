@@ -262,15 +262,13 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 // over each value that is indexed.
 func (g *group) announce(v *view) {
 	v.marks = append(v.marks[:0], g.planes...)
+	if g.keywords != nil {
+		v.foldAll()
+		g.keywords.scanAll(v, v.marks)
+	}
 	for k, slot := range g.slots {
 		for i := v.first[slot]; i >= 0; i = v.values[i].next {
 			g.fields[k].scan(v.folded(i), v.marks)
 		}
-	}
-	if g.keywords == nil {
-		return
-	}
-	for i := range v.values {
-		g.keywords.scan(v.folded(int32(i)), v.marks)
 	}
 }

@@ -177,6 +177,18 @@ func (v *view) slot(field int32) int32 {
 // head gives the first value of a rule's field, -1 if the event does not have it.
 func (v *view) head(field int32) int32 { return v.first[v.slot(field)] }
 
+// foldAll folds all values, one behind the other with a NUL between.
+func (v *view) foldAll() {
+	for i := range v.values {
+		x := &v.values[i]
+		x.from = len(v.buf)
+		v.buf = appendFold(v.buf, x.text)
+		x.to = len(v.buf)
+		x.foldedDone = true
+		v.buf = append(v.buf, 0)
+	}
+}
+
 // folded gives a value in the form for comparison without case. It is good
 // until the next call.
 func (v *view) folded(i int32) []byte {
