@@ -127,6 +127,54 @@ func TestLeast(t *testing.T) {
 	}
 }
 
+// TestRow compares what is looked for before an expression runs with the expression.
+func TestRow(t *testing.T) {
+	t.Parallel()
+	for expr, n := range map[string]int{
+		`\s[a-fA-F0-9]{64}\s[a-f0-9]{16}`: 64,
+		`(?i)x(b|c)?([a-dé]{17,})y`:       17,
+		`([ab]{18}c)+`:                    18,
+		`(?:[ab]{20}){2}`:                 20,
+		`[^a]{20}`:                        0,
+		`.{20}`:                           0,
+		`([ab]{18}c)*`:                    0,
+		`([ab]{18}c)?`:                    0,
+		`[ab]{18}|c`:                      0,
+		`[ab]{15}`:                        0,
+	} {
+		re, _, err := compileRegexp(0, expr, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		if re.row != nil {
+			got = re.row.n
+		}
+		if got != n {
+			t.Errorf("%s: got %d, want %d", expr, got, n)
+		}
+		if n == 0 {
+			continue
+		}
+		rapid.Check(t, func(t *rapid.T) {
+			if text := rapid.StringMatching(".{0,20}("+expr+").{0,20}").Draw(t, "text"); !re.row.in(text) {
+				t.Errorf("%s: nothing seen in %q", expr, text)
+			}
+			text := rapid.StringMatching(`[abxé]{0,60}`).Draw(t, "other text")
+			want, run := false, 0
+			for i := range len(text) {
+				if run++; !re.row.has[text[i]] {
+					run = 0
+				}
+				want = want || run == n
+			}
+			if got := re.row.in(text); got != want {
+				t.Errorf("%s in %q: got %v, want %v", expr, text, got, want)
+			}
+		})
+	}
+}
+
 func TestNeeds(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

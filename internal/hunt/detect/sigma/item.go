@@ -213,15 +213,17 @@ func (t *setTest) literals() []literal {
 }
 
 // regexpTest searches a value. The expression runs only where one of its
-// required literals stands, and where there are bytes enough.
+// required literals stands, and where there are bytes enough, and in rows.
 type regexpTest struct {
 	re     *regexp.Regexp
 	least  int      // bytes of the shortest match
+	row    *row     // in each match; nil if there is none
 	guards [][]byte // folded; nil if none can be derived
 }
 
 func (t *regexpTest) match(v *view, i int32) bool {
-	if len(v.values[i].text) < t.least {
+	text := v.values[i].text
+	if len(text) < t.least || t.row != nil && !t.row.in(text) {
 		return false
 	}
 	if len(t.guards) > 0 {
@@ -235,7 +237,7 @@ func (t *regexpTest) match(v *view, i int32) bool {
 			return false
 		}
 	}
-	return t.re.MatchString(v.values[i].text)
+	return t.re.MatchString(text)
 }
 
 func (t *regexpTest) literals() []literal {

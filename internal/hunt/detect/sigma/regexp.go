@@ -34,7 +34,7 @@ func compileRegexp(line int, expr, flags string) (*regexpTest, int, error) {
 	if err != nil {
 		return nil, 0, refuseRegexp(line, expr, err)
 	}
-	t := &regexpTest{re: re, least: least(tree)}
+	t := &regexpTest{re: re, least: least(tree), row: rowOf(tree)}
 	for _, lit := range required(tree.Simplify()) {
 		t.guards = append(t.guards, []byte(lit))
 	}
@@ -159,6 +159,74 @@ func least(re *syntax.Regexp) int {
 		}
 	}
 	return n
+}
+
+// row is so many bytes of a class behind one another, as of the digits of a hash.
+type row struct {
+	n    int
+	has  [256]bool
+	size int // characters of ASCII in it
+}
+
+// A row is worth looking for where it is long, and not of nearly all there is.
+const minRow, maxRowSize = 16, 80
+
+// rowOf gives the longest row that each match of an expression holds, nil if there is none
+// worth looking for.
+func rowOf(re *syntax.Regexp) *row {
+	switch re.Op {
+	case syntax.OpCapture, syntax.OpPlus:
+		return rowOf(re.Sub[0])
+	case syntax.OpRepeat:
+		if re.Min == 0 {
+			return nil
+		}
+		if re.Sub[0].Op != syntax.OpCharClass || re.Min < minRow {
+			return rowOf(re.Sub[0])
+		}
+		r := &row{n: re.Min}
+		for i := 0; i+1 < len(re.Sub[0].Rune); i += 2 {
+			for c := re.Sub[0].Rune[i]; c <= min(re.Sub[0].Rune[i+1], utf8.RuneSelf-1); c++ {
+				r.has[c] = true
+			}
+		}
+		for c := utf8.RuneSelf; c < len(r.has); c++ { // of what other characters are written with, and what is none
+			r.has[c] = true
+		}
+		for c := range utf8.RuneSelf {
+			if r.has[c] {
+				r.size++
+			}
+		}
+		if r.size <= maxRowSize {
+			return r
+		}
+	case syntax.OpConcat:
+		var best *row
+		for _, sub := range re.Sub {
+			if r := rowOf(sub); r != nil && (best == nil || r.n > best.n) {
+				best = r
+			}
+		}
+		return best
+	}
+	return nil
+}
+
+// in says whether a text holds the row. Of a text in which it is not, it looks at a byte
+// in n or so.
+func (r *row) in(s string) bool {
+	for end := r.n; end <= len(s); {
+		at := end - 1
+		for at >= end-r.n && r.has[s[at]] {
+			at--
+		}
+		if at < end-r.n {
+			return true
+		}
+		end = at + 1 + r.n
+	}
+	return false
 }
 
 // Bounds of the derivation of required literals: a set of alternatives longer
