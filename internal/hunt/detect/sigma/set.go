@@ -30,6 +30,7 @@ const everywhere = "*"
 // where both are set.
 type group struct {
 	rules    []*Rule
+	rests    []*node             // by rule: what to ask of one that is found; nil for nothing
 	binds    [][]int32           // by rule: from its field indexes to slots
 	aliases  []map[string]string // by rule
 	table    *table
@@ -168,8 +169,10 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 	fields := make([]builder, len(g.table.names))
 	var keywords builder
 	choose := newChooser(g.table, clauses)
-	for i := range rules {
-		for plane, c := range choose.two(clauses[i]) {
+	for i, r := range rules {
+		two := choose.two(clauses[i])
+		g.rests = append(g.rests, r.rest(r.root, g.binds[i], two))
+		for plane, c := range two {
 			number := int32(plane*g.words*64 + i)
 			if c == nil {
 				set(g.planes, marksOf([]int32{number}))
@@ -248,7 +251,7 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 			i := word*64 + bits.TrailingZeros64(both)
 			r := g.rules[i]
 			v.bind = g.binds[i]
-			if r.root.eval(r, v) {
+			if rest := g.rests[i]; rest == nil || rest.eval(r, v) {
 				out = append(out, Match{Rule: r, Fields: r.decided(v), ev: ev, table: g.table, bind: g.binds[i], aliases: g.aliases[i]})
 			}
 		}
