@@ -52,17 +52,24 @@ type view struct {
 	bind   []int32 // from a rule's field index to slot; nil if they are the same
 	first  []int32 // by slot: its first value, -1 if the event does not have the field
 	values []value
-	buf    []byte     // folded values and, before each is done with, names
-	marks  []uint64   // clauses that hold, for Set
-	known  [2][]named // names and slots of the event before, derived and columns, mostly the same
+	buf    []byte   // folded values and, before each is done with, names
+	marks  []uint64 // clauses that hold, for Set
+	names  *names   // of the table
+	known  map[*table]*names
 }
+
+// names are the names and slots of the event before, derived and columns: the next one
+// that is looked at by the same rules has mostly the same.
+type names [2][]named
 
 // named is a name and its slot in a table, -1 if the table does not have it.
 type named struct {
-	table *table
-	name  string
-	slot  int32
+	name string
+	slot int32
 }
+
+// maxTables bounds the tables of which names are remembered.
+const maxTables = 64
 
 type value struct {
 	name       string
@@ -77,6 +84,7 @@ type value struct {
 // not reachable by name, as in [postern.Event.Values]; keywords still see it.
 func (v *view) load(ev *postern.Event, t *table) {
 	v.table = t
+	v.recall(t)
 	if cap(v.first) < len(t.names) {
 		v.first = make([]int32, len(t.names))
 	}
@@ -94,6 +102,18 @@ func (v *view) load(ev *postern.Event, t *table) {
 	if ev.Raw != "" && t.all {
 		v.values = append(v.values, value{text: ev.Raw, next: -1, slot: -1})
 	}
+}
+
+// recall takes the names that are known of a table.
+func (v *view) recall(t *table) {
+	if v.names = v.known[t]; v.names != nil {
+		return
+	}
+	if v.known == nil || len(v.known) == maxTables {
+		v.known = make(map[*table]*names)
+	}
+	v.names = new(names)
+	v.known[t] = v.names
 }
 
 // list takes the values that some rule can look at.
@@ -126,12 +146,12 @@ func (v *view) chain(from, to, derived int32) {
 
 // find gives the slot for the name of the nth value of a list, -1 if there is none.
 func (v *view) find(n int, column bool, name string) int32 {
-	known := &v.known[0]
+	known := &v.names[0]
 	if column {
-		known = &v.known[1]
+		known = &v.names[1]
 	}
 	if n < len(*known) {
-		if k := &(*known)[n]; k.table == v.table && k.name == name {
+		if k := &(*known)[n]; k.name == name {
 			return k.slot
 		}
 	}
@@ -140,11 +160,11 @@ func (v *view) find(n int, column bool, name string) int32 {
 	if !ok {
 		slot = -1
 	}
-	if n < maxKnown {
-		for n >= len(*known) {
-			*known = append(*known, named{})
-		}
-		(*known)[n] = named{v.table, name, slot}
+	switch k := (named{name, slot}); {
+	case n < len(*known):
+		(*known)[n] = k
+	case n < maxKnown: // they come one by one
+		*known = append(*known, k)
 	}
 	return slot
 }
