@@ -146,12 +146,16 @@ func (r *Rule) decided(v *view) []string {
 			names = append(names, name)
 		}
 	}
-	var walk func(n *node)
+	var walk func(n *node) // of one that holds
 	walk = func(n *node) {
 		switch n.op {
 		case opItem:
 			r.items[n.item].decided(r, v, add)
-		case opAnd, opOr:
+		case opAnd:
+			for _, kid := range n.kids {
+				walk(kid)
+			}
+		case opOr:
 			for _, kid := range n.kids {
 				if kid.eval(r, v) {
 					walk(kid)
