@@ -81,6 +81,9 @@ func (c *compiler) field(name string) int32 { return c.rule.own.add(name) }
 
 // leaf adds an item that has so many patterns.
 func (c *compiler) leaf(it item, patterns int) *node {
+	if it.mode == anyTest {
+		it.plain = plainOf(it.tests)
+	}
 	c.rule.items = append(c.rule.items, it)
 	c.rule.own.all = c.rule.own.all || it.field == keyword
 	return &node{op: opItem, item: int32(len(c.rule.items) - 1), size: 1 + patterns, cost: it.cost()}

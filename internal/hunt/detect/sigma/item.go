@@ -3,9 +3,11 @@ package sigma
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"math"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +19,7 @@ type item struct {
 	mode  mode
 	null  bool // in anyTest: a missing field holds too
 	tests []test
+	plain []plain // the same in one piece of memory, where they are nothing but texts; or nil
 
 	// for reference: the other field and how the values compare
 	other int32
@@ -59,6 +62,39 @@ func (it *item) cost() int {
 	return n
 }
 
+// plain is a text without wildcards inside, which is compared with a folded value.
+type plain struct {
+	shape shape
+	lit   []byte
+}
+
+// maxPlain is the number of whole values up to which they are compared one by one.
+const maxPlain = 4
+
+// plainOf gives the tests as plain texts, nil if one is something else.
+func plainOf(tests []test) []plain {
+	var all []plain
+	for _, t := range tests {
+		switch t := t.(type) {
+		case *textTest:
+			if t.cased || t.shape > shapeContains {
+				return nil
+			}
+			all = append(all, plain{t.shape, t.lit})
+		case *setTest:
+			if len(t.texts) > maxPlain {
+				return nil
+			}
+			for _, text := range slices.Sorted(maps.Keys(t.texts)) {
+				all = append(all, plain{shapeExact, []byte(text)})
+			}
+		default:
+			return nil
+		}
+	}
+	return slices.Clip(all)
+}
+
 // test decides on one value of an event.
 type test interface {
 	match(v *view, i int32) bool
@@ -95,8 +131,10 @@ func (v *view) next(field, i int32) int32 {
 	return -1
 }
 
-func (it *item) holds(r *Rule, v *view) bool {
-	start := v.start(it.field)
+func (it *item) holds(v *view) bool { return it.holdsFrom(v, v.start(it.field)) }
+
+// holdsFrom is holds where the first value of the field is known.
+func (it *item) holdsFrom(v *view, start int32) bool {
 	switch it.mode {
 	case exists:
 		return start >= 0
@@ -114,6 +152,17 @@ func (it *item) holds(r *Rule, v *view) bool {
 	}
 	if start < 0 {
 		return it.null
+	}
+	if it.plain != nil {
+		for i := start; i >= 0; i = v.next(it.field, i) {
+			value := v.folded(i)
+			for k := range it.plain {
+				if p := &it.plain[k]; p.shape.match(value, p.lit) {
+					return true
+				}
+			}
+		}
+		return false
 	}
 	for _, t := range it.tests {
 		if passes(v, it.field, start, t) {

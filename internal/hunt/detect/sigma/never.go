@@ -37,7 +37,7 @@ func (n *node) open(r *Rule, v *view, known func(field int32) bool) (hold, fail 
 		if it.field == keyword || it.mode == reference || !known(it.field) {
 			return true, true
 		}
-		holds := it.holds(r, v)
+		holds := it.holds(v)
 		return holds, !holds
 	case opNot:
 		hold, fail = n.kids[0].open(r, v, known)

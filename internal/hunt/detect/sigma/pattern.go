@@ -168,19 +168,25 @@ func compileText(t text, cased bool) pattern {
 
 // match compares with a value, folded unless the pattern is cased.
 func (p *pattern) match(v []byte) bool {
-	switch p.shape {
-	case shapeExact:
-		return bytes.Equal(v, p.lit)
-	case shapePrefix:
-		return bytes.HasPrefix(v, p.lit)
-	case shapeSuffix:
-		return bytes.HasSuffix(v, p.lit)
-	case shapeContains:
-		return bytes.Contains(v, p.lit)
-	case shapeAny:
-		return true
+	if p.shape == shapeGlob {
+		return p.glob(v)
 	}
-	return p.glob(v)
+	return p.shape.match(v, p.lit)
+}
+
+// match compares a value with the literal of a simple shape.
+func (s shape) match(v, lit []byte) bool {
+	switch s {
+	case shapeExact:
+		return bytes.Equal(v, lit)
+	case shapePrefix:
+		return bytes.HasPrefix(v, lit)
+	case shapeSuffix:
+		return bytes.HasSuffix(v, lit)
+	case shapeContains:
+		return bytes.Contains(v, lit)
+	}
+	return s == shapeAny
 }
 
 // glob takes each segment at its leftmost place after the one before. That never

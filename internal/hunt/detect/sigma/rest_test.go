@@ -24,12 +24,12 @@ func TestRest(t *testing.T) {
 		{"s: [secret]\ncondition: s", "keyword"},
 		{"s: {F: [secret, null]}\ncondition: s", "F"},
 		{"s: {F|cidr: 10.0.0.0/8, G: secret}\ncondition: s", "F"},
-		{"s: [{F: secret, H: other}, {G: hidden}]\ncondition: s", "(F and H) or G"},
+		{"s: [{F: secret, H: other}, {G: hidden}]\ncondition: s", "G or (F and H)"},
 	} {
 		g := NewSet([]*Rule{mustCompile(t, ruleText(c.detection))}, anywhere, nil).group("")
 		got := ""
-		if g.rests[0] != nil {
-			got = written(g.rules[0], g.rests[0])
+		if g.rests[0] >= 0 {
+			got = written(g, g.rests[0])
 		}
 		if got != c.left {
 			t.Errorf("%s: got %q, want %q", c.detection, got, c.left)
@@ -38,23 +38,23 @@ func TestRest(t *testing.T) {
 }
 
 // written writes a condition with the names of its fields.
-func written(r *Rule, n *node) string {
-	switch n.op {
-	case opItem:
-		if field := r.items[n.item].field; field != keyword {
-			return r.own.names[field]
-		}
+func written(g *group, at int32) string {
+	st := g.steps[at]
+	switch {
+	case st.op == opItem && st.slot == keyword:
 		return "keyword"
-	case opNot:
-		return "not " + written(r, n.kids[0])
+	case st.op == opItem:
+		return g.table.names[st.slot]
+	case st.op == opNot:
+		return "not " + written(g, at+1)
 	}
 	var kids []string
-	for _, kid := range n.kids {
-		s := written(r, kid)
-		if len(kid.kids) > 1 {
+	for kid := at + 1; kid < st.next; kid = g.steps[kid].next {
+		s := written(g, kid)
+		if g.steps[kid].op == opAnd || g.steps[kid].op == opOr {
 			s = fmt.Sprintf("(%s)", s)
 		}
 		kids = append(kids, s)
 	}
-	return strings.Join(kids, map[op]string{opAnd: " and ", opOr: " or "}[n.op])
+	return strings.Join(kids, map[op]string{opAnd: " and ", opOr: " or "}[st.op])
 }

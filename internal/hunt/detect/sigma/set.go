@@ -30,7 +30,8 @@ const everywhere = "*"
 // where both are set.
 type group struct {
 	rules    []*Rule
-	rests    []*node             // by rule: what to ask of one that is found; nil for nothing
+	steps    steps
+	rests    []int32             // by rule: the step from which it is asked if it is found, -1 for one that then matches
 	binds    [][]int32           // by rule: from its field indexes to slots
 	aliases  []map[string]string // by rule
 	table    *table
@@ -171,7 +172,11 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 	choose := newChooser(g.table, clauses)
 	for i, r := range rules {
 		two := choose.two(clauses[i])
-		g.rests = append(g.rests, r.rest(r.root, g.binds[i], two))
+		g.rests = append(g.rests, -1)
+		if rest := r.rest(r.root, g.binds[i], two); rest != nil {
+			g.rests[i] = int32(len(g.steps))
+			g.steps = g.steps.write(r, rest, g.binds[i])
+		}
 		for plane, c := range two {
 			number := int32(plane*g.words*64 + i)
 			if c == nil {
@@ -192,6 +197,7 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 			g.fields = append(g.fields, fields[slot].build(g.table.rates(int32(slot))))
 		}
 	}
+	g.steps = slices.Clip(g.steps)
 	if len(keywords.order) > 0 {
 		g.keywords = keywords.build("")
 	}
@@ -251,7 +257,7 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 			i := word*64 + bits.TrailingZeros64(both)
 			r := g.rules[i]
 			v.bind = g.binds[i]
-			if rest := g.rests[i]; rest == nil || rest.eval(r, v) {
+			if rest := g.rests[i]; rest < 0 || g.steps.eval(rest, v) {
 				out = append(out, Match{Rule: r, Fields: r.decided(v), ev: ev, table: g.table, bind: g.binds[i], aliases: g.aliases[i]})
 			}
 		}

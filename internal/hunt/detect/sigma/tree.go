@@ -46,7 +46,7 @@ func join(op op, kids []*node) *node {
 func (n *node) eval(r *Rule, v *view) bool {
 	switch n.op {
 	case opItem:
-		return r.items[n.item].holds(r, v)
+		return r.items[n.item].holds(v)
 	case opNot:
 		return !n.kids[0].eval(r, v)
 	case opAnd:
