@@ -35,14 +35,13 @@ func newChooser(t *table, clauses [][]clause) *chooser {
 	return c
 }
 
-// Shares of events, as powers of ½: a clause that holds in fewer than seldom needs no
-// second one, and one that holds in more than often is none.
-const (
-	seldom = 10
-	often  = 1
-)
+// often is a share of events, as a power of ½: a clause that holds in more of them is no
+// second one.
+const often = 1
 
-// two gives the clauses by which a rule is found; nil for one that there is not.
+// two gives the clauses by which a rule is found; nil for one that there is not. What is
+// seldom where the rates were counted has a second one all the same: rundll32 and cmd are
+// rare on a quiet server, and not on one that is attacked.
 func (ch *chooser) two(clauses []clause) [2]clause {
 	type rated struct {
 		clause
