@@ -835,8 +835,12 @@ func (s *scanner) bareHeader(line []byte) bool {
 	return true
 }
 
-// areNames says whether cells are the names of columns: most are known ones.
+// areNames says whether cells are the names of columns: most are known ones. A row whose
+// time was torn off halfway begins with a digit, which no name does.
 func (s *scanner) areNames(cells []string) bool {
+	if len(cells) > 0 && cells[0] != "" && isDigit(cells[0][0]) {
+		return false
+	}
 	known := 0
 	for _, c := range cells {
 		if c != "" && (containsFold(s.format.Columns, c) || containsFold(s.columns, c)) {

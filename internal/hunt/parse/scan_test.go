@@ -579,6 +579,18 @@ func TestShared(t *testing.T) {
 	}
 }
 
+// A row whose time was torn off, with values that are also names of columns, is a row:
+// rules see it, and it is counted.
+func TestTornRowIsNoHeader(t *testing.T) {
+	t.Parallel()
+	log := "#Fields: DateTime,Server,A,B\n2021-03-03T06x,Server,A,B\n\"2021-03\",Server,A,B\n"
+	var events int
+	result, err := parse.Scan(context.Background(), strings.NewReader(log), "x", commas, parse.Options{Yield: func(*postern.Event) { events++ }})
+	if err != nil || events != 2 || len(result.Problems) != 1 || result.Problems[0].Detail.Key != "parse.malformed-rows" {
+		t.Errorf("%v, %d events, problems %v; want 2 events and one problem of malformed rows", err, events, result.Problems)
+	}
+}
+
 // Any log, put together from the pieces that logs are made of, is read alike
 // however its bytes come in, with and without a gate, and leads back to its lines.
 func TestAnyLog(t *testing.T) {
