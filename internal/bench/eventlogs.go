@@ -348,6 +348,49 @@ func (e *eventLogs) more() error {
 		return err
 	}
 	loaded = slices.DeleteFunc(loaded, func(p public) bool { return p.rule.LogSource.Product != "windows" })
+	// A hundred rules of the same mixture: every so many of them.
+	var sample []public
+	for i, p := range loaded {
+		if i*100/len(loaded) != (i+1)*100/len(loaded) {
+			sample = append(sample, p)
+		}
+	}
+	if err := e.readAndJudged(loaded, sample); err != nil {
+		return err
+	}
+	return e.judgedAlone(loaded, sample)
+}
+
+// readAndJudged compares sets of rules over a log of all samples.
+func (e *eventLogs) readAndJudged(many, few []public) error {
+	log, _, err := e.join(0)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(log)
+	if err != nil {
+		return err
+	}
+	hunted := func(rules []public) (func() error, error) {
+		ready, err := rows(rules)
+		return func() error {
+			_, err := matches(bytes.NewReader(data), log, ready.Host())
+			return err
+		}, err
+	}
+	all, err := hunted(many)
+	if err != nil {
+		return err
+	}
+	some, err := hunted(few)
+	if err != nil {
+		return err
+	}
+	return e.manyAndFew("read and judged", len(many), len(few), all, some)
+}
+
+// judgedAlone compares them over events that lie in memory as they are judged.
+func (e *eventLogs) judgedAlone(many, few []public) error {
 	windows, err := sigma.ReadWindows()
 	if err != nil {
 		return err
@@ -370,79 +413,59 @@ func (e *eventLogs) more() error {
 	if err != nil {
 		return err
 	}
-	// A hundred rules of the same mixture: every so many of them.
-	few := make([]*sigma.Rule, 0, 100)
-	many := make([]*sigma.Rule, 0, len(loaded))
-	for i, p := range loaded {
-		many = append(many, p.rule)
-		if i*100/len(loaded) != (i+1)*100/len(loaded) {
-			few = append(few, p.rule)
+	judged := func(rules []public) func() error {
+		var list []*sigma.Rule
+		for _, p := range rules {
+			list = append(list, p.rule)
+		}
+		set := sigma.NewSetAt(list, windows.Places, nil)
+		var out []sigma.Match
+		return func() error {
+			for i := range events {
+				out = set.Eval(&events[i], out[:0])
+			}
+			return nil
 		}
 	}
-	judged := func(rules []*sigma.Rule) func() (float64, error) {
-		set := sigma.NewSetAt(rules, windows.Places, nil)
-		return func() (float64, error) {
-			var out []sigma.Match
-			start := time.Now()
-			for range 5 {
-				for i := range events {
-					out = set.Eval(&events[i], out[:0])
-				}
-			}
-			return time.Since(start).Seconds() / 5, nil
+	return e.manyAndFew("judged alone", len(many), len(few), judged(many), judged(few))
+}
+
+// manyAndFew measures two sets of rules over the samples in turn.
+func (e *eventLogs) manyAndFew(what string, many, few int, all, some func() error) error {
+	var x, y []float64
+	for i := range e.pairs + 1 {
+		m, err := ownCPU(all)
+		if err != nil {
+			return err
+		}
+		f, err := ownCPU(some)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			x, y = append(x, m), append(y, f)
 		}
 	}
-	log, _, err := e.join(0)
-	if err != nil {
-		return err
-	}
-	data, err := os.ReadFile(log)
-	if err != nil {
-		return err
-	}
-	hunted := func(rules []public) (func() (float64, error), error) {
-		ready, err := rows(rules)
-		return func() (float64, error) {
-			start := time.Now()
-			_, err := matches(bytes.NewReader(data), log, ready.Host())
-			return time.Since(start).Seconds(), err
-		}, err
-	}
-	var sample []public
-	for i, p := range loaded {
-		if i*100/len(loaded) != (i+1)*100/len(loaded) {
-			sample = append(sample, p)
-		}
-	}
-	all, err := hunted(loaded)
-	if err != nil {
-		return err
-	}
-	some, err := hunted(sample)
-	if err != nil {
-		return err
-	}
-	for _, c := range []struct {
-		what      string
-		many, few func() (float64, error)
-	}{{"read and judged", all, some}, {"judged alone", judged(many), judged(few)}} {
-		var x, y []float64
-		for i := range e.pairs + 1 {
-			m, err := c.many()
-			if err != nil {
-				return err
-			}
-			f, err := c.few()
-			if err != nil {
-				return err
-			}
-			if i > 0 {
-				x, y = append(x, m), append(y, f)
-			}
-		}
-		row(fmt.Sprintf("s for %d events of attacks, %s: %d rules / %d rules", len(events), c.what, len(many), len(few)), median(x), median(y), 3)
-	}
+	row(fmt.Sprintf("CPU s for the samples' events of attacks, %s: %d rules / %d rules", what, many, few), median(x), median(y), 3)
 	return nil
+}
+
+// ownRounds is how often something short is done for one measurement.
+const ownRounds = 5
+
+// ownCPU gives the CPU time, user and system, that this process takes to do something.
+func ownCPU(do func() error) (float64, error) {
+	before, err := ownUsage()
+	if err != nil {
+		return 0, err
+	}
+	for range ownRounds {
+		if err := do(); err != nil {
+			return 0, err
+		}
+	}
+	after, err := ownUsage()
+	return (after - before).Seconds() / ownRounds, err
 }
 
 // sigmaPeer judges a log by all public rules for Windows, as a process of its own.

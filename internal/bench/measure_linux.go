@@ -81,3 +81,10 @@ func processUsage(pid int) (cpu, peak float64, err error) {
 	}
 	return cpu, peak / 1024, err
 }
+
+// ownUsage gives the CPU time that this process has used.
+func ownUsage() (time.Duration, error) {
+	var r unix.Rusage
+	err := unix.Getrusage(unix.RUSAGE_SELF, &r)
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano()), err
+}
