@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -77,6 +78,34 @@ func placeIn(input, p string) (prefix, server string, known bool) {
 		return "", server, true
 	}
 	return prefix, server, known
+}
+
+// lastPlace is [placeIn] for one file after the other: those of a folder lie at the same
+// place but for their names. The zero value is ready for use.
+type lastPlace struct {
+	set           bool
+	input, folder string // what was asked last
+
+	prefix, server string // server with its slash, but for the name
+	known          bool
+}
+
+func (l *lastPlace) of(input, p string) (prefix, server string, known bool) {
+	folder, name := p[:strings.LastIndexByte(p, '/')+1], p[strings.LastIndexByte(p, '/')+1:]
+	if strings.IndexByte(name, '%') >= 0 || endsRoot(name) { // the name itself may say where it lies
+		return placeIn(input, p)
+	}
+	if !l.set || l.input != input || l.folder != folder {
+		l.set, l.input, l.folder = true, input, folder
+		l.prefix, l.server, l.known = placeIn(input, folder+"x")
+		l.server = strings.TrimSuffix(l.server, "x")
+	}
+	return l.prefix, l.server + strings.ToLower(name), l.known
+}
+
+// endsRoot says whether a name is the end of one of the product's own folders.
+func endsRoot(name string) bool {
+	return slices.ContainsFunc(productRoots, func(root string) bool { return strings.EqualFold(path.Base(root), name) })
 }
 
 // oneServer matches folders that are inside of one server and not around several.

@@ -1,6 +1,11 @@
 package hunt
 
-import "testing"
+import (
+	"path"
+	"testing"
+
+	"pgregory.net/rapid"
+)
 
 func TestPlace(t *testing.T) {
 	t.Parallel()
@@ -100,6 +105,26 @@ func TestPlaceIn(t *testing.T) {
 			t.Errorf("placeIn(%q, %q)\n got %q %q %v\nwant %q %q %v", c.input, c.path, prefix, server, known, c.prefix, c.server, c.known)
 		}
 	}
+}
+
+// Files that are asked about one after the other lie where each lies by itself.
+func TestLastPlace(t *testing.T) {
+	t.Parallel()
+	folders := []string{"EX01", "C", "C%3A", "D_", "inetpub", "wwwroot", "aspnet_client", "Program Files", "V15", "FrontEnd", "HttpProxy", "owa", "Logging", "x", "root", "users", "a%2fb"}
+	names := append([]string{"X.aspx", "logging.txt", "%43.aspx", "a%2Flogging%2fb", "É.aspx", "u_ex210303.log"}, folders...)
+	inputs := []string{"", "C:/inetpub", "/cases/EX01", "C:/Program Files/Microsoft/Exchange Server/V15/FrontEnd"}
+	rapid.Check(t, func(t *rapid.T) {
+		var last lastPlace
+		dir := rapid.SliceOfN(rapid.SampledFrom(folders), 0, 4)
+		for range rapid.IntRange(1, 6).Draw(t, "files") {
+			input := rapid.SampledFrom(inputs).Draw(t, "input")
+			p := path.Join(append(dir.Draw(t, "folder"), rapid.SampledFrom(names).Draw(t, "name"))...)
+			prefix, server, known := last.of(input, p)
+			if wantPrefix, wantServer, wantKnown := placeIn(input, p); prefix != wantPrefix || server != wantServer || known != wantKnown {
+				t.Fatalf("%q in %q\n got %q %q %v\nwant %q %q %v", p, input, prefix, server, known, wantPrefix, wantServer, wantKnown)
+			}
+		}
+	})
 }
 
 func TestHostName(t *testing.T) {

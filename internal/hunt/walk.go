@@ -101,10 +101,10 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 	var workers sync.WaitGroup
 	for range h.opt.Threads {
 		workers.Go(func() {
-			buf := make([]byte, smallFile+1)
+			v := visitor{buf: make([]byte, smallFile+1)}
 			for f := range files {
 				if ctx.Err() == nil {
-					h.visit(input, f, &buf)
+					h.visit(input, f, &v)
 				}
 			}
 		})
@@ -122,9 +122,15 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 	return errors.Join(err, h.sinkErr)
 }
 
-// visit looks at one file, and reads it into buf as far as that is enough.
-func (h *hunt) visit(input int, f source.File, buf *[]byte) {
-	prefix, where, known := h.place(input, f.Path)
+// visitor is what one worker keeps from file to file.
+type visitor struct {
+	buf   []byte // what small files are read into
+	place lastPlace
+}
+
+// visit looks at one file.
+func (h *hunt) visit(input int, f source.File, v *visitor) {
+	prefix, where, known := v.place.of(h.paths[input], f.Path)
 	h.readNote(input, f)
 	h.opt.Progress.Files.Add(1)
 	h.opt.Progress.TotalBytes.Add(max(f.Size, 0))
@@ -132,7 +138,7 @@ func (h *hunt) visit(input int, f source.File, buf *[]byte) {
 
 	l, isLog := h.familiar(input, f)
 	if !isLog {
-		if l, df.Whole, isLog = h.recognise(f, buf); df.Whole != nil {
+		if l, df.Whole, isLog = h.recognise(f, &v.buf); df.Whole != nil {
 			df.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(df.Whole)), nil }
 		}
 		if isLog {
