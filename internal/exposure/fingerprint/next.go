@@ -24,14 +24,10 @@ func Paths() []string {
 	return []string{PathAutodiscover, PathOWA, PathLogon, PathEWS, PathActiveSync, PathHealth, PathManifest}
 }
 
-// Ask says what the operator allows and wants to know.
+// Ask says what the operator allows.
 type Ask struct {
 	// Manifest allows the export tool's manifest to be asked for.
 	Manifest bool
-	// Open says whether the question is still open for a product, line and interval,
-	// for example because a CVE is undecidable in it. Nil: as long as the build is
-	// not exact.
-	Open func(edition, line string, r exposure.Range) bool
 }
 
 // Next gives the path whose answer would narrow the build further, or false when
@@ -95,7 +91,7 @@ func (r *Reading) wanted(o *exposure.Observation, v *view, ask Ask) []string {
 		// OWA may be shut to strangers while Outlook's place is open.
 		return []string{PathAutodiscover}
 	}
-	if !r.open(o, ask) {
+	if !open(o) {
 		return nil
 	}
 	var paths []string
@@ -177,18 +173,12 @@ func (r *Reading) taken(o *exposure.Observation, v *view) bool {
 		slices.ContainsFunc(r.scan.signals, func(s signal) bool { return s.kind == sigPath && s.path() == PathLogon })
 }
 
-// open says whether any member's build still leaves the question open.
-func (r *Reading) open(o *exposure.Observation, ask Ask) bool {
-	members := o.Members
-	if len(members) == 0 {
-		members = []exposure.Member{{Product: o.Product, Line: o.Line, Build: o.Build}}
+// open says whether the build is not exact, or of a pool that of a member.
+func open(o *exposure.Observation) bool {
+	if len(o.Members) == 0 {
+		return o.Build.Exact.IsZero()
 	}
-	return slices.ContainsFunc(members, func(m exposure.Member) bool {
-		if ask.Open != nil && !m.Build.IsZero() {
-			return ask.Open(m.Product, m.Line, m.Build)
-		}
-		return m.Build.Exact.IsZero()
-	})
+	return slices.ContainsFunc(o.Members, func(m exposure.Member) bool { return m.Build.Exact.IsZero() })
 }
 
 // manifestHelps says whether a lower bound can still narrow anything: 2007 and
