@@ -325,11 +325,14 @@ func planPatch(s *plan.Server, product *campaign.Product, urgent, later []string
 			newest = l
 		}
 	}
-	target, open := line, false
+	target, open, silent := line, false, false
 	s.Patch = plan.PatchNewest
 	for _, cve := range urgent {
 		switch assessed, _ := product.Assess(cve, s.Build); assessed {
-		case postern.Fixed, postern.NotAffected, postern.NotAssessed:
+		case postern.Fixed, postern.NotAffected:
+			continue
+		case postern.NotAssessed: // nobody says that it is closed
+			silent = true
 			continue
 		}
 		open = true
@@ -353,6 +356,10 @@ func planPatch(s *plan.Server, product *campaign.Product, urgent, later []string
 				s.Installs = addText(s.Installs, note)
 			}
 		}
+	}
+	if !open && silent {
+		s.Patch = plan.PatchUnknown
+		return
 	}
 	if !open {
 		for _, cve := range later {

@@ -70,6 +70,7 @@ func TestPlanPatch(t *testing.T) {
 	}
 	logon := []string{"CVE-2021-26855", "CVE-2021-26857", "CVE-2021-26858", "CVE-2021-27065"}
 	shell := []string{"CVE-2021-34473", "CVE-2021-34523", "CVE-2021-31207"}
+	newest := product.Lines[len(product.Lines)-1].Newest
 	tests := []struct {
 		build  string
 		cves   []string
@@ -85,6 +86,13 @@ func TestPlanPatch(t *testing.T) {
 		{"15.1.1779.2", logon, plan.PatchUpdate, "Exchange Server 2016 CU13 Mar21SU", "KB5000871"},
 		{"15.1.1779.2", shell, plan.PatchLine, "Exchange Server 2016 CU", ""},
 		{"15.0.1156.6", logon, plan.PatchLine, "Exchange Server 2013 CU23", ""},
+		// Of a flaw that the product does not know, nobody can say that it is closed; those
+		// that it knows to be open are to be closed all the same.
+		{"15.2.721.13", []string{"CVE-2021-0"}, plan.PatchUnknown, "", "–"},
+		{newest.String(), []string{"CVE-2021-0"}, plan.PatchUnknown, "", "–"},
+		{newest.String(), append([]string{"CVE-2021-0"}, logon...), plan.PatchUnknown, "", "–"},
+		{newest.String(), logon, plan.PatchNewest, "Exchange Server", ""},
+		{"15.2.721.2", append([]string{"CVE-2021-0"}, logon...), plan.PatchUpdate, "Exchange Server 2019 CU7 Mar21SU", "KB5000871"},
 	}
 	for _, tt := range tests {
 		s := &plan.Server{}

@@ -30,7 +30,7 @@ type Patch string
 
 // The answers to "what can be installed?".
 const (
-	PatchUnknown Patch = "unknown" // the build is not known, or in no table
+	PatchUnknown Patch = "unknown" // the build is not known or in no table, or what was hunted is in none
 	PatchNone    Patch = "none"    // the vendor never fixed it for this edition
 	PatchLine    Patch = "line"    // a newer line has to be installed first
 	PatchUpdate  Patch = "update"  // an update of the line that runs
