@@ -143,7 +143,8 @@ func (a *app) sayLine(key string, pairs ...any) {
 	a.say(a.out, postern.Say(key, pairs...))
 }
 
-// sentence makes a reason, which is a part of sentences in reports, one of its own.
+// sentence makes a refusal, which is a part of what an error says, a sentence of its own.
+// What a judge says is one already.
 func sentence(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
 	if n == 0 {

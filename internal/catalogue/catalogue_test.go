@@ -112,6 +112,29 @@ func TestLanguagesSayTheSame(t *testing.T) {
 	}
 }
 
+// The reason of a fact stands by itself behind the answer, in texts, pages and plans alike.
+func TestReasonsAreSentences(t *testing.T) {
+	t.Parallel()
+	for _, lang := range catalogue.Languages {
+		n := 0
+		for key, at := range messages(t, lang) {
+			reason := strings.HasPrefix(key, "config.why.") && !strings.HasPrefix(key, "config.why.part.") ||
+				strings.HasPrefix(key, "correlate.patched.") || strings.HasPrefix(key, "correlate.mitigated.")
+			if !reason {
+				continue
+			}
+			n++
+			begins := strings.HasPrefix(at.text, "applicationHost.config") || strings.ToUpper(at.text[:1]) == at.text[:1]
+			if !begins || !strings.HasSuffix(at.text, ".") {
+				t.Errorf("%s: %s is no sentence: %q", at.file, key, at.text)
+			}
+		}
+		if n < 50 {
+			t.Errorf("%s: %d reasons found", lang, n)
+		}
+	}
+}
+
 func TestMessagesAreWhole(t *testing.T) {
 	t.Parallel()
 	for _, lang := range catalogue.Languages {
