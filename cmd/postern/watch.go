@@ -211,19 +211,13 @@ func (a *app) receivers(o watchOptions) (*watchSink, error) {
 
 // receiver opens one.
 func (a *app) receiver(o watchOptions, to string, roots *x509.CertPool, queue int64, s *watchSink) (alert.Sink, error) {
-	switch to {
-	case "-":
+	if to == "-" {
 		s.lines = true
 		return alert.NewLines(a.out), nil
-	case "eventlog":
-		sink, err := alert.NewEventLog()
-		if err != nil {
-			return nil, failed(err, "watch.eventlog")
-		}
-		return sink, nil
 	}
+	const eventLog = "eventlog"
 	u, err := url.Parse(to)
-	if err != nil || u.Host == "" {
+	if to != eventLog && (err != nil || u.Host == "") {
 		return nil, usage("watch.bad-to", "value", to)
 	}
 	if o.state == "" {
@@ -232,10 +226,17 @@ func (a *app) receiver(o watchOptions, to string, roots *x509.CertPool, queue in
 	if err := os.MkdirAll(o.state, 0o700); err != nil {
 		return nil, failed(err, "cmd.create", "file", o.state)
 	}
-	sum := sha256.Sum256([]byte(to))
-	opt := alert.Options{Dir: o.state, Name: u.Scheme + "-" + hex.EncodeToString(sum[:4]), To: u.Scheme + "://" + u.Host, Queue: queue,
-		Tell: func(t postern.Text) { s.tell(t) }, Dropped: s.dropped}
+	opt := alert.Options{Dir: o.state, Queue: queue, Tell: func(t postern.Text) { s.tell(t) }, Dropped: s.dropped}
 	var sink alert.Sink
+	if to == eventLog {
+		opt.Name, opt.To = to, to
+		if sink, err = alert.NewEventLog(opt); err != nil {
+			return nil, failed(err, "watch.eventlog")
+		}
+		return sink, nil
+	}
+	sum := sha256.Sum256([]byte(to))
+	opt.Name, opt.To = u.Scheme+"-"+hex.EncodeToString(sum[:4]), u.Scheme+"://"+u.Host
 	switch u.Scheme {
 	case "http", "https":
 		key, keyErr := o.secret()

@@ -3,8 +3,9 @@
 // into the event log of Windows. Input: messages, each one JSON object on one line
 // that is safe to print. Output: the same bytes at the other end, at least once.
 //
-// What goes over a network waits in a [queue] on disk, so that a message that was taken is
-// neither lost when the receiver is away nor when the program is killed. The queue is
+// What goes over a network, or into the event log, waits in a [queue] on disk, so that a
+// message that was taken is neither lost when the receiver is away nor when the program is
+// killed, and a receiver that takes nothing keeps no other from its messages. The queue is
 // bounded: what does not fit is counted by level, said at once, and said to the receiver
 // when there is room again.
 package alert

@@ -700,6 +700,88 @@ func TestShortenedIsJSON(t *testing.T) {
 	}
 }
 
+// fakeEvents is an event log that takes nothing while it is full.
+type fakeEvents struct {
+	l       *listener
+	refused []string
+	opened  int
+
+	mu   sync.Mutex
+	full bool
+}
+
+func (f *fakeEvents) open() (events, error) {
+	f.opened++
+	return f, nil
+}
+
+func (f *fakeEvents) write(kind string, id uint32, text string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.full {
+		f.l.add(&f.refused, text)
+		return errors.New("the event log file is full")
+	}
+	f.l.add(&f.l.got, fmt.Sprintf("%s %d %.12s", kind, id, text))
+	if len(text) > maxEvent {
+		f.l.add(&f.l.told, fmt.Sprintf("%d bytes in an event", len(text)))
+	}
+	return nil
+}
+
+func (f *fakeEvents) Error(id uint32, text string) error   { return f.write("error", id, text) }
+func (f *fakeEvents) Warning(id uint32, text string) error { return f.write("warning", id, text) }
+func (f *fakeEvents) Info(id uint32, text string) error    { return f.write("info", id, text) }
+func (f *fakeEvents) Close() error                         { return nil }
+
+// An event log that refuses events keeps no other receiver from its messages; they wait,
+// over the end of a run too, and it is told once.
+func TestEventLogThatRefuses(t *testing.T) {
+	t.Parallel()
+	l := newListener()
+	opt := options(t, l)
+	log := &fakeEvents{l: l, full: true}
+	toLog := func() Sink {
+		s, err := newRemote(&eventLog{open: log.open}, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	all := messages(0, 4)
+	all[1].Level = postern.Implanted
+	all[2].Kind, all[2].Level = "alive", 0
+	all[3].Body = fmt.Appendf(nil, `{"id":"m3","finding":{"explain":%q}}`, strings.Repeat("long ", 10_000))
+	var lines bytes.Buffer
+	s := All(toLog(), NewLines(&lines))
+	send(t, s, all[:2])
+	l.wait(t, "a third try", func() bool { return len(log.refused) > 2 })
+	closed(t, s, 2)
+	if log.opened < len(log.refused) {
+		t.Errorf("opened %d times for %d tries", log.opened, len(log.refused))
+	}
+	if got := strings.Count(lines.String(), "\n"); got != 2 {
+		t.Errorf("%d lines reached the other receiver, want 2", got)
+	}
+	if want := []string{"alert.failing"}; !slices.Equal(l.told, want) {
+		t.Errorf("told %q, want %q", l.told, want)
+	}
+	s = toLog()
+	l.wait(t, "an error", func() bool { return len(l.told) == 2 })
+	log.mu.Lock()
+	log.full = false
+	log.mu.Unlock()
+	send(t, s, all[2:])
+	closed(t, s, 0)
+	want := []string{`warning 102 {"id":"m0"}`, `error 104 {"id":"m1"}`, `info 90 {"id":"m2"}`, `warning 102 {"finding":{`}
+	if !slices.Equal(l.got, want) {
+		t.Errorf("arrived %q, want %q", l.got, want)
+	}
+	if want := []string{"alert.failing", "alert.failing", "alert.again"}; !slices.Equal(l.told, want) {
+		t.Errorf("told %q, want %q", l.told, want)
+	}
+}
+
 func TestLinesAndSeveralSinks(t *testing.T) {
 	t.Parallel()
 	var a, b bytes.Buffer

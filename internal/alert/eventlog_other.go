@@ -8,4 +8,4 @@ import "errors"
 var ErrNoEventLog = errors.New("only Windows has an event log")
 
 // NewEventLog makes a sink that writes into the event log of Windows.
-func NewEventLog() (Sink, error) { return nil, ErrNoEventLog }
+func NewEventLog(Options) (Sink, error) { return nil, ErrNoEventLog }

@@ -21,7 +21,7 @@ const (
 	together = 32
 )
 
-// Options are what all receivers over a network share.
+// Options are what all receivers with a queue share.
 type Options struct {
 	Dir   string // of the queue
 	Name  string // of the receiver in the names of files: letters, digits and '-'
