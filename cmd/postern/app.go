@@ -84,6 +84,40 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// input is standard input that an interrupt ends. A terminal and a pipe cannot be woken
+// while they are read, so that the read is left behind, with its buffer.
+type input struct {
+	ctx context.Context
+	r   io.Reader
+	buf []byte
+}
+
+func (i *input) Read(p []byte) (int, error) {
+	if i.ctx.Err() != nil {
+		return 0, i.ctx.Err()
+	}
+	if i.buf == nil {
+		const enough = 64 << 10 // as a pipe holds
+		i.buf = make([]byte, enough)
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	into := i.buf[:min(len(p), len(i.buf))]
+	go func() {
+		n, err := i.r.Read(into)
+		done <- result{n, err}
+	}()
+	select {
+	case <-i.ctx.Done():
+		return 0, i.ctx.Err()
+	case got := <-done:
+		return copy(p, into[:got.n]), got.err
+	}
+}
+
 // language takes --lang out of the command line before cobra is made, as the help
 // texts need it; without it the environment decides.
 func (a *app) language(args []string) (string, error) {

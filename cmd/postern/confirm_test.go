@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"postern"
 	"postern/internal/catalogue"
@@ -50,5 +52,32 @@ func TestConfirmInterrupted(t *testing.T) {
 	interrupt()
 	if err := a.confirm(ctx, false, postern.Say("respond.mitigate.ask", "count", 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it was interrupted", err)
+	}
+}
+
+// silent is standard input of somebody who writes nothing and then presses Ctrl+C.
+type silent struct{ interrupt func() }
+
+func (s silent) Read([]byte) (int, error) {
+	s.interrupt()
+	select {}
+}
+
+func TestStandardInputInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"report -", "respond plan -", "exposure assess -", "exposure adoption --cve CVE-2021-26855 -"} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		var said bytes.Buffer
+		a := newApp(silent{interrupt}, io.Discard, &said, func(string) (string, bool) { return "", false })
+		ended := make(chan int, 1)
+		go func() { ended <- a.main(ctx, strings.Fields(line)) }()
+		select {
+		case code := <-ended:
+			if code != exitInterrupts {
+				t.Errorf("%s: ended with %d: %s", line, code, &said)
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("%s: an interrupt does not end it", line)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -175,9 +176,9 @@ func (p *problemTeller) add(problem postern.Problem) {
 }
 
 // withFile opens a file, "-" for standard input, and closes it.
-func (a *app) withFile(name string, use func(io.Reader) error) error {
+func (a *app) withFile(ctx context.Context, name string, use func(io.Reader) error) error {
 	if name == "-" {
-		return use(a.in)
+		return use(&input{ctx: ctx, r: a.in})
 	}
 	f, err := os.Open(name)
 	if err != nil {

@@ -86,7 +86,7 @@ func (a *app) exposureAdoption(ctx context.Context, o adoptionOptions, names []s
 	curve := picture.NewAdoption(picture.Options{CVE: cve, Available: available, Since: since, MixScopes: o.mixScopes, By: o.by, Seed: o.seed})
 	tell := &problemTeller{app: a}
 	for _, name := range names {
-		err := a.withFile(name, func(r io.Reader) error { return j.sightings(ctx, r, name, cve, o.by, curve, tell) })
+		err := a.withFile(ctx, name, func(r io.Reader) error { return j.sightings(ctx, r, name, cve, o.by, curve, tell) })
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -42,7 +42,7 @@ func (a *app) exposureAssess(ctx context.Context, o exposureOptions, names []str
 	unfixed := false
 	tell := &problemTeller{app: a}
 	for _, name := range names {
-		err := a.withFile(name, func(r io.Reader) error {
+		err := a.withFile(ctx, name, func(r io.Reader) error {
 			return j.assessor.Redecide(ctx, r, name, j.book, j.cves, &report, func(r *exposure.Observation) error {
 				r.Say(a.words)
 				unfixed = unfixed || isUnfixed(r)

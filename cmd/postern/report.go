@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -20,7 +21,9 @@ func (a *app) reportCommand() *cobra.Command {
 		Long:    t("cmd.report.long"),
 		Example: t("cmd.report.example"),
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(c *cobra.Command, args []string) error { return a.report(args[0], format, output, color) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.report(c.Context(), args[0], format, output, color)
+		},
 	}
 	c.Flags().StringVar(&format, "format", "text", t("cmd.flag.format"))
 	c.Flags().StringVarP(&output, "output", "o", "", t("cmd.flag.output"))
@@ -30,7 +33,7 @@ func (a *app) reportCommand() *cobra.Command {
 
 // report renders a saved document or stream again. The exit code is that of the
 // hunt that it holds.
-func (a *app) report(file, format, output, color string) error {
+func (a *app) report(ctx context.Context, file, format, output, color string) error {
 	form, err := findFormat(format)
 	if err != nil {
 		return err
@@ -43,7 +46,7 @@ func (a *app) report(file, format, output, color string) error {
 		return failed(err, "cmd.rules")
 	}
 	a.words = known.words
-	var in io.Reader = a.in
+	var in io.Reader = &input{ctx: ctx, r: a.in}
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {

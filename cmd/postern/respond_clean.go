@@ -159,12 +159,12 @@ func (a *app) clean(ctx context.Context, o cleanOptions, dir string) error {
 	if err := a.confirm(ctx, o.yes, postern.Say("clean.ask", "count", len(plan.Moves))); err != nil {
 		return err
 	}
-	return a.quarantine(o, root, dir, plan, facts)
+	return a.quarantine(ctx, o, root, dir, plan, facts)
 }
 
 // quarantine moves what the plan says.
-func (a *app) quarantine(o cleanOptions, root *os.Root, dir string, plan *clean.Plan, facts clean.Facts) error {
-	k, release, err := a.cleanKeeper(o, root, dir, true)
+func (a *app) quarantine(ctx context.Context, o cleanOptions, root *os.Root, dir string, plan *clean.Plan, facts clean.Facts) error {
+	k, release, err := a.cleanKeeper(ctx, o, root, dir, true)
 	if err != nil {
 		return err
 	}
@@ -495,10 +495,14 @@ func (a *app) holds(ctx context.Context, o cleanOptions, dir string, f io.Reader
 }
 
 // cleanKeeper opens the quarantine, locks it and settles what a killed run left.
-func (a *app) cleanKeeper(o cleanOptions, root *os.Root, dir string, create bool) (*clean.Keeper, func(), error) {
+func (a *app) cleanKeeper(ctx context.Context, o cleanOptions, root *os.Root, dir string, create bool) (*clean.Keeper, func(), error) {
 	name := cmp.Or(o.quarantine, filepath.Join(dir, quarantineFolder))
 	if create {
-		if by, ok := servedBy(root, dir, name); ok {
+		by, ok := servedBy(ctx, root, dir, name)
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		if ok {
 			return nil, nil, &problem{code: exitFailed, what: postern.Say("clean.served", "folder", name, "site", by), hint: postern.Say("clean.served.hint")}
 		}
 		if err := os.MkdirAll(name, 0o700); err != nil {
@@ -562,7 +566,7 @@ func (a *app) settle(k *clean.Keeper) error {
 var physicalPath = regexp.MustCompile(`(?i)\bphysicalPath\s*=\s*"([^"<]{1,1000})"`)
 
 // servedBy says which folder that IIS serves a folder would lie in.
-func servedBy(root *os.Root, dir, name string) (string, bool) {
+func servedBy(ctx context.Context, root *os.Root, dir, name string) (string, bool) {
 	lower := func(s string) string {
 		return "/" + strings.Trim(strings.ToLower(strings.ReplaceAll(filepath.ToSlash(s), `\`, "/")), "/") + "/"
 	}
@@ -576,7 +580,7 @@ func servedBy(root *os.Root, dir, name string) (string, bool) {
 	if !strings.HasPrefix(at, above) {
 		return "", false // on another drive, of which this configuration says nothing
 	}
-	files, _, err := mitigate.Find(root)
+	files, _, err := mitigate.Find(ctx, root)
 	if err != nil {
 		return "", false
 	}
@@ -627,7 +631,7 @@ func (a *app) restore(ctx context.Context, o cleanOptions, dir string) error {
 		return err
 	}
 	defer root.Close()
-	k, release, err := a.cleanKeeper(o, root, dir, false)
+	k, release, err := a.cleanKeeper(ctx, o, root, dir, false)
 	if err != nil {
 		return err
 	}

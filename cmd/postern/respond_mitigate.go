@@ -88,7 +88,7 @@ func (a *app) respondMitigate(ctx context.Context, o mitigateOptions, dir string
 	case o.apply && !o.yes && !isTerminal(a.in):
 		return usage("respond.mitigate.no-terminal", "flag", "--apply")
 	}
-	s, err := a.server(o.campaigns, dir)
+	s, err := a.server(ctx, o.campaigns, dir)
 	if err != nil {
 		return err
 	}
@@ -164,31 +164,18 @@ func (a *app) confirm(ctx context.Context, yes bool, question postern.Text) erro
 		return nil
 	}
 	fmt.Fprint(a.err, report.Visible(a.words.Say(question))+" ")
-	type answer struct {
-		line string
-		err  error
-	}
-	said := make(chan answer, 1)
-	go func() { // reading a terminal cannot be interrupted, so it is left behind
-		const longest = 100
-		line, err := bufio.NewReader(io.LimitReader(a.in, longest)).ReadString('\n')
-		said <- answer{line, err}
-	}()
-	var got answer
-	select {
-	case <-ctx.Done():
-	case got = <-said:
-	}
+	const longest = 100
+	line, err := bufio.NewReader(io.LimitReader(&input{ctx: ctx, r: a.in}, longest)).ReadString('\n')
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(a.err)
 		return ctx.Err()
-	case got.err != nil && !errors.Is(got.err, io.EOF):
-		return failed(got.err, "respond.mitigate.declined")
+	case err != nil && !errors.Is(err, io.EOF):
+		return failed(err, "respond.mitigate.declined")
 	}
 	// Not every keyboard at night has every letter.
 	yesses := []string{a.words.T("respond.mitigate.ask.yes"), a.words.T("respond.mitigate.ask.yes-plain"), "yes"}
-	if !slices.ContainsFunc(yesses, func(word string) bool { return strings.EqualFold(strings.TrimSpace(got.line), word) }) {
+	if !slices.ContainsFunc(yesses, func(word string) bool { return strings.EqualFold(strings.TrimSpace(line), word) }) {
 		return &problem{code: exitFailed, what: postern.Say("respond.mitigate.declined"), hint: postern.Say("respond.mitigate.declined.hint")}
 	}
 	return nil
@@ -236,7 +223,7 @@ func (s *iisServer) take(names []string) error {
 }
 
 // server opens the root folder of a server and learns what can be done about it.
-func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
+func (a *app) server(ctx context.Context, campaigns []string, dir string) (*iisServer, error) {
 	k, err := a.learn(campaigns)
 	if err != nil {
 		return nil, err
@@ -268,7 +255,7 @@ func (a *app) server(campaigns []string, dir string) (*iisServer, error) {
 	if s.root, err = openRoot(dir); err != nil {
 		return nil, err
 	}
-	if s.files, s.problems, err = mitigate.Find(s.root); err == nil {
+	if s.files, s.problems, err = mitigate.Find(ctx, s.root); err == nil {
 		err = oneServer(s.files, dir)
 	}
 	s.judge = judgeWith(detector, s.problems)
@@ -525,7 +512,7 @@ func (a *app) respondRollback(ctx context.Context, o mitigateOptions, dir string
 	defer root.Close()
 	server := ""
 	if o.backup == "" {
-		files, _, err := mitigate.Find(root)
+		files, _, err := mitigate.Find(ctx, root)
 		if err == nil {
 			err = oneServer(files, dir)
 		}

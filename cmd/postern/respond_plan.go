@@ -164,7 +164,7 @@ func (a *app) planHunt(ctx context.Context, o planOptions, args []string) (*repo
 		return nil, from, failed(err, "cmd.rules")
 	}
 	a.words = known.words
-	in := a.in
+	var in io.Reader = &input{ctx: ctx, r: a.in}
 	if args[0] != "-" {
 		f, err := os.Open(args[0])
 		if err != nil {

@@ -2,6 +2,7 @@ package mitigate
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -309,9 +310,14 @@ func TestFind(t *testing.T) {
 		os.Truncate(filepath.Join(l.dir, "big/web.config"), MaxBytes+1)); err != nil {
 		t.Fatal(err)
 	}
-	files, problems, err := Find(l.Files)
+	files, problems, err := Find(t.Context(), l.Files)
 	if err != nil || fmt.Sprint(files) != fmt.Sprint(map[string][]byte{webFile: []byte("a"), "a/WEB.CONFIG": []byte("d")}) {
 		t.Errorf("files %v, %v", files, err)
+	}
+	interrupted, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if files, _, err := Find(interrupted, l.Files); !errors.Is(err, context.Canceled) || len(files) > 0 {
+		t.Errorf("interrupted: %d files, %v", len(files), err)
 	}
 	var got []string
 	for _, p := range problems {

@@ -98,7 +98,7 @@ func roundTrip(t *testing.T, name string, files map[string][]byte, target string
 			t.Errorf("%s: %s has other changes than the rules or the module", name, c.File)
 		}
 	}
-	found, _, err := Find(l.Files)
+	found, _, err := Find(t.Context(), l.Files)
 	if err != nil {
 		t.Fatal(err)
 	}

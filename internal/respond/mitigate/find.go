@@ -1,6 +1,7 @@
 package mitigate
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -16,7 +17,7 @@ const maxFiles = 5000
 
 // Find gives the configuration files below a root that can be in force, by their
 // paths with '/'. Links are not followed. What could not be read is a problem.
-func Find(root *os.Root) (map[string][]byte, []postern.Problem, error) {
+func Find(ctx context.Context, root *os.Root) (map[string][]byte, []postern.Problem, error) {
 	files := make(map[string][]byte)
 	var problems []postern.Problem
 	bad := func(name string, what postern.ProblemKind, why postern.Text) {
@@ -24,6 +25,8 @@ func Find(root *os.Root) (map[string][]byte, []postern.Problem, error) {
 	}
 	err := fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case err != nil && name == ".":
 			return err
 		case err != nil:

@@ -179,7 +179,7 @@ func (l *laid) plan(t testing.TB) *Plan {
 
 func (l *laid) planOf(t testing.TB, mitigations []Mitigation) *Plan {
 	t.Helper()
-	files, problems, err := Find(l.Files)
+	files, problems, err := Find(t.Context(), l.Files)
 	if err != nil {
 		t.Fatal(err)
 	}
