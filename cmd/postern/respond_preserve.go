@@ -80,11 +80,14 @@ func (a *app) preserve(ctx context.Context, o preserveOptions, root string) erro
 	opt := preserve.Options{Root: root, Out: o.out, All: o.all, Tool: "postern", Version: version(),
 		System: runtime.GOOS + "/" + runtime.GOARCH, Now: time.Now}
 	if o.from != "" {
-		names, err := a.namedFiles(o.from)
+		names, whole, err := a.namedFiles(o.from)
 		if err != nil {
 			return err
 		}
 		opt.Named = names
+		if !whole && !o.all { // with all, what is not taken first is taken in its turn
+			a.code = exitOpen
+		}
 	}
 	if o.plan {
 		plan, err := preserve.MakePlan(ctx, opt)
@@ -226,18 +229,23 @@ var (
 	errNotEd25519 = errors.New("a key of another kind than Ed25519")
 )
 
-// namedFiles gives the files that the findings of a saved hunt are about.
-func (a *app) namedFiles(name string) ([]string, error) {
+// namedFiles gives the files that the findings of a saved hunt are about. It says so, and
+// that they are not the whole, if there are too many or the hunt was interrupted.
+func (a *app) namedFiles(name string) (names []string, whole bool, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, failed(err, "cmd.open", "file", name)
+		return nil, false, failed(err, "cmd.open", "file", name)
 	}
 	defer f.Close()
 	doc, err := report.Decode(name, f, a.words)
 	if err != nil {
-		return nil, failed(err, "cmd.saved", "file", name)
+		return nil, false, failed(err, "cmd.saved", "file", name)
 	}
-	var names []string
+	whole = true
+	if doc.End.Cut {
+		whole = false
+		a.say(a.err, postern.Say("preserve.from-cut", "file", name))
+	}
 	for _, h := range doc.Hosts {
 		for _, x := range h.Findings {
 			// One with a hash was there as a file; others are only spoken of.
@@ -247,7 +255,12 @@ func (a *app) namedFiles(name string) ([]string, error) {
 		}
 	}
 	slices.Sort(names)
-	return slices.Compact(names), nil
+	names = slices.Compact(names)
+	if n := len(names); n > preserve.MaxNamed {
+		names, whole = names[:preserve.MaxNamed], false
+		a.say(a.err, postern.Say("preserve.from-many", "file", name, "count", n, "bound", preserve.MaxNamed))
+	}
+	return names, whole, nil
 }
 
 // preserveError puts what went wrong into words.

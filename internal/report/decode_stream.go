@@ -243,7 +243,7 @@ func (s *streamReader) finish() error {
 		}
 	}
 	if s.end == nil {
-		s.end = &End{Status: postern.PartialStatus}
+		s.end = &End{Status: postern.PartialStatus, Cut: true}
 		err := s.say(postern.Problem{What: postern.Truncated, Detail: postern.Say("report.saved.cut")})
 		if err != nil {
 			return err

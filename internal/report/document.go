@@ -202,6 +202,9 @@ type Problem struct {
 type End struct {
 	Status postern.Status `json:"status"`
 	Stats  Stats          `json:"stats"`
+	// Cut says of a saved stream that it has no such end, as that of a run that was
+	// interrupted.
+	Cut bool `json:"-"`
 }
 
 // Stats counts the work of a run.

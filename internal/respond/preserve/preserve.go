@@ -44,8 +44,8 @@ const (
 	// maxDepth is how many folders deep a file may lie; every level holds one handle
 	// open. No server has a tree half as deep.
 	maxDepth = 64
-	// maxNamed bounds the files that a hunt names.
-	maxNamed = 100_000
+	// MaxNamed bounds the files that a hunt names.
+	MaxNamed = 100_000
 	// maxTold is how many troubles are named in the result; the rest is counted
 	// there and listed in the bundle.
 	maxTold = 20
@@ -67,7 +67,7 @@ type Options struct {
 	// Servers are what the servers are called that the tree is of, if anybody knows.
 	Servers []string
 	// Named are files that a hunt found, as paths below Root or as they end on the
-	// server, in any case.
+	// server, in any case: at most [MaxNamed], so that whoever has more says so.
 	Named []string
 	// All takes every file, whatever it is.
 	All bool
@@ -161,9 +161,6 @@ func Full(err error) bool { return isFull(err) }
 func Run(ctx context.Context, opt Options) (*Result, error) {
 	if len(opt.Recipients) == 0 {
 		return nil, ErrNoRecipient
-	}
-	if len(opt.Named) > maxNamed {
-		opt.Named = opt.Named[:maxNamed]
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now
