@@ -313,6 +313,8 @@ func judgeWith(d *iisconfig.Detector, problems []postern.Problem) mitigate.Judge
 		name := p.Path
 		if !d.Wants(&detect.File{Path: name}) {
 			name = path.Join(name, "web.config")
+			_, place := hunt.Place(name)
+			unread = append(unread, iisconfig.Lost(&detect.File{Path: p.Path, Server: path.Dir(place)}))
 		}
 		_, place := hunt.Place(name)
 		unread = append(unread, iisconfig.Unread(&detect.File{Path: name, Server: place}))

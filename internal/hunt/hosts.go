@@ -85,7 +85,7 @@ type server struct {
 	groups []*group
 	// beside are groups of which only some logs are the host's.
 	beside []*group
-	lost   int // pieces that could not be read
+	losses []lostPlace // pieces that could not be read
 }
 
 // servers tells the hosts in the evidence apart: by the name they write into
@@ -260,12 +260,30 @@ func (s *server) take(g *group) {
 // one in whose folder it is, or those that are in it. One beside all hosts, such as
 // an archive that could not be opened, is in the report and changes no verdict but
 // that of a host that is alone.
-func blame(found []*server, losses map[loss]bool) {
-	for l := range losses {
+func blame(found []*server, losses map[loss]string) {
+	for l, written := range losses {
 		for _, s := range concerned(found, l) {
-			s.lost++
+			s.losses = append(s.losses, lostPlace{l, written})
 		}
 	}
+	for _, s := range found {
+		slices.SortFunc(s.losses, func(a, b lostPlace) int {
+			return cmp.Or(cmp.Compare(a.input, b.input), strings.Compare(a.path, b.path))
+		})
+	}
+}
+
+// lostPlace is a loss with its path as the evidence writes it.
+type lostPlace struct {
+	loss
+	written string
+}
+
+// isAbove says whether all of the host may have been lost with a place.
+func (l lostPlace) isAbove(s *server) bool {
+	return l.path == "" || slices.ContainsFunc(s.groups, func(g *group) bool {
+		return g.input == l.input && g.known && (inside(g.prefix, l.path) || inside(g.prefix, l.path+"!"))
+	})
 }
 
 func concerned(found []*server, l loss) []*server {

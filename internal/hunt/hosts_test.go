@@ -164,7 +164,7 @@ func TestBlame(t *testing.T) {
 		blame(found, h.losses)
 		var got []string
 		for _, s := range found {
-			if s.lost > 0 {
+			if len(s.losses) > 0 {
 				got = append(got, s.name)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ type collector struct {
 }
 
 func newCollector(s *server) *collector {
-	c := &collector{kept: make(map[kind]*kept), sources: make(map[string]*correlate.SourceSeen), lost: s.lost}
+	c := &collector{kept: make(map[kind]*kept), sources: make(map[string]*correlate.SourceSeen), lost: len(s.losses)}
 	for _, g := range s.groups {
 		c.add(g.findings...)
 		if g.web > 0 {
@@ -360,6 +361,11 @@ func (h *hunt) judge(s *server, c *collector) map[string]postern.Fact {
 		if len(parts) == 0 {
 			continue
 		}
+		if w, ok := d.(wary); ok {
+			for _, l := range s.losses {
+				parts = append(parts, w.Lost(h.lostFile(s, l)))
+			}
+		}
 		j := d.Judge(parts)
 		c.add(j.Findings...)
 		for _, b := range j.Builds {
@@ -370,6 +376,16 @@ func (h *hunt) judge(s *server, c *collector) map[string]postern.Fact {
 		}
 	}
 	return mitigated
+}
+
+// lostFile is a lost place as a detector sees it.
+func (h *hunt) lostFile(s *server, l lostPlace) *detect.File {
+	f := &detect.File{Path: l.written}
+	if !l.isAbove(s) {
+		_, where, _ := h.place(l.input, path.Join(l.written, "web.config")) // what a folder is shows what lies in it
+		f.Server = path.Dir(where)
+	}
+	return f
 }
 
 func (h *hunt) correlation(s *server, c *collector, findings []postern.Finding, mitigated map[string]postern.Fact) correlate.Input {

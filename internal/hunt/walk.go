@@ -50,8 +50,8 @@ type hunt struct {
 	logs     int
 	families map[string]*kin
 	problems map[postern.ProblemKind]int
-	lost     bool          // something was not looked at
-	losses   map[loss]bool // where
+	lost     bool            // something was not looked at
+	losses   map[loss]string // where, and how it is written
 	sinkErr  error
 	opened   []Evidence
 	paths    map[int]string // of the inputs
@@ -71,7 +71,7 @@ func newHunt(opt Options, sink Sink) *hunt {
 		opt: opt, sink: sink,
 		groups:   groups{byKey: make(map[groupKey]*group)},
 		problems: make(map[postern.ProblemKind]int),
-		losses:   make(map[loss]bool),
+		losses:   make(map[loss]string),
 		families: make(map[string]*kin),
 		paths:    make(map[int]string),
 	}
@@ -181,6 +181,11 @@ func (h *hunt) visit(input int, f source.File, v *visitor) {
 // server was called, "" if it does not. It counts as an event log does: less than what
 // the other logs say.
 type named interface{ Computer() string }
+
+// wary is what a HostDetector can be besides: one whose judgement may be wrong because of
+// what was not looked at. Lost gives the part that stands for such a place; its Server is
+// empty where all of the host may have been lost.
+type wary interface{ Lost(f *detect.File) any }
 
 // look lets the detectors of files look at one.
 func (h *hunt) look(input int, df *detect.File) (findings []postern.Finding, parts map[string]any) {
@@ -397,7 +402,7 @@ type loss struct {
 }
 
 func (h *hunt) lose(input int, path string) {
-	path = strings.ToLower(strings.TrimRight(path, "/"))
+	path = strings.TrimRight(path, "/")
 	if path == "." {
 		path = ""
 	}
@@ -406,14 +411,16 @@ func (h *hunt) lose(input int, path string) {
 	if len(h.losses) >= maxLosses {
 		path = ""
 	}
-	h.losses[loss{input, path}] = true
+	h.losses[loss{input, strings.ToLower(path)}] = path
 }
 
 // lostAt says whether something of a file was not looked at.
 func (h *hunt) lostAt(input int, path string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.losses[loss{input, strings.ToLower(path)}] || len(h.losses) >= maxLosses && h.losses[loss{input, ""}]
+	_, here := h.losses[loss{input, strings.ToLower(path)}]
+	_, somewhere := h.losses[loss{input, ""}]
+	return here || len(h.losses) >= maxLosses && somewhere
 }
 
 // lossless says of a problem that everything that there is was looked at for all

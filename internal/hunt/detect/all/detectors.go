@@ -113,6 +113,9 @@ func (c *configurations) Read(f *detect.File) (any, []postern.Problem, error) {
 	return config, problems, err
 }
 
+// Lost is for the hunt: what was not looked at can take a mitigation away.
+func (c *configurations) Lost(f *detect.File) any { return iisconfig.Lost(f) }
+
 func (c *configurations) Judge(parts []any) detect.Judgement {
 	var all []*iisconfig.Config
 	for _, p := range parts {

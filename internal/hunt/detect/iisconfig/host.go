@@ -31,13 +31,18 @@ type host struct {
 	// family is every applicationHost.config in order of time: history copies by
 	// number, then the one in force.
 	family  []*Config
-	install string // canonical, "" if unknown
+	lost    []*Config // places that were not looked at
+	install string    // canonical, "" if unknown
 }
 
 func (d *Detector) host(configs []*Config) *host {
 	h := &host{d: d, install: d.install}
 	for _, c := range configs {
 		if c == nil || c.File == nil {
+			continue
+		}
+		if c.Lost {
+			h.lost = append(h.lost, c)
 			continue
 		}
 		h.configs = append(h.configs, c)

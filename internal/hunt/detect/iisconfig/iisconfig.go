@@ -93,6 +93,8 @@ type Config struct {
 	ModTime time.Time
 	// Copy is the number of the history copy that it is; 0 is the file in force.
 	Copy int
+	// Lost says that this is no file but a place that was not looked at: see [Lost].
+	Lost bool
 	*iisconfig.File
 }
 
@@ -129,6 +131,34 @@ func Unread(f *detect.File) *Config {
 		c.Copy = max(c.Copy, 1) // whatever its number, it is not the file in force
 	}
 	return c
+}
+
+// Lost is a place, a file or a folder, that could not be looked at: what lies there is not
+// known. An empty Server stands for all of the server.
+func Lost(f *detect.File) *Config {
+	return &Config{Path: f.Path, Server: f.Server, Lost: true, File: &iisconfig.File{}}
+}
+
+// mayHold says whether the web.config of a folder (canonical) may lie in a lost place.
+// Where the place is on the server can be unknown, so that what it ends in is enough.
+func (c *Config) mayHold(folder, install string) bool {
+	if c.Server == "" {
+		return true
+	}
+	files := []string{strings.Trim(strings.TrimPrefix(folder, product), "/") + "/web.config"}
+	if rel, ok := strings.CutPrefix(folder, product); ok && install != "" {
+		files = append(files, strings.Trim(install, "/")+rel+"/web.config")
+	}
+	for _, place := range []string{c.Server, strings.ToLower(strings.ReplaceAll(c.Path, `\`, "/"))} {
+		for below := true; below; _, place, below = strings.Cut(place, "/") {
+			letter := strings.TrimSuffix(place, ":")
+			isDrive := len(letter) == 1 && letter >= "a" && letter <= "z"
+			if isDrive || slices.ContainsFunc(files, func(f string) bool { return under(f, place) }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Look reads one file and says what can be said of it alone.

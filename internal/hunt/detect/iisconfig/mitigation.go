@@ -156,14 +156,23 @@ func (d *Detector) MitigationFindings(states []MitigationState) []postern.Findin
 // that nothing is called in force beside it.
 func (h *host) judge(m *Mitigation) answer {
 	a := h.judgeRead(m)
-	if c := h.unread(); a.state == postern.Yes && c != nil {
-		return unknown(postern.Say("config.why.unread", "file", c.Path), append(a.at, fileEvidence(c))...)
+	if a.state != postern.Yes {
+		return a
 	}
-	return a
+	switch c := h.unread(); {
+	case c == nil:
+		return a
+	case !c.Lost:
+		return unknown(postern.Say("config.why.unread", "file", c.Path), append(a.at, fileEvidence(c))...)
+	case c.Path == "":
+		return unknown(postern.Say("config.why.lost-part"), a.at...)
+	default:
+		return unknown(postern.Say("config.why.lost", "place", c.Path), append(a.at, postern.Evidence{Path: c.Path})...)
+	}
 }
 
-// unread gives a web.config of an application that could not be read to its end, nil if
-// all were.
+// unread gives a web.config of an application that could not be read to its end, or a
+// place that may hold one and was not looked at, nil if there is neither.
 func (h *host) unread() *Config {
 	if h.server == nil {
 		return nil
@@ -171,8 +180,13 @@ func (h *host) unread() *Config {
 	for i := range h.server.Sites {
 		for _, app := range h.server.Sites[i].Applications {
 			for _, dir := range app.Directories {
-				if c := h.webConfig(canonical(dir.PhysicalPath, h.install)); c != nil && !c.Whole {
+				folder := canonical(dir.PhysicalPath, h.install)
+				c := h.webConfig(folder)
+				if c != nil && !c.Whole {
 					return c
+				}
+				if i := slices.IndexFunc(h.lost, func(l *Config) bool { return l.mayHold(folder, h.install) }); c == nil && i >= 0 {
+					return h.lost[i]
 				}
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"postern"
+	"postern/internal/hunt/detect"
 )
 
 // webConfig is the root web.config of a site, with something more in it.
@@ -166,6 +167,59 @@ func TestUnreadFileMayTakeAway(t *testing.T) {
 			if s.ID == "backend-cookie" && s.State != want {
 				t.Errorf("%q not read: %s (%s), want %s", path, s.State, s.Why.Key, want)
 			}
+		}
+	}
+}
+
+// So may what lies in a place that was not looked at: the folder of an application, one
+// above it, a drive. Where the application's own file was read, nothing is missing.
+func TestLostPlaceMayTakeAway(t *testing.T) {
+	t.Parallel()
+	d := New(knowledge(t))
+	read := []*Config{config(t, d, hostPath, server{}.text()), config(t, d, rootPath, webConfig(rules(anon()+be())))}
+	const frontEnd = "EX01/D/Exchange/FrontEnd"
+	for _, tc := range []struct {
+		path, server string
+		want         postern.State
+	}{
+		{frontEnd + "/HttpProxy/ecp", "frontend/httpproxy/ecp", postern.Unknown},
+		{frontEnd + "/HttpProxy", "frontend/httpproxy", postern.Unknown},
+		{frontEnd, "d/exchange/frontend", postern.Unknown},
+		{"EX01/D/exchange", "d/exchange", postern.Unknown},
+		{"EX01/C/Program Files", "program files", postern.Yes},
+		{"FrontEnd", ".", postern.Unknown},
+		{"EX01/D", "d", postern.Unknown},
+		{"EX01/D:", "d:", postern.Unknown},
+		{"", "", postern.Unknown},
+		{"EX01.zip", "", postern.Unknown},
+		{frontEnd + "/HttpProxy/ecp/15.2.721/themes", "frontend/httpproxy/ecp/15.2.721/themes", postern.Yes},
+		{frontEnd + "/HttpProxy/other", "frontend/httpproxy/other", postern.Yes},
+		{"EX01/C/inetpub/logs", "inetpub/logs", postern.Yes},
+		{"EX01/C/System Volume Information", "c/system volume information", postern.Yes},
+		{"EX02.zip", "ex02.zip", postern.Yes},
+	} {
+		lost := Lost(&detect.File{Path: tc.path, Server: tc.server})
+		for _, s := range d.Mitigations(append(slices.Clone(read), lost)...) {
+			if s.ID != "backend-cookie" {
+				continue
+			}
+			if s.State != tc.want || tc.want == postern.Unknown && !strings.HasPrefix(s.Why.Key, "config.why.lost") {
+				t.Errorf("%q: %s (%s), want %s", tc.path, s.State, s.Why.Key, tc.want)
+			}
+		}
+	}
+	whole := slices.Clone(read)
+	for i := range read[0].Sites {
+		for _, a := range read[0].Sites[i].Applications {
+			for _, dir := range a.Directories {
+				folder := strings.TrimSuffix(strings.TrimPrefix(strings.ReplaceAll(dir.PhysicalPath, `\`, "/"), "D:"), "/")
+				whole = append(whole, config(t, d, "EX01/D"+folder+"/web.config", "<configuration/>"))
+			}
+		}
+	}
+	for _, s := range d.Mitigations(append(whole, Lost(&detect.File{Path: frontEnd, Server: "d/exchange/frontend"}))...) {
+		if s.ID == "backend-cookie" && s.State != postern.Yes {
+			t.Errorf("all files of applications were read: %s (%s), want yes", s.State, s.Why.Key)
 		}
 	}
 }
