@@ -118,7 +118,7 @@ func (a *app) exposureAdoption(ctx context.Context, o adoptionOptions, names []s
 	if err == nil {
 		_, err = out.Write(b.Bytes())
 	}
-	if err = errors.Join(err, out.Close()); err != nil {
+	if err = out.finish(err); err != nil {
 		return failed(err, "cmd.write")
 	}
 	if tell.count > 0 {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -57,6 +56,7 @@ func (a *app) exposureAssess(ctx context.Context, o exposureOptions, names []str
 			})
 		})
 		if err != nil {
+			err = out.finish(err)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -66,7 +66,7 @@ func (a *app) exposureAssess(ctx context.Context, o exposureOptions, names []str
 	for _, p := range report.Problems {
 		tell.add(p)
 	}
-	if err := errors.Join(w.Flush(), out.close()); err != nil {
+	if err := out.finish(w.Flush()); err != nil {
 		return failed(err, "cmd.write")
 	}
 	switch {

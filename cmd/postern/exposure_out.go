@@ -48,4 +48,5 @@ func (e *exposureOut) reprint(line []byte) error {
 	return nil
 }
 
-func (e *exposureOut) close() error { return e.to.Close() }
+// finish ends the output; see [lazyFile].
+func (e *exposureOut) finish(err error) error { return e.to.finish(err) }

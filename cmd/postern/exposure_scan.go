@@ -126,6 +126,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	out.to.stream = true // what was measured is kept, whatever happens
 	allowed, err := a.readScope(o.scope)
 	if err != nil {
 		return err
@@ -211,7 +212,7 @@ func (a *app) exposureScan(ctx context.Context, o exposureOptions) (err error) {
 		hide()
 	}
 	stop()
-	err = errors.Join(err, out.close(), results.Close(), ledger.Close())
+	err = errors.Join(out.finish(err), results.Close(), ledger.Close())
 	a.scanSummary(progress, tell, err)
 	if err != nil {
 		if asked.Err() != nil {

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -110,22 +108,26 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 	for i, in := range inputs {
 		names[i] = in.Name
 	}
-	if err := sink.feed.Start(version(), now, names, opt.Campaigns); err != nil {
-		return failed(err, "cmd.write")
-	}
+	err = sink.feed.Start(version(), now, names, opt.Campaigns)
 	for _, p := range left {
-		if err := sink.Problem(p); err != nil {
-			return failed(err, "cmd.write")
+		if err == nil {
+			err = sink.Problem(p)
 		}
+	}
+	if err != nil {
+		return failed(out.finish(err), "cmd.write")
 	}
 	opt.Progress = &hunt.Progress{}
 	stop := a.showProgress(opt.Progress)
 	err = hunt.Run(ctx, inputs, opt, sink)
 	stop()
-	if err := errors.Join(err, out.Close()); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+	if err != nil && ctx.Err() != nil {
+		if part, err := out.leave(); err == nil && part != "" {
+			a.say(a.err, postern.Say("cmd.unfinished", "file", o.output, "part", part))
 		}
+		return ctx.Err()
+	}
+	if err := out.finish(err); err != nil {
 		return failed(err, "cmd.write")
 	}
 	a.code = sink.exitCode()
@@ -366,33 +368,4 @@ func (s *huntSink) exitCode() int {
 		return exitOpen
 	}
 	return exitDone
-}
-
-// lazyFile is the output: standard output, or a file that only comes into being
-// when there is something to write.
-type lazyFile struct {
-	path string
-	std  io.Writer
-	f    *os.File
-}
-
-func (l *lazyFile) Write(p []byte) (int, error) {
-	if l.path == "" || l.path == "-" {
-		return l.std.Write(p)
-	}
-	if l.f == nil {
-		f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-		if err != nil {
-			return 0, failed(err, "cmd.create", "file", l.path)
-		}
-		l.f = f
-	}
-	return l.f.Write(p)
-}
-
-func (l *lazyFile) Close() error {
-	if l.f == nil {
-		return nil
-	}
-	return l.f.Close()
 }

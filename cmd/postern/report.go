@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 
@@ -58,7 +57,7 @@ func (a *app) report(ctx context.Context, file, format, output, color string) er
 	out := &lazyFile{path: output, std: a.out}
 	watch := &watchHandler{Handler: form.New(out, a.reportOptions(color, out), a.words)}
 	err = report.Replay(file, in, a.words, watch)
-	if err := errors.Join(err, out.Close()); err != nil {
+	if err := out.finish(err); err != nil {
 		return failed(err, "cmd.saved", "file", file)
 	}
 	a.code = watch.exitCode()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -440,7 +439,7 @@ func (a *app) writePlan(o planOptions, d *plan.Document) error {
 	default:
 		err = plan.WriteText(out, d, a.words, safe)
 	}
-	if err = errors.Join(err, out.Close()); err != nil {
+	if err = out.finish(err); err != nil {
 		return failed(err, "cmd.write")
 	}
 	return nil

@@ -26,6 +26,18 @@ func TestFullDiskLeavesNothing(t *testing.T) {
 				t.Errorf("%s: got %v, want to be told that the file is too large", name, err)
 			}
 		}
+		report := filepath.Join(dir, "report")
+		if err := os.WriteFile(report, []byte("earlier"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out := &lazyFile{path: report}
+		_, err := out.Write(make([]byte, 1000))
+		if err := out.finish(err); !errors.Is(err, unix.EFBIG) {
+			t.Errorf("report: got %v, want to be told that the file is too large", err)
+		}
+		if b, err := os.ReadFile(report); err != nil || string(b) != "earlier" || os.Remove(report) != nil {
+			t.Errorf("the earlier report is %q, %v", b, err)
+		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v, %v; want nothing", left, err)
 		}
