@@ -47,7 +47,7 @@ const (
 	// scanMemory is what the scan may have before garbage is collected sooner. With the
 	// pages of the program itself, some 22 MiB, it stays below 64 MB; what is really kept
 	// raises it, such as the stacks of many workers.
-	scanMemory = 33 << 20
+	scanMemory = 38 << 20
 )
 
 func (a *app) exposureScanCommand() *cobra.Command {
