@@ -325,6 +325,10 @@ func (h *hooked) has(n int) bool {
 	return len(h.got[knocked(n)]) > 0
 }
 
+// watchMostKills writes two rows a round: of a rule sixty are raised one by one in a minute,
+// and the rest of them is a count.
+const watchMostKills = 28
+
 // However often it is killed, and whatever happens to logs meanwhile, every row arrives;
 // what arrives twice has the same ID.
 func TestWatchSurvivesKill(t *testing.T) {
@@ -332,7 +336,7 @@ func TestWatchSurvivesKill(t *testing.T) {
 	l, h := newLive(t), newHooked(t)
 	kills := watchKills
 	if n, err := strconv.Atoi(os.Getenv("POSTERN_KILLS")); err == nil {
-		kills = n
+		kills = min(n, watchMostKills)
 	}
 	args := []string{"--to", h.server.URL, "--key", "hook.key", "--drain", watchPatience.String()}
 	if _, code := l.watch(append(args, "--once")...).finished(); code != exitDone {
