@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
-	"strings"
 
 	"postern/internal/hunt/detect/yara/module"
 	"postern/internal/hunt/detect/yara/pattern"
@@ -289,26 +288,15 @@ func (m *machine) compareText(n *node) truth {
 		return undefined
 	}
 	m.steps += len(a) / 8
+	// What rules ask so is mostly the name of a file, and each is asked by many rules: it
+	// is not kept for garbage.
+	var bufA, bufB [256]byte
+	x, y := append(bufA[:0], a...), append(bufB[:0], b...)
 	if n.fold {
-		return compareFolded(n.op, a, b)
+		foldASCII(x)
+		foldASCII(y)
 	}
 	switch n.op {
-	case opContains:
-		return truthOf(strings.Contains(a, b))
-	case opStarts:
-		return truthOf(strings.HasPrefix(a, b))
-	case opEnds:
-		return truthOf(strings.HasSuffix(a, b))
-	}
-	return truthOf(a == b)
-}
-
-// compareFolded compares texts whose letters differ in case only. What rules ask so is
-// mostly the name of a file, and each is asked by many rules: it is not kept for garbage.
-func compareFolded(code op, a, b string) truth {
-	var bufA, bufB [256]byte
-	x, y := appendLower(bufA[:0], a), appendLower(bufB[:0], b)
-	switch code {
 	case opContains:
 		return truthOf(bytes.Contains(x, y))
 	case opStarts:
@@ -319,12 +307,11 @@ func compareFolded(code op, a, b string) truth {
 	return truthOf(bytes.Equal(x, y))
 }
 
-// appendLower folds the letters of ASCII and nothing else.
-func appendLower(b []byte, s string) []byte {
-	for i := range len(s) {
-		b = append(b, lowerByte(s[i]))
+// foldASCII makes the letters of ASCII small and changes nothing else.
+func foldASCII(b []byte) {
+	for i, c := range b {
+		b[i] = lowerByte(c)
 	}
-	return b
 }
 
 func (m *machine) integer(n *node) (int64, bool) {
