@@ -143,27 +143,25 @@ func sound(box *os.Root, i *Item) error {
 // Pages come first: if it is killed, nothing is there that was compiled from a page in
 // quarantine, which the next run that cleans would have to leave.
 func (k *Keeper) Restore(runs ...*Manifest) error {
-	for _, m := range runs {
-		if err := k.bringAllBack(m, func(i *Item) bool { return i.Kind != Compiled }); err != nil {
-			return err
-		}
-	}
-	for _, m := range runs {
-		if err := k.bringAllBack(m, func(i *Item) bool { return i.Kind == Compiled }); err != nil {
-			return err
+	for _, compiled := range []bool{false, true} {
+		for _, m := range runs {
+			if err := k.bringAllBack(m, compiled); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (k *Keeper) bringAllBack(m *Manifest, wanted func(*Item) bool) error {
+// bringAllBack puts back what was compiled of a run, or all else of it.
+func (k *Keeper) bringAllBack(m *Manifest, compiled bool) error {
 	box, err := k.Folder.OpenRoot(m.Run)
 	if err != nil {
 		return err
 	}
 	defer box.Close()
 	for _, i := range m.Items {
-		if i.State != Moved || !wanted(i) {
+		if i.State != Moved || (i.Kind == Compiled) != compiled {
 			continue
 		}
 		if err := k.bringBack(m, i, box); err != nil {
