@@ -172,7 +172,7 @@ func TestFollowsNoLink(t *testing.T) {
 	root := lay(t, map[string]string{"real/x.aspx": "one"})
 	for link, to := range map[string]string{"out": outside.Name(), "in": "real", "x.aspx": "real/x.aspx", "up": "..", "abs.aspx": filepath.Join(outside.Name(), "x.aspx")} {
 		if err := root.Symlink(to, link); err != nil {
-			t.Skip(err)
+			t.Skip("no links here: ", err)
 		}
 	}
 	for _, name := range []string{"out/x.aspx", "in/x.aspx", "x.aspx", "abs.aspx", "up/real/x.aspx", "in/../real/x.aspx"} {
