@@ -3,6 +3,8 @@ package pattern
 import (
 	"slices"
 	"strings"
+
+	"postern/internal/hunt/detect/yara/pattern/bloom"
 )
 
 // An atom is a short run of bytes that every match of a string has to hold. Only
@@ -411,7 +413,7 @@ func (r *rates) rarest(sets []charset, may func(int) bool, p pass) spot {
 
 // foldBit is set in every byte of an atom and of the data before they are compared,
 // which makes letters of both cases equal at the price of some more candidates.
-const foldBit = 0x20
+const foldBit = bloom.Fold
 
 // keys gives the values of an atom, each folded and packed with the first byte
 // lowest. mask is applied to the bytes before: the key of an xor string.

@@ -38,6 +38,19 @@ func (c charset) bothCases() charset {
 	return c
 }
 
+// common gives the bits that all bytes of a set have, and those that any has.
+func (c charset) common() (all, some byte) {
+	all = 0xff
+	for i, word := range c {
+		for ; word != 0; word &= word - 1 {
+			b := byte(i<<6 + bits.TrailingZeros64(word))
+			all &= b
+			some |= b
+		}
+	}
+	return all, some
+}
+
 func oneByte(b byte) (c charset) { c.add(b); return c }
 
 // masked gives the bytes that equal value under mask.

@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"postern/internal/hunt/detect/yara/pattern/bloom"
 	"postern/internal/hunt/detect/yara/pattern/sieve"
 )
 
@@ -50,6 +51,7 @@ type Matches struct {
 	check   int64 // steps at which the context is asked
 	lengths []int32
 	key     []byte
+	fourth  [64]uint8  // marks of a filter, the same
 	marks   [64]uint64 // of a sieve, for a part of the data that the nearest cache holds
 }
 
@@ -133,47 +135,23 @@ func (m *Matches) run(e *engine) {
 
 const fold8 = foldBit * 0x0101010101010101
 
-// both has its lowest bit set if a filter has both bits of a hash.
-func both(filter []uint64, hash uint32, shift uint) uint64 {
-	h := hash >> (shift & 31)
-	word := filter[h>>6]
-	return word >> (h & 63) & (word >> (hash >> secondBit & 63))
-}
-
 // every4 looks for atoms at every fourth place from i to before end, both of which
 // are such, unless end is that of the data.
 func (m *Matches) every4(t *table, i, end int) {
-	filter, shift, data := t.filter, t.shift, m.data
-	for ; i+16 <= end; i += 16 {
-		d := data[i : i+16]
-		x := binary.LittleEndian.Uint64(d) | fold8
-		y := binary.LittleEndian.Uint64(d[8:]) | fold8
-		p0 := uint32(x) * hashFactor
-		p1 := uint32(x>>32) * hashFactor
-		p2 := uint32(y) * hashFactor
-		p3 := uint32(y>>32) * hashFactor
-		b0 := both(filter, p0, shift)
-		b1 := both(filter, p1, shift)
-		b2 := both(filter, p2, shift)
-		b3 := both(filter, p3, shift)
-		if (b0|b1|b2|b3)&1 == 0 {
-			continue
+	data := m.data
+	for i < end && m.err == nil {
+		marks := m.fourth[:min(len(m.fourth), (min(end, len(data))-i)/bloom.Block)]
+		if len(marks) == 0 {
+			break
 		}
-		if b0&1 != 0 {
-			m.lookup(t, uint32(x), i)
+		t.filter.Mark(marks, data[i:])
+		for j, some := range marks {
+			for ; some != 0; some &= some - 1 {
+				at := i + j*bloom.Block + 4*bits.TrailingZeros8(some)
+				m.lookup(t, binary.LittleEndian.Uint32(data[at:])|uint32(fold8&0xffffffff), at)
+			}
 		}
-		if b1&1 != 0 {
-			m.lookup(t, uint32(x>>32), i+4)
-		}
-		if b2&1 != 0 {
-			m.lookup(t, uint32(y), i+8)
-		}
-		if b3&1 != 0 {
-			m.lookup(t, uint32(y>>32), i+12)
-		}
-		if m.err != nil {
-			return
-		}
+		i += len(marks) * bloom.Block
 	}
 	for ; i < end && i+4 <= len(data); i += 4 {
 		m.lookup(t, binary.LittleEndian.Uint32(data[i:])|uint32(fold8&0xffffffff), i)
@@ -182,18 +160,18 @@ func (m *Matches) every4(t *table, i, end int) {
 
 // every2 is every4 for every second place.
 func (m *Matches) every2(t *table, i, end int) {
-	filter, shift, data := t.filter, t.shift, m.data
+	filter, data := t.filter.Asked(), m.data
 	for ; i+8 <= end && i+10 <= len(data); i += 8 {
 		x := binary.LittleEndian.Uint64(data[i:]) | fold8
 		y := uint32(x>>48) | uint32(binary.LittleEndian.Uint16(data[i+8:])|foldBit*0x0101)<<16
-		p0 := uint32(x) * hashFactor
-		p1 := uint32(x>>16) * hashFactor
-		p2 := uint32(x>>32) * hashFactor
-		p3 := y * hashFactor
-		b0 := both(filter, p0, shift)
-		b1 := both(filter, p1, shift)
-		b2 := both(filter, p2, shift)
-		b3 := both(filter, p3, shift)
+		p0 := bloom.Hash(uint32(x))
+		p1 := bloom.Hash(uint32(x >> 16))
+		p2 := bloom.Hash(uint32(x >> 32))
+		p3 := bloom.Hash(y)
+		b0 := filter.May(p0)
+		b1 := filter.May(p1)
+		b2 := filter.May(p2)
+		b3 := filter.May(p3)
 		if (b0|b1|b2|b3)&1 == 0 {
 			continue
 		}
@@ -220,17 +198,17 @@ func (m *Matches) every2(t *table, i, end int) {
 
 // every1 is every4 for every place.
 func (m *Matches) every1(t *table, i, end int) {
-	filter, shift, data := t.filter, t.shift, m.data
+	filter, data := t.filter.Asked(), m.data
 	for ; i+4 <= end && i+8 <= len(data); i += 4 {
 		x := binary.LittleEndian.Uint64(data[i:]) | fold8
-		p0 := uint32(x) * hashFactor
-		p1 := uint32(x>>8) * hashFactor
-		p2 := uint32(x>>16) * hashFactor
-		p3 := uint32(x>>24) * hashFactor
-		b0 := both(filter, p0, shift)
-		b1 := both(filter, p1, shift)
-		b2 := both(filter, p2, shift)
-		b3 := both(filter, p3, shift)
+		p0 := bloom.Hash(uint32(x))
+		p1 := bloom.Hash(uint32(x >> 8))
+		p2 := bloom.Hash(uint32(x >> 16))
+		p3 := bloom.Hash(uint32(x >> 24))
+		b0 := filter.May(p0)
+		b1 := filter.May(p1)
+		b2 := filter.May(p2)
+		b3 := filter.May(p3)
 		if (b0|b1|b2|b3)&1 == 0 {
 			continue
 		}
@@ -278,7 +256,7 @@ func (m *Matches) rare(r *rareAtoms, at, end int) {
 				}
 			}
 			x = (x | fold8&0xffffffff) & t.mask
-			if both(t.filter, x*hashFactor, t.shift)&1 != 0 {
+			if t.filter.Asked().May(bloom.Hash(x))&1 != 0 {
 				m.lookup(t.table, x, i)
 			}
 		}
@@ -311,19 +289,11 @@ func (m *Matches) each(e *engine, i, end int) {
 // fast looks for atoms of any length.
 func (m *Matches) fast(e *engine, i, end int) int {
 	data := m.data
-	var none [1]uint64
-	filter4, shift4 := none[:], uint(31)
-	if t := e.tables[4]; t != nil {
-		filter4, shift4 = t.filter, t.shift
-	}
-	filter3, shift3 := none[:], uint(31)
-	if t := e.tables[3]; t != nil {
-		filter3, shift3 = t.filter, t.shift
-	}
+	filter4, filter3 := e.tables[4].asked(), e.tables[3].asked()
 	pairs := e.pairs
-	may := func(x uint32) uint64 {
+	may := func(x uint32) uint32 {
 		h2 := x & 0xffff
-		return both(filter4, x*hashFactor, shift4) | both(filter3, x&0xffffff*hashFactor, shift3) | pairs[h2>>6]>>(h2&63)
+		return filter4.May(bloom.Hash(x)) | filter3.May(bloom.Hash(x&0xffffff)) | uint32(pairs[h2>>6]>>(h2&63))
 	}
 	for ; i+4 <= end && i+8 <= len(data); i += 4 {
 		x := binary.LittleEndian.Uint64(data[i:]) | fold8
@@ -370,7 +340,7 @@ func (m *Matches) lookups(tables *[maxAtom + 1]*table, i int) {
 	for n := 1; n <= maxAtom && i+n <= len(m.data); n++ {
 		x |= uint32(m.data[i+n-1]|foldBit) << (8 * (n - 1))
 		if t := tables[n]; t != nil {
-			if both(t.filter, x*hashFactor, t.shift)&1 != 0 {
+			if t.filter.Asked().May(bloom.Hash(x))&1 != 0 {
 				m.lookup(t, x, i)
 			}
 		}
@@ -379,10 +349,30 @@ func (m *Matches) lookups(tables *[maxAtom + 1]*table, i int) {
 
 // lookup tries the atoms that equal the folded bytes at a place.
 func (m *Matches) lookup(t *table, key uint32, i int) {
-	bucket := key * hashFactor >> t.shift >> t.coarse
-	for _, e := range t.entries[t.buckets[bucket]:t.buckets[bucket+1]] {
-		if e.key == key {
-			m.probe(&m.set.probes[e.probe], i)
+	bucket := bloom.Hash(key) >> t.shift
+	entries := t.entries[t.buckets[bucket]:t.buckets[bucket+1]]
+	for k := range entries {
+		e := &entries[k]
+		if e.key != key {
+			continue
+		}
+		if at := i + int(e.at); at >= 0 && at+8 <= len(m.data) && (binary.LittleEndian.Uint64(m.data[at:])^e.bytes)&e.mask != 0 {
+			m.steps++
+			continue
+		}
+		m.probe(&m.set.probes[e.probe], i)
+	}
+	m.count()
+}
+
+// count asks now and then whether the search has taken too long.
+func (m *Matches) count() {
+	if m.steps+m.vm.steps > m.check {
+		m.check = m.steps + m.vm.steps + stepsPerCheck
+		if m.steps+m.vm.steps > m.bound {
+			m.err = ErrBudget
+		} else {
+			m.err = m.ctx.Err()
 		}
 	}
 }
@@ -402,14 +392,7 @@ func (m *Matches) probe(p *probe, i int) {
 	} else {
 		m.text(p, pc, i)
 	}
-	if m.steps+m.vm.steps > m.check {
-		m.check = m.steps + m.vm.steps + stepsPerCheck
-		if m.steps+m.vm.steps > m.bound {
-			m.err = ErrBudget
-		} else {
-			m.err = m.ctx.Err()
-		}
-	}
+	m.count()
 }
 
 func (m *Matches) text(p *probe, pc *piece, i int) {

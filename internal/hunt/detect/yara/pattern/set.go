@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"postern/internal/hunt/detect/yara/pattern/bloom"
 	"postern/internal/hunt/detect/yara/pattern/sieve"
 )
 
@@ -65,52 +66,119 @@ type rareTable struct {
 // table finds the atoms of one length by their hash: first in a filter that is small
 // enough for the processor's cache and says no nearly always, then in buckets.
 type table struct {
-	filter  []uint64 // two bits a hash, in the same word
-	shift   uint     // of the product, for the number of a filter's bit
-	coarse  uint     // of that number, for the number of a bucket
+	filter  *bloom.Filter
+	shift   uint     // of a hash, for the number of a bucket
 	buckets []uint32 // where the bucket begins in entries; one more for the end
-	entries []entry
+	entries []tableEntry
 }
 
-// hashFactor spreads keys over a table: 2^32 divided by the golden ratio.
-const hashFactor = 0x9E3779B1
+// asked gives the filter of a table, which may be nil.
+func (t *table) asked() bloom.Asked {
+	if t == nil {
+		return bloom.New(0).Asked()
+	}
+	return t.filter.Asked()
+}
 
-// secondBit is where in a hash the number of its second bit is.
-const secondBit = 8
+// tableEntry is an entry with what stands around its atom, so that most places where
+// only the atom is are settled by one more look at the data.
+type tableEntry struct {
+	entry
+	around
+}
 
-// Bounds of a filter: one of 2^22 bits is half a megabyte and still mostly hit in the
-// second level of the cache.
-const minFilterBits, maxFilterBits = 8, 22
+// around is what eight bytes of the data, at places from the atom's first byte, have to
+// be: the same as bytes wherever mask has a bit.
+type around struct {
+	bytes, mask uint64 // the first byte lowest
+	at          int32
+}
 
-func newTable(entries []entry) *table {
+func (a *all) newTable(entries []entry, length int) *table {
 	if len(entries) == 0 {
 		return nil
 	}
-	// With 32 bits an atom, one place in 256 passes by chance.
-	filterBits := min(max(bits.Len(uint(len(entries)*32-1)), minFilterBits), maxFilterBits)
-	bucketBits := min(bits.Len(uint(len(entries))), filterBits)
-	t := &table{
-		filter:  make([]uint64, 1<<filterBits/64),
-		shift:   uint(32 - filterBits),
-		coarse:  uint(filterBits - bucketBits),
-		buckets: make([]uint32, 1<<bucketBits+1),
-		entries: make([]entry, len(entries)),
-	}
+	t := &table{filter: bloom.New(len(entries)), entries: make([]tableEntry, len(entries))}
+	bucketBits := min(uint(bits.Len(uint(len(entries)))), t.filter.Bits())
+	t.shift, t.buckets = 32-bucketBits, make([]uint32, 1<<bucketBits+1)
 	for _, e := range entries {
-		h := e.key * hashFactor >> t.shift
-		t.filter[h>>6] |= 1<<(h&63) | 1<<(e.key*hashFactor>>secondBit&63)
-		t.buckets[h>>t.coarse+1]++
+		h := bloom.Hash(e.key)
+		t.filter.Add(h)
+		t.buckets[h>>t.shift+1]++
 	}
 	for i := 1; i < len(t.buckets); i++ {
 		t.buckets[i] += t.buckets[i-1]
 	}
 	at := slices.Clone(t.buckets)
-	for _, e := range entries {
-		b := e.key * hashFactor >> t.shift >> t.coarse
-		t.entries[at[b]] = e
+	var known around
+	for i, e := range entries {
+		b := bloom.Hash(e.key) >> t.shift
+		to := &t.entries[at[b]]
 		at[b]++
+		if to.entry = e; i > 0 && entries[i-1].probe == e.probe {
+			to.around = known
+			continue
+		}
+		known = a.around(&a.probes[e.probe], length)
+		to.around = known
 	}
 	return t
+}
+
+// around gives what must stand around an atom of a string.
+func (a *all) around(p *probe, length int) (k around) {
+	pc := &a.pieces[p.piece]
+	if pc.expression {
+		return a.aroundExpression(p, pc)
+	}
+	if pc.xor {
+		return k
+	}
+	text := pc.texts[p.text]
+	if p.wide {
+		text = widen(text)
+	}
+	from := min(int(p.back), max(len(text)-8, 0))
+	k.at = int32(from) - p.back
+	for i, b := range text[from:min(from+8, len(text))] {
+		set := oneByte(b)
+		if pc.noCase {
+			set = set.bothCases()
+		}
+		k.set(i, set)
+	}
+	return k
+}
+
+// aroundExpression is around for the bytes that an expression has in any case from the
+// atom's character on.
+func (a *all) aroundExpression(p *probe, pc *piece) (k around) {
+	if pc.ascii && pc.wide { // the same place is tried as both
+		return k
+	}
+	k.at = -p.back
+	for i, at := 0, p.next; i < 8; i, at = i+1, at+1 {
+		switch in := &a.code[at]; in.op {
+		case opByte:
+			k.set(i, oneByte(in.b))
+		case opSet:
+			k.set(i, a.sets[in.set])
+		default:
+			return k
+		}
+		if pc.wide {
+			i++
+			k.set(i, oneByte(0))
+		}
+	}
+	return k
+}
+
+// set says which values a byte may have.
+func (k *around) set(i int, values charset) {
+	all, some := values.common()
+	k.bytes |= uint64(all) << (8 * i)
+	k.mask |= uint64(^(all ^ some)) << (8 * i)
 }
 
 func (a *all) newEngine(way pass, list *atoms) *engine {
@@ -133,7 +201,7 @@ func (a *all) newEngine(way pass, list *atoms) *engine {
 		return &engine{pass: passRare, rare: a.newRare(list, anchors)}
 	}
 	for n := 1; n <= maxAtom; n++ {
-		e.tables[n] = newTable(list[n])
+		e.tables[n] = a.newTable(list[n], n)
 	}
 	if way != passRest {
 		return e
@@ -178,7 +246,7 @@ func (a *all) newRare(list *atoms, bytes func(entry, int) (at int, values []byte
 		for before := range lists {
 			for n, entries := range lists[before] {
 				if len(entries) > 0 {
-					r.tables = append(r.tables, rareTable{newTable(entries), before, n, 1<<(8*n) - 1})
+					r.tables = append(r.tables, rareTable{a.newTable(entries, n), before, n, 1<<(8*n) - 1})
 				}
 			}
 		}
@@ -359,7 +427,7 @@ func (s *Set) sift(lists *[passes]atoms) {
 		}
 		e := &engine{pass: passRest, sieve: v}
 		for length := 1; length <= maxAtom; length++ {
-			e.tables[length] = newTable(list[length])
+			e.tables[length] = s.newTable(list[length], length)
 		}
 		s.engines[passRest] = e
 		for way := first; way < passes; way++ {

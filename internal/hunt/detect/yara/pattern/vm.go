@@ -287,6 +287,7 @@ func (v *vm) backward(pc int32, p place, lengths []int32) []int32 {
 // bytes of data, which is all that libyara's operator "matches" looks at.
 func (v *vm) anywhere(pc int32, data []byte) bool {
 	p := newPlace(data, 0, false, false)
+	anchored := v.code[pc].op == opStart
 	v.newGen()
 	v.cur = v.add(v.cur[:0], thread{pc: pc}, &p, 0)
 	for n := 0; ; n++ {
@@ -312,7 +313,7 @@ func (v *vm) anywhere(pc int32, data []byte) bool {
 				}
 			}
 		}
-		if n+1 < p.max {
+		if n+1 < p.max && !anchored {
 			v.next = v.add(v.next, thread{pc: pc}, &p, n+1)
 		} else if len(v.next) == 0 {
 			return false
