@@ -50,6 +50,7 @@ type machine struct {
 	// external variables in the order of externals; known says which have a value.
 	external [5]string
 	known    [5]bool
+	folded   [5]small
 
 	matched []bool // by index of the rule
 	rule    *rule  // whose condition is evaluated
@@ -62,6 +63,12 @@ type machine struct {
 	// partial is true while only the file's beginning is there: what lies behind it
 	// is beyond, and nothing may be concluded.
 	partial, beyond bool
+}
+
+// small is a text in small letters, if it has been made.
+type small struct {
+	text []byte
+	made bool
 }
 
 // eval says whether a rule's condition is true. over is true if the bounds came
@@ -456,6 +463,11 @@ const maxWindow = 4096
 // bytesIn says whether a text begins at one of some places.
 func (m *machine) bytesIn(n *node) truth {
 	from, to, ok := m.between(n)
+	return m.window(n, []byte(n.text), from, to, ok)
+}
+
+// window is bytesIn for places that are known; ok is false if they are undefined.
+func (m *machine) window(n *node, text []byte, from, to int64, ok bool) truth {
 	if !ok || to < 0 || from > to {
 		return no
 	}
@@ -470,7 +482,7 @@ func (m *machine) bytesIn(n *node) truth {
 	}
 	window := m.data[from:min(end, int64(len(m.data)))]
 	if !n.fold {
-		return truthOf(bytes.Contains(window, []byte(n.text)))
+		return truthOf(bytes.Contains(window, text))
 	}
 	if len(window) > maxWindow {
 		return yes

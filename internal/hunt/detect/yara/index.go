@@ -20,7 +20,8 @@ import (
 // only for those that hold is the rest of their strings searched for.
 type index struct {
 	// atoms are the different guards of all rules, each evaluated once a file at most.
-	atoms []*node
+	atoms  []*node
+	checks []check
 	// guards of each rule, as atoms: all of them must be true.
 	guards [][]int32
 	// clauses of each rule, the cheapest first: of each, one string must be found.
@@ -103,6 +104,9 @@ func newIndex(set *Rules, sources map[pattern.ID]ast.String) index {
 	}
 	for _, g := range order {
 		x.groups = append(x.groups, *g)
+	}
+	for _, n := range x.atoms {
+		x.checks = append(x.checks, newCheck(n))
 	}
 	x.makeGates(set.strings)
 	return x

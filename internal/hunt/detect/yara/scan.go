@@ -59,6 +59,9 @@ func (r *Rules) begin(ctx context.Context, s *scratch, in *input) {
 	m.ctx, m.data, m.size, m.external, m.known = ctx, in.data, in.size, in.external, in.known
 	m.matches = &s.matches
 	m.fileSteps = 0
+	for i := range m.folded {
+		m.folded[i].made = false
+	}
 	m.partial = int64(len(in.data)) < in.size
 	for i := range s.atoms {
 		s.atoms[i] = undefined
@@ -100,7 +103,7 @@ func (r *Rules) holds(s *scratch, atom int32) bool {
 	}
 	m := &s.m
 	m.rule, m.steps, m.over, m.beyond = nil, 0, false, false
-	is := m.truth(r.index.atoms[atom])
+	is := r.index.checks[atom](m)
 	if m.beyond {
 		is = yes
 	}
