@@ -45,11 +45,13 @@ rule Evaluates_A_Request {
     means_es = "La página entrega un valor de la petición al evaluador de su lenguaje. Quien pide la página ejecuta lo que quiera; para nada más se hace así."
     author = "postern"
   strings:
+    // Rarer than what the others begin with, so that few pages are searched for these.
+    $request = /[r]equest/ ascii wide nocase private
     // Between the evaluator and the request stand only brackets and functions that decode.
     $block = /<%[^%]*\b[e](val|xecute(global|statement)?)[\s(]+([\w.]+[\s(]+([\w."-]*\)\s*\.)?){0,4}[r]equest\s*[.\[(]/ ascii wide nocase
     $element = /<[s]cript[^>]*[r]unat[^>]*>[^<]*\b[e](val|xecute(global|statement)?)[\s(]+([\w.]+[\s(]+([\w."-]*\)\s*\.)?){0,4}[r]equest\s*[.\[(]/ ascii wide nocase
   condition:
-    filesize < 2MB and Server_Page and any of them
+    filesize < 2MB and Server_Page and $request and any of ($block, $element)
 }
 
 rule JScript_Page_That_Evaluates {
@@ -65,6 +67,7 @@ rule JScript_Page_That_Evaluates {
     means_es = "El servidor ejecuta esta página como JScript, y ella lee la petición y evalúa texto. El producto no tiene páginas en ese lenguaje, y ya no quedan sitios que evalúen así."
     author = "postern"
   strings:
+    $language = /[j]script/ ascii wide nocase private
     $page = /<%\s*@\s*([p]age|webhandler|webservice|control|master)\b[^%>]*[l]anguage\s*=\s*["']?\s*[j]script/ ascii wide nocase
     $element = /<[s]cript[^>]*[l]anguage\s*=\s*\\?["']?\s*[j]script[^>]*[r]unat/ ascii wide nocase
     $reversed = /<[s]cript[^>]*[r]unat[^>]*[l]anguage\s*=\s*\\?["']?\s*[j]script/ ascii wide nocase
@@ -72,7 +75,7 @@ rule JScript_Page_That_Evaluates {
     $reads = /\b[r]equest\s*(\/\*[^*]{0,60}\*\/)?[.\[(]/ ascii wide nocase
   condition:
     // Classic pages in JScript are still about, and some of them evaluate what they configure.
-    filesize < 100KB and ASPNET_Page and any of ($page, $element, $reversed) and $evaluates and $reads
+    filesize < 100KB and ASPNET_Page and $language and any of ($page, $element, $reversed) and $evaluates and $reads
 }
 
 rule Starts_A_Program {

@@ -42,6 +42,8 @@ type probe struct {
 	text  int32 // of a text: which one
 	back  int32 // bytes of the text before the atom; of an expression, of its character
 	wide  bool  // of a text: the variant with characters of two bytes
+	// Of an expression: where the atom is, its characters cannot be of two bytes.
+	narrow bool
 	// In passRare: which byte, and where in the atom.
 	rareByte byte
 	rare     int8
@@ -250,6 +252,8 @@ func (d *draft) placeExpression(p *part, wide bool, way pass, found *atoms) (rat
 			pr.setRare(&w)
 		}
 		pr.setExact(&w)
+		// The byte behind the first character is none that could be taken for zero.
+		pr.narrow = !wide && len(w.sets) > 1 && !w.sets[1].has(0) && !w.sets[1].has(foldBit)
 		d.add(pr, w.keys(0), len(w.sets), found)
 	}
 	return best.cost, true

@@ -356,6 +356,9 @@ func (m *Matches) lookup(t *table, key uint32, i int) {
 		if e.key != key {
 			continue
 		}
+		if m.wanted != nil && !m.wanted.Has(e.owner) {
+			continue
+		}
 		if at := i + int(e.at); at >= 0 && at+8 <= len(m.data) && (binary.LittleEndian.Uint64(m.data[at:])^e.bytes)&e.mask != 0 {
 			m.steps++
 			continue

@@ -85,6 +85,7 @@ func (t *table) asked() bloom.Asked {
 type tableEntry struct {
 	entry
 	around
+	owner ID
 }
 
 // around is what eight bytes of the data, at places from the atom's first byte, have to
@@ -115,7 +116,8 @@ func (a *all) newTable(entries []entry, length int) *table {
 		b := bloom.Hash(e.key) >> t.shift
 		to := &t.entries[at[b]]
 		at[b]++
-		if to.entry = e; i > 0 && entries[i-1].probe == e.probe {
+		to.entry, to.owner = e, a.owner(e)
+		if i > 0 && entries[i-1].probe == e.probe {
 			to.around = known
 			continue
 		}
@@ -153,7 +155,7 @@ func (a *all) around(p *probe, length int) (k around) {
 // aroundExpression is around for the bytes that an expression has in any case from the
 // atom's character on.
 func (a *all) aroundExpression(p *probe, pc *piece) (k around) {
-	if pc.ascii && pc.wide { // the same place is tried as both
+	if pc.ascii && pc.wide && !p.narrow { // the same place is tried as both
 		return k
 	}
 	k.at = -p.back
@@ -166,7 +168,7 @@ func (a *all) aroundExpression(p *probe, pc *piece) (k around) {
 		default:
 			return k
 		}
-		if pc.wide {
+		if !pc.ascii {
 			i++
 			k.set(i, oneByte(0))
 		}
