@@ -67,11 +67,12 @@ type Detector struct {
 	rules   *Rules
 	opt     Options
 	scratch detect.Spares[scratch]
+	large   chan []byte // buffers for larger files, to be used again
 }
 
 // New makes a detector.
 func New(rules *Rules, opt Options) *Detector {
-	return &Detector{rules: rules, opt: opt}
+	return &Detector{rules: rules, opt: opt, large: make(chan []byte, keptLarge)}
 }
 
 // Wants answers for every file: most rules judge by content.
@@ -113,12 +114,24 @@ func (d *deadline) Err() error {
 	return nil
 }
 
-// keptBuffer is how large a buffer may be to be kept for the next file.
-const keptBuffer = 1 << 20
+const (
+	// keptBuffer is how large a buffer may be to be kept for the next file.
+	keptBuffer = 1 << 20
+	// keptLarge is how many of largeBuffer are kept for the few larger files: the system
+	// takes longer to hand over new memory than to read a file into it.
+	keptLarge   = 2
+	largeBuffer = 4 << 20
+)
 
 // release gives a scratch back; it holds on to no file.
 func (d *Detector) release(s *scratch) {
 	s.m.data = nil
+	if cap(s.buffer) == largeBuffer {
+		select {
+		case d.large <- s.buffer:
+		default:
+		}
+	}
 	if cap(s.buffer) > keptBuffer {
 		s.buffer = nil
 	}
@@ -165,7 +178,7 @@ func (d *Detector) readRest(r io.Reader, s *scratch, in *input, n int) error {
 	want := int(min(in.size, maxRead))
 	for {
 		if n == cap(s.buffer) || cap(s.buffer) < want {
-			grown := make([]byte, n, min(max(2*cap(s.buffer), want+1), maxRead+1))
+			grown := d.grown(max(2*cap(s.buffer), want+1))
 			copy(grown, s.buffer[:n])
 			s.buffer = grown
 		}
@@ -182,6 +195,19 @@ func (d *Detector) readRest(r io.Reader, s *scratch, in *input, n int) error {
 		case err != nil:
 			return err
 		}
+	}
+}
+
+// grown gives a buffer of some size at least, as far as the bound of a file allows.
+func (d *Detector) grown(size int) []byte {
+	if size <= keptBuffer || size > largeBuffer {
+		return make([]byte, min(size, maxRead+1))
+	}
+	select {
+	case b := <-d.large:
+		return b
+	default:
+		return make([]byte, largeBuffer)
 	}
 }
 
