@@ -172,6 +172,9 @@ func (h *hunt) uploads(input int, dir string, r io.Reader) {
 // reportPrefix gives the part of the path that stands for the host of a report of
 // Test-ProxyLogon, which has the host's name in its own, and that name.
 func reportPrefix(p string) (prefix, host string, ok bool) {
+	if !namedLog(p) && !strings.EqualFold(path.Ext(p), ".csv") { // asked of every file
+		return "", "", false
+	}
 	m := proxyLogonReport.FindStringSubmatch(path.Base(p))
 	if m == nil {
 		return "", "", false

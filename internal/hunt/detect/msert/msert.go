@@ -123,6 +123,9 @@ var logName = regexp.MustCompile(`^(msert|mrt)[^/]*\.log$`)
 
 // Wants takes the logs by their name.
 func (d *Detector) Wants(f *detect.File) bool {
+	if !strings.EqualFold(path.Ext(f.Path), ".log") { // asked of every file
+		return false
+	}
 	return logName.MatchString(strings.ToLower(path.Base(strings.ReplaceAll(f.Path, `\`, "/"))))
 }
 

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"regexp"
 	"strings"
 
@@ -99,17 +98,28 @@ type part struct {
 // Computer gives the name that the server had, for evidence in which nothing else names it.
 func (p *part) Computer() string { return p.computer }
 
-var hives = regexp.MustCompile(`(?i)(?:^|[/\\])(software|system|ntuser\.dat)(\.log[12])?$`)
+// hiveOf gives the hive whose name, or whose log's name, a path ends with. It is asked of
+// every file, so it is no expression.
+func hiveOf(p string) (hive string, log, ok bool) {
+	name := strings.ToLower(p[strings.LastIndexAny(p, `/\`)+1:])
+	for _, ending := range []string{".log1", ".log2"} {
+		if hive, log = strings.CutSuffix(name, ending); log {
+			break
+		}
+	}
+	return hive, log, hive == "software" || hive == "system" || hive == "ntuser.dat"
+}
 
 // Wants takes hives and their logs by their names.
 func (d *Detector) Wants(f *detect.File) bool {
-	return f.Size != 0 && hives.MatchString(path.Base(f.Server)) && !strings.Contains(f.Server, "/regback/")
+	_, _, ok := hiveOf(f.Server)
+	return ok && f.Size != 0 && !strings.Contains(f.Server, "/regback/")
 }
 
 // Read takes from a hive what is worth saying.
 func (d *Detector) Read(f *detect.File) (any, []postern.Problem, error) {
-	m := hives.FindStringSubmatch(path.Base(f.Server))
-	if m == nil {
+	hive, isLog, ok := hiveOf(f.Server)
+	if !ok {
 		return nil, nil, nil
 	}
 	r, err := f.Open()
@@ -126,7 +136,7 @@ func (d *Detector) Read(f *detect.File) (any, []postern.Problem, error) {
 	}
 	h, err := regf.Open(at, size)
 	if errors.Is(err, regf.ErrNoHive) {
-		if m[2] != "" { // a log that was never written
+		if isLog { // one that was never written
 			return nil, nil, nil
 		}
 		return nil, []postern.Problem{{Path: f.Path, What: postern.Malformed, Detail: postern.Say("registry.no-hive")}}, nil
@@ -134,7 +144,7 @@ func (d *Detector) Read(f *detect.File) (any, []postern.Problem, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &part{path: f.Path, hive: strings.ToLower(m[1]), sequence: h.Sequence, log: m[2] != ""}
+	p := &part{path: f.Path, hive: hive, sequence: h.Sequence, log: isLog}
 	if p.log {
 		return p, nil, nil
 	}

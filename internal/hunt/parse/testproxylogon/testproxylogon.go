@@ -74,6 +74,11 @@ var named = regexp.MustCompile(`(?i)^(.+)-(Cve-2021-2(?:6855|6857|6858|7065)|Log
 
 // KindOfName gives kind and host that the name of a file says.
 func KindOfName(p string) (Kind, string, bool) {
+	switch strings.ToLower(path.Ext(p)) { // asked of every file
+	case ".csv", ".log":
+	default:
+		return "", "", false
+	}
 	m := named.FindStringSubmatch(path.Base(strings.ReplaceAll(p, `\`, "/")))
 	if m == nil {
 		return "", "", false
