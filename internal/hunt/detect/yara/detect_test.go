@@ -146,6 +146,51 @@ rule again { strings: $b = "needle" $a = /<%[^%]*\bword/ nocase condition: $b an
 	}
 }
 
+// What must not be found and stands at the beginning saves the search, and changes no
+// result.
+func TestBeginningsThatRuleOut(t *testing.T) {
+	t.Parallel()
+	rules, report := compiled(t, map[string]string{"a.yar": `
+rule page {
+  strings:
+    $short = "<?"
+    $no1 = "<?xml version" nocase wide ascii
+    $no2 = "<?word" fullword
+    $payload = "payload"
+  condition:
+    $short in (0..100) and not any of ($no*) and $payload
+}`})
+	if len(report.Unsupported) > 0 {
+		t.Fatal(said(report))
+	}
+	payload := rules.rules[0].strings[3]
+	for _, c := range []struct {
+		data           string
+		want, searched bool
+	}{
+		{"<? payload", true, true},
+		{"<?XML version payload", false, false},
+		{"\xef\xbb\xbf<?xml version payload", false, false},
+		{"<\x00?\x00x\x00m\x00l\x00 \x00v\x00e\x00r\x00s\x00i\x00o\x00n\x00 <? payload", false, false},
+		{"<? and <?xml version payload", false, true}, // which only the search tells
+		{"<?words payload", true, true},           // not the word that is meant
+		{"<?word payload", false, true},
+		{"payload", false, false},
+	} {
+		in := input{data: []byte(c.data), size: int64(len(c.data))}
+		s := rules.newScratch()
+		if got := len(rules.scan(t.Context(), s, &in).matched) > 0; got != c.want {
+			t.Errorf("%q: got %v, want %v", c.data, got, c.want)
+		}
+		if got := s.searched.Has(payload); got != c.searched {
+			t.Errorf("%q: searched for the payload: %v, want %v", c.data, got, c.searched)
+		}
+		if got := len(rules.scanPlain(t.Context(), s, &in).matched) > 0; got != c.want {
+			t.Errorf("%q without gates: got %v, want %v", c.data, got, c.want)
+		}
+	}
+}
+
 // A file of which no rule wants more than the beginning is read no further.
 func TestNothingIsReadInVain(t *testing.T) {
 	t.Parallel()

@@ -24,9 +24,9 @@ type generator struct {
 }
 
 // stringsOf is the strings section of every generated rule.
-const stringsOf = `strings: $a = "ab" $b = "Xy" nocase wide ascii $c = { 00 ?1 [0-3] 02 } $d = /c[de]{1,3}f?/ $e1 = "never there" $e2 = "q" fullword `
+const stringsOf = `strings: $a = "ab" $b = "Xy" nocase wide ascii $c = { 00 ?1 [0-3] 02 } $d = /c[de]{1,3}f?/ $e1 = "never there" $e2 = "q" fullword $g1 = "<ab" nocase wide ascii $g2 = "<a" fullword `
 
-var stringNames = []string{"a", "b", "c", "d", "e1", "e2"}
+var stringNames = []string{"a", "b", "c", "d", "e1", "e2", "g1", "g2"}
 
 func (g *generator) pick(options ...string) string { return options[g.r.IntN(len(options))] }
 
@@ -38,7 +38,7 @@ func (g *generator) str() string {
 }
 
 func (g *generator) set() string {
-	return g.pick("them", "($a,$b)", "($e*)", "($a,$c,$d,$e1)", "($*)", "($a,$a)", "($d)")
+	return g.pick("them", "($a,$b)", "($e*)", "($a,$c,$d,$e1)", "($*)", "($a,$a)", "($d)", "($g*)", "($g1,$e1)")
 }
 
 func (g *generator) quantifier() string {
@@ -189,9 +189,10 @@ func generated(r *rand.Rand, n int) []string {
 // empty ones.
 func samples(r *rand.Rand) [][]byte {
 	all := [][]byte{[]byte("."), []byte("ab"), []byte("xy abab cdef\x00\x01\x02 q X\x00y\x00 ceee"), bytes.Repeat([]byte("ab cd "), 20)}
-	pieces := []string{"ab", "xY", "X\x00y\x00", "\x00\x11\x02", "\x00\x01..\x02", "cdddf", "ce", " q ", "qq", "\xff", "Z", "\n"}
+	pieces := []string{"ab", "xY", "X\x00y\x00", "\x00\x11\x02", "\x00\x01..\x02", "cdddf", "ce", " q ", "qq", "\xff", "Z", "\n", "<ab", "<a "}
+	begins := []string{"-", "-", "<AB", "\xef\xbb\xbf<ab", "<\x00a\x00b\x00", "<ax"}
 	for range 12 {
-		b := []byte{'-'}
+		b := []byte(begins[r.IntN(len(begins))])
 		for range r.IntN(25) {
 			b = append(b, pieces[r.IntN(len(pieces))]...)
 		}

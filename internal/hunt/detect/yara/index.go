@@ -76,7 +76,7 @@ const minGroup = 64
 
 func newIndex(set *Rules, sources map[pattern.ID]ast.String) index {
 	x := index{guards: make([][]int32, len(set.rules)), clauses: make([][]clause, len(set.rules)), opens: make(map[pattern.ID][]int32)}
-	a := needs{strings: set.strings, sources: sources, clauses: x.clauses}
+	a := needs{strings: set.strings, sources: sources, clauses: x.clauses, weak: make(map[pattern.ID]bool)}
 	guards := make([]*node, len(set.rules))
 	atoms := make(map[string]int32)
 	a.atom = func(n *node) int32 { return x.atom(n, atoms) }

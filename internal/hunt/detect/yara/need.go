@@ -32,6 +32,7 @@ type needs struct {
 	atom    func(*node) int32 // gives an atom its number
 	clauses [][]clause        // of the rules before
 	rule    *rule
+	weak    map[pattern.ID]bool // atoms that hold for nearly every file
 }
 
 // price is what it takes to look for a clause: the kind of its costliest string, and
@@ -47,6 +48,8 @@ func (a *needs) price(c clause) price {
 		if id >= 0 {
 			p.kind = max(p.kind, a.strings.Cost(id))
 			p.rate += a.strings.Rate(id)
+		} else if a.weak[id] {
+			p.kind = weakest
 		} else if _, is := atomOf(id); is {
 			p.rate += atomRate
 		}
@@ -57,6 +60,9 @@ func (a *needs) price(c clause) price {
 // atomRate makes a clause of strings alone the gate where there is one as cheap: an
 // atom is asked of every file.
 const atomRate = 1e-6
+
+// weakest is the kind of clauses that rule out few files: they are asked last.
+const weakest = 4
 
 func (p price) compare(o price) int {
 	return cmp.Or(cmp.Compare(p.kind, o.kind), cmp.Compare(p.rate, o.rate))
@@ -105,6 +111,10 @@ func (a *needs) truth(n *node) []clause {
 			options = append(options, a.truth(x))
 		}
 		return a.either(options)
+	case opNot:
+		if c := a.absent(n.a); c != nil {
+			return []clause{c}
+		}
 	case opRule:
 		return a.clauses[n.num]
 	case opOf, opOfAt, opOfIn:
@@ -308,6 +318,41 @@ func (a *needs) placed(n *node) clause {
 		return nil
 	}
 	return clause{atomID(a.atom(any))}
+}
+
+// maxBegin is the last place at which absent looks for a string: behind a byte order mark.
+const maxBegin = 3
+
+// absent gives the clause of strings none of which may be found: what looks like the
+// beginning of a file does not stand there. Rules about one kind of page leave out the
+// others so, and each XML file begins as a page of PHP does.
+func (a *needs) absent(n *node) clause {
+	var set []int32
+	switch {
+	case n.op == opFound && n.num != self:
+		set = []int32{int32(n.num)}
+	case n.op == opOf && n.quant.kind == quantCount && n.quant.n.op == opConst && n.quant.n.num == 1:
+		set = n.set
+	}
+	none := &node{op: opAnd}
+	for _, str := range set {
+		source, ok := a.sources[a.rule.strings[str]].(*ast.TextString)
+		if !ok || source.Fullword {
+			continue
+		}
+		for _, l := range plain(source) {
+			if l.text[0] == '<' {
+				in := &node{op: opBytesIn, a: &node{typ: typInt}, b: &node{typ: typInt, num: maxBegin}, text: l.text, fold: l.fold}
+				none.list = append(none.list, &node{op: opNot, a: in})
+			}
+		}
+	}
+	if len(none.list) == 0 {
+		return nil
+	}
+	id := atomID(a.atom(none))
+	a.weak[id] = true
+	return clause{id}
 }
 
 // beginning gives a guard for a plain string at a place that is a number: its bytes
