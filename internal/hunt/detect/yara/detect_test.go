@@ -173,7 +173,7 @@ rule page {
 		{"\xef\xbb\xbf<?xml version payload", false, false},
 		{"<\x00?\x00x\x00m\x00l\x00 \x00v\x00e\x00r\x00s\x00i\x00o\x00n\x00 <? payload", false, false},
 		{"<? and <?xml version payload", false, true}, // which only the search tells
-		{"<?words payload", true, true},           // not the word that is meant
+		{"<?words payload", true, true},               // not the word that is meant
 		{"<?word payload", false, true},
 		{"payload", false, false},
 	} {

@@ -227,7 +227,7 @@ func (r *Rules) search(ctx context.Context, s *scratch, out *result) {
 		if !some {
 			return
 		}
-		set, wanted := r.part(s.wanted)
+		set, wanted := r.part(s.wanted, len(s.m.data))
 		out.find(set.ScanMore(ctx, s.m.data, wanted, &s.matches))
 		s.book(s.wanted)
 	}
@@ -236,8 +236,10 @@ func (r *Rules) search(ctx context.Context, s *scratch, out *result) {
 // Files of a kind ask for the same strings again and again, and a set of these alone
 // is several times faster than the whole.
 const (
-	// minUses is how often a selection must have been asked for to get its own set.
-	minUses = 3
+	// minWork is how much a selection must have been searched in to get its own set, in
+	// bytes and, as each search takes a while however small the file, useWork for each.
+	minWork = 32 << 10
+	useWork = 16 << 10
 	// maxParts bounds the selections that are remembered; then all are forgotten.
 	maxParts = 512
 )
@@ -245,7 +247,7 @@ const (
 // part is a selection of strings that was asked for.
 type part struct {
 	wanted pattern.Wanted
-	uses   int
+	work   int
 	set    *pattern.Set
 }
 
@@ -256,7 +258,7 @@ type parts struct {
 }
 
 // part gives the set to look for what is wanted in.
-func (r *Rules) part(wanted pattern.Wanted) (*pattern.Set, pattern.Wanted) {
+func (r *Rules) part(wanted pattern.Wanted, size int) (*pattern.Set, pattern.Wanted) {
 	h := uint64(14695981039346656037) // FNV-1a, by words
 	for _, word := range wanted {
 		h = (h ^ word) * 1099511628211
@@ -264,22 +266,23 @@ func (r *Rules) part(wanted pattern.Wanted) (*pattern.Set, pattern.Wanted) {
 	r.parts.mu.Lock()
 	defer r.parts.mu.Unlock()
 	p := r.parts.all[h]
-	switch {
-	case p == nil:
+	if p == nil {
 		if r.parts.all == nil || len(r.parts.all) >= maxParts {
 			r.parts.all = make(map[uint64]*part)
 		}
-		r.parts.all[h] = &part{wanted: slices.Clone(wanted), uses: 1}
-	case !slices.Equal(p.wanted, wanted):
-	case p.set != nil:
-		return p.set, nil
-	default:
-		if p.uses++; p.uses >= minUses {
-			p.set = r.strings.Part(p.wanted)
-			return p.set, nil
-		}
+		p = &part{wanted: slices.Clone(wanted)}
+		r.parts.all[h] = p
+	} else if !slices.Equal(p.wanted, wanted) {
+		return r.strings, wanted
 	}
-	return r.strings, wanted
+	if p.set != nil {
+		return p.set, nil
+	}
+	if p.work += useWork + size; p.work < minWork {
+		return r.strings, wanted
+	}
+	p.set = r.strings.Part(p.wanted)
+	return p.set, nil
 }
 
 // nextClause gives the cheapest clause of a rule that is still to be searched for,
