@@ -3,6 +3,7 @@ package webfile
 import (
 	"bytes"
 	"html"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -60,7 +61,7 @@ func (p *Page) Tokens(into []Token) (toks []Token, cut bool) {
 // offset off, that of the string.
 func Lex(code string, lang Lang, off, limit int) []Token {
 	l := lexer{limit: limit, lang: lang, fixed: true, base: off}
-	l.lex([]byte(code), 0, len(code))
+	l.lex([]byte(code), code)
 	return l.out
 }
 
@@ -70,6 +71,11 @@ type lexer struct {
 	full  bool
 	lang  Lang
 	b     []byte
+	// s is b once more. Texts of tokens are cut out of it and not copied one by one, and
+	// lower is s with small letters, "" until a word needs it.
+	s, lower string
+	buf      []byte // where strings are put together
+
 	depth int // of brackets, inside which a newline does not end a statement of Basic
 	nest  int // of interpolated strings
 	fixed bool
@@ -95,7 +101,7 @@ func (l *lexer) region(b []byte, r Region) {
 	if !l.fixed {
 		l.base = r.Start
 	}
-	l.lex(code, 0, len(code))
+	l.lex(code, string(code))
 	l.depth = 0
 	l.emit(Break, "", len(code))
 }
@@ -133,38 +139,44 @@ func (l *lexer) emit(k Kind, text string, at int) {
 	if !l.fixed {
 		off += at
 	}
+	if len(l.out) == cap(l.out) {
+		l.out = slices.Grow(l.out, len(l.out)+1) // by half of that at a time, large pages would be copied again and again
+	}
 	l.out = append(l.out, Token{Kind: k, Lang: l.lang, Odd: l.odd, Text: text, Off: off})
 	l.odd = false
 }
 
-// lex reads b[i:end]. Every branch moves on by at least one byte.
-func (l *lexer) lex(b []byte, i, end int) {
-	l.b = b
-	for i < end && !l.full {
+// lex reads b, of which s is a copy. Every branch moves on by at least one byte.
+func (l *lexer) lex(b []byte, s string) {
+	l.b, l.s, l.lower = b, s, ""
+	basic := l.lang.Basic()
+	for i, end := 0, len(b); i < end && !l.full; {
 		c := b[i]
 		switch {
+		case isLetter(c):
+			i = l.word(i, end)
 		case isSpace(c):
-			if c == '\n' && l.lang.Basic() && l.depth <= 0 {
+			if c == '\n' && basic && l.depth <= 0 {
 				l.emit(Break, "", i)
 			}
 			i++
-		case c == '/' && i+1 < end && (b[i+1] == '/' || b[i+1] == '*') && !l.lang.Basic():
+		case c == '/' && i+1 < end && (b[i+1] == '/' || b[i+1] == '*') && !basic:
 			i = l.comment(i, end)
 		case c == '#' && (l.lang == PHP || l.lang == CSharp && l.lineStart(i)):
 			i = lineEnd(b, i, end)
-		case c == '\'' && l.lang.Basic():
+		case c == '\'' && basic:
 			i = lineEnd(b, i, end)
 		case c == '?' && l.lang == PHP && i+1 < end && b[i+1] == '>':
 			return
-		case c == '_' && l.lang.Basic() && continues(b, i+1, end) >= 0:
+		case c == '_' && basic && continues(b, i+1, end) >= 0:
 			i = continues(b, i+1, end)
-		case c == '[' && l.lang.Basic():
+		case c == '[' && basic:
 			i = l.bracketed(i, end)
 		case c >= 0x80 && l.lang != PHP && quoteAt(b, i, end) > 0:
 			i = l.typographic(i, end, quoteAt(b, i, end))
 		case isWordByte(c) || c == '$' && l.wordAt(i+1, end) || c == '\\' && l.escapedWord(i, end) || c == '@' && l.wordAt(i+1, end):
 			i = l.word(i, end)
-		case c >= '0' && c <= '9' || c == '&' && l.lang.Basic() && l.basicNumber(i, end):
+		case c >= '0' && c <= '9' || c == '&' && basic && l.basicNumber(i, end):
 			i = l.number(i, end)
 		default:
 			if next, ok := l.quoted(i, end); ok {
@@ -230,7 +242,7 @@ func (l *lexer) bracketed(i, end int) int {
 		j++
 	}
 	if j < end && l.b[j] == ']' && j > i+1 {
-		name := strings.ToLower(string(l.b[i+1 : j]))
+		name := l.small(i+1, j)
 		l.odd = !reservedInBasic[name]
 		l.emit(Ident, name, i)
 		return j + 1
@@ -278,21 +290,26 @@ func (l *lexer) word(i, end int) int {
 		i++
 	}
 	from := i
-	for i < end && (isWordByte(l.b[i]) || l.b[i] >= '0' && l.b[i] <= '9' || l.b[i] == '$' && (i == from || l.lang == JScript)) {
-		if l.b[i] >= 0x80 && l.lang != PHP {
-			if n := quoteAt(l.b, i, end); n > 0 {
+	latin := true
+	for ; i < end; i++ {
+		c := l.b[i]
+		if !isWordByte(c) && (c < '0' || c > '9') && (c != '$' || i > from && l.lang != JScript) {
+			break
+		}
+		if c >= 0x80 {
+			if l.lang != PHP && quoteAt(l.b, i, end) > 0 {
 				break
 			}
+			latin = false
 		}
-		i++
 	}
 	plain := l.b[from:i]
-	if i < end && l.b[i] == '\\' && l.escapedWord(i, end) || hasInvisible(plain) {
+	if i < end && l.b[i] == '\\' && l.escapedWord(i, end) || !latin && hasInvisible(plain) {
 		return l.oddWord(start, from, end)
 	}
-	text := string(plain)
+	text := l.s[from:i]
 	if l.lang != PHP || plain[0] != '$' { // the case of a variable counts in PHP
-		text = strings.ToLower(text)
+		text = l.small(from, i)
 	}
 	if l.lang.Basic() && text == "rem" {
 		return lineEnd(l.b, i, end)
@@ -305,6 +322,44 @@ func (l *lexer) word(i, end int) int {
 	l.emit(Ident, text, start)
 	return i
 }
+
+// small gives a part of the code in small letters.
+func (l *lexer) small(from, to int) string {
+	capital := false
+	for _, c := range l.b[from:to] {
+		if c >= utf8.RuneSelf {
+			return strings.ToLower(l.s[from:to])
+		}
+		capital = capital || c >= 'A' && c <= 'Z'
+	}
+	if !capital {
+		return l.s[from:to]
+	}
+	if l.lower == "" {
+		l.lower = lowerLatin(l.b)
+	}
+	return l.lower[from:to]
+}
+
+// lowerLatin makes the Latin letters small and keeps every other byte where it is.
+func lowerLatin(b []byte) string {
+	lower := bytes.Clone(b)
+	for i, c := range lower {
+		lower[i] = small[c]
+	}
+	return string(lower)
+}
+
+// small gives the small letter of each Latin letter, and every other byte itself.
+var small = func() (table [256]byte) {
+	for i := range table {
+		table[i] = byte(i)
+	}
+	for c := 'A'; c <= 'Z'; c++ {
+		table[c] = byte(c | 0x20)
+	}
+	return table
+}()
 
 func (l *lexer) oddWord(start, i, end int) int {
 	var name []byte
@@ -418,13 +473,26 @@ func (l *lexer) number(i, end int) int {
 	for i < end && (l.b[i] >= '0' && l.b[i] <= '9' || isLetter(l.b[i]) || l.b[i] == '.' && i+1 < end && l.b[i+1] >= '0' && l.b[i+1] <= '9') {
 		i++
 	}
-	l.emit(Number, strings.ToLower(string(l.b[start:i])), start)
+	l.emit(Number, l.small(start, i), start)
 	return i
 }
 
 // operators of more than one character that must not be taken for an assignment
 // or for two operators.
 var operators = []string{"===", "!==", "==", "!=", "<=", ">=", "=>", "->", "::", "+=", ".=", "&=", "&&", "||", "??", "<>", ":=", "++", "--", "^="}
+
+// latin are the characters of ASCII. Operators are cut out of it and not out of the page,
+// since they are looked at again and again.
+var latin = func() string {
+	b := make([]byte, utf8.RuneSelf)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return string(b)
+}()
+
+// operatorEnds are the characters that stand second in them.
+const operatorEnds = "=>:&|?+-"
 
 func (l *lexer) punct(i, end int) int {
 	c := l.b[i]
@@ -443,15 +511,21 @@ func (l *lexer) punct(i, end int) int {
 			return i + 1
 		}
 	}
-	for _, op := range operators {
-		if op[0] == c && i+len(op) <= end && string(l.b[i:i+len(op)]) == op {
-			if l.lang.Basic() && (op == "==" || op == "&&" || op == "??" || op == "::") {
-				continue
+	if i+1 < end && strings.IndexByte(operatorEnds, l.b[i+1]) >= 0 {
+		for _, op := range operators {
+			if op[0] == c && strings.HasPrefix(l.s[i:], op) {
+				if l.lang.Basic() && (op == "==" || op == "&&" || op == "??" || op == "::") {
+					continue
+				}
+				l.emit(Punct, op, i)
+				return i + len(op)
 			}
-			l.emit(Punct, op, i)
-			return i + len(op)
 		}
 	}
-	l.emit(Punct, string(rune(c)), i)
+	if c < utf8.RuneSelf {
+		l.emit(Punct, latin[c:c+1], i)
+	} else {
+		l.emit(Punct, string(rune(c)), i)
+	}
 	return i + 1
 }

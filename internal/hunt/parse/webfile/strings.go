@@ -45,29 +45,26 @@ func (l *lexer) typographic(i, end, n int) int {
 	j := i + n
 	for j < end && l.b[j] != '\n' {
 		if k := quoteAt(l.b, j, end); k > 0 {
-			l.emit(String, string(l.b[i+n:j]), i)
+			l.emit(String, l.s[i+n:j], i)
 			return j + k
 		}
 		j++
 	}
-	l.emit(String, string(l.b[i+n:j]), i)
+	l.emit(String, l.s[i+n:j], i)
 	return j
 }
 
 // escaped reads a string with backslashes. It ends at its quote, or at the end of
 // the line, since no such string goes on behind it except where the newline is escaped.
 func (l *lexer) escaped(i, end int, quote byte) int {
-	var buf []byte
+	buf := l.buf[:0]
 	start := i + 1
 	j := start
+read:
 	for j < end {
 		switch c := l.b[j]; {
-		case c == quote:
-			l.emit(String, textOf(buf, l.b[start:j]), i)
-			return j + 1
-		case c == '\n' && quote != '`':
-			l.emit(String, textOf(buf, l.b[start:j]), i)
-			return j
+		case c == quote, c == '\n' && quote != '`':
+			break read
 		case c == '\\' && j+1 < end:
 			buf = append(buf, l.b[start:j]...)
 			var n int
@@ -78,13 +75,17 @@ func (l *lexer) escaped(i, end int, quote byte) int {
 			j++
 		}
 	}
-	l.emit(String, textOf(buf, l.b[start:min(j, end)]), i)
+	l.emit(String, textOf(buf, l.s[start:min(j, end)]), i)
+	l.buf = buf
+	if j < end && l.b[j] == quote {
+		j++
+	}
 	return j
 }
 
-func textOf(buf, rest []byte) string {
-	if buf == nil {
-		return string(rest)
+func textOf(buf []byte, rest string) string {
+	if len(buf) == 0 {
+		return rest
 	}
 	return string(append(buf, rest...))
 }
@@ -92,9 +93,6 @@ func textOf(buf, rest []byte) string {
 // unescape appends the character that the escape at i stands for and gives the
 // length of the escape.
 func unescape(buf, b []byte, i, end int) ([]byte, int) {
-	if buf == nil {
-		buf = []byte{}
-	}
 	c := b[i+1]
 	switch c {
 	case 'n':
@@ -153,7 +151,7 @@ func (l *lexer) prefixed(i, end int) (int, bool) {
 		}
 		return next, true
 	}
-	text, next := doubled(l.b, j, end)
+	text, next := doubled(l.s, j, end)
 	l.emit(String, text, i)
 	if interpolated {
 		l.holes(text, i, '+')
@@ -162,12 +160,12 @@ func (l *lexer) prefixed(i, end int) (int, bool) {
 }
 
 // doubled reads a string in which a quote is written twice.
-func doubled(b []byte, i, end int) (string, int) {
+func doubled(s string, i, end int) (string, int) {
 	j := i + 1
 	twice := false
 	for j < end {
-		if b[j] == '"' {
-			if j+1 < end && b[j+1] == '"' {
+		if s[j] == '"' {
+			if j+1 < end && s[j+1] == '"' {
 				twice = true
 				j += 2
 				continue
@@ -176,7 +174,7 @@ func doubled(b []byte, i, end int) (string, int) {
 		}
 		j++
 	}
-	text := string(b[i+1 : min(j, end)])
+	text := s[i+1 : min(j, end)]
 	if twice {
 		text = strings.ReplaceAll(text, `""`, `"`)
 	}
@@ -204,23 +202,23 @@ func (l *lexer) holes(text string, at int, join byte) {
 			return
 		}
 		l.emit(Punct, string(rune(join)), at)
-		l.inner(text[:stop], at)
+		l.inner([]byte(text[:stop]), text[:stop], at)
 		text = text[stop+1:]
 	}
 }
 
 // inner reads code that stands inside a string.
-func (l *lexer) inner(code string, at int) {
-	b, depth, fixed, base := l.b, l.depth, l.fixed, l.base
+func (l *lexer) inner(code []byte, text string, at int) {
+	b, s, lower, depth, fixed, base := l.b, l.s, l.lower, l.depth, l.fixed, l.base
 	if !l.fixed {
 		l.fixed, l.base = true, l.base+at
 	}
 	l.nest++
 	l.emit(Punct, "(", at)
-	l.lex([]byte(code), 0, len(code))
+	l.lex(code, text)
 	l.emit(Punct, ")", at)
 	l.nest--
-	l.b, l.depth, l.fixed, l.base = b, depth, fixed, base
+	l.b, l.s, l.lower, l.depth, l.fixed, l.base = b, s, lower, depth, fixed, base
 }
 
 // closing gives the position of the '}' that ends a hole, -1 if there is none.
@@ -246,7 +244,7 @@ func (l *lexer) raw(i, end int) int {
 	if stop < 0 {
 		return l.escaped(i, end, '"')
 	}
-	l.emit(String, string(l.b[i+3:i+3+stop]), i)
+	l.emit(String, l.s[i+3:i+3+stop], i)
 	return i + stop + 6
 }
 
@@ -260,7 +258,7 @@ func (l *lexer) basicString(i, end int) (int, bool) {
 		return i, false
 	}
 	// A string of Basic does not go on in the next line.
-	text, next := doubled(l.b, j, lineEnd(l.b, j, end))
+	text, next := doubled(l.s, j, lineEnd(l.b, j, end))
 	l.emit(String, text, i)
 	if interpolated {
 		l.holes(text, i, '&')
@@ -270,7 +268,7 @@ func (l *lexer) basicString(i, end int) (int, bool) {
 
 func (l *lexer) phpSingle(i, end int) int {
 	j := i + 1
-	var buf []byte
+	buf := l.buf[:0]
 	start := j
 	for j < end && l.b[j] != '\'' {
 		if l.b[j] == '\\' && j+1 < end && (l.b[j+1] == '\'' || l.b[j+1] == '\\') {
@@ -282,7 +280,8 @@ func (l *lexer) phpSingle(i, end int) int {
 		j++
 	}
 	j = min(j, end)
-	l.emit(String, textOf(buf, l.b[start:j]), i)
+	l.emit(String, textOf(buf, l.s[start:j]), i)
+	l.buf = buf
 	return min(j+1, end)
 }
 
@@ -303,17 +302,20 @@ func (l *lexer) phpDouble(i, end int, quote byte) int {
 }
 
 func (l *lexer) interpolate(from, to, at int) {
-	var buf []byte
+	buf := l.buf[:0]
 	var holes [][2]int
+	start := from // of what is not in buf yet
 	for j := from; j < to; {
 		c := l.b[j]
 		switch {
+		case c != '\\' && c != '$' && c != '{':
+			j++
 		case c == '\\' && j+1 < to:
+			buf = append(buf, l.b[start:j]...)
 			var n int
-			if buf, n = unescape(buf, l.b, j, to); n > to-j {
-				n = to - j
-			}
-			j += n
+			buf, n = unescape(buf, l.b, j, to)
+			j = min(j+n, to)
+			start = j
 		case c == '$' && j+1 < to && isWordByte(l.b[j+1]):
 			k := j + 1
 			for k < to && (isWordByte(l.b[k]) || l.b[k] >= '0' && l.b[k] <= '9') {
@@ -321,33 +323,34 @@ func (l *lexer) interpolate(from, to, at int) {
 			}
 			k = subscript(l.b, k, to)
 			holes = append(holes, [2]int{j, k})
-			j = k
+			buf = append(buf, l.b[start:j]...)
+			j, start = k, k
 		case c == '{' && j+1 < to && l.b[j+1] == '$', c == '$' && j+1 < to && l.b[j+1] == '{':
 			open := j + 1
 			if c == '$' {
 				open++
 			}
-			stop := closing(string(l.b[open:min(to, open+1024)]))
+			stop := closing(l.s[open:min(to, open+1024)])
 			if stop < 0 {
-				buf = append(buf, c)
 				j++
 				continue
 			}
 			holes = append(holes, [2]int{open, open + stop})
+			buf = append(buf, l.b[start:j]...)
 			j = open + stop + 1
+			start = j
 		default:
-			buf = append(buf, c)
 			j++
 		}
 	}
-	l.emit(String, string(buf), at)
+	l.emit(String, textOf(buf, l.s[start:to]), at)
+	l.buf = buf
 	if l.nest >= maxNesting {
 		return
 	}
-	b := l.b
 	for _, h := range holes {
 		l.emit(Punct, ".", at)
-		l.inner(string(b[h[0]:h[1]]), at)
+		l.inner(l.b[h[0]:h[1]], l.s[h[0]:h[1]], at)
 	}
 }
 
@@ -395,7 +398,7 @@ func (l *lexer) heredoc(i, end int) (int, bool) {
 	body := lineEnd(l.b, j, end)
 	stop, next := heredocEnd(l.b, body, end, name)
 	if quote == '\'' {
-		l.emit(String, string(l.b[body:stop]), i)
+		l.emit(String, l.s[body:stop], i)
 	} else {
 		l.interpolate(body, stop, i)
 	}
@@ -460,6 +463,8 @@ func (l *lexer) pattern(i, end int) (int, bool) {
 func phpEnd(b []byte, i int) int {
 	for i < len(b) {
 		switch c := b[i]; {
+		case !phpTurns[c]:
+			i++
 		case c == '?' && i+1 < len(b) && b[i+1] == '>':
 			return i
 		case c == '"' || c == '\'' || c == '`':
@@ -484,6 +489,9 @@ func phpEnd(b []byte, i int) int {
 	}
 	return len(b)
 }
+
+// phpTurns are the characters at which phpEnd has to look; code is made of others.
+var phpTurns = [256]bool{'?': true, '"': true, '\'': true, '`': true, '/': true, '#': true, '<': true}
 
 func skipQuoted(b []byte, i int, quote byte) int {
 	for i++; i < len(b); i++ {
