@@ -212,8 +212,27 @@ func numbersOf(s string) (numbers []int, dayFirst bool) {
 	return numbers, dayFirst
 }
 
-// containsFold is bytes.Contains without regard to case, for Latin letters.
-func containsFold(b []byte, s string) bool { return IndexFold(b, s) >= 0 }
+// containsFold is bytes.Contains without regard to case, for Latin letters. It looks at
+// the byte on which s would end and leaps as far as that byte allows: every page is asked
+// for the one long word of a dump.
+func containsFold(b []byte, s string) bool {
+	var leaps [256]int
+	for i := range leaps {
+		leaps[i] = len(s)
+	}
+	last := len(s) - 1
+	for i := range last {
+		for _, c := range [...]byte{s[i] | 0x20, s[i] &^ 0x20} {
+			leaps[c] = last - i
+		}
+	}
+	for end := last; end < len(b); end += leaps[b[end]] {
+		if b[end]|0x20 == s[last]|0x20 && hasFold(b[end-last:], s) {
+			return true
+		}
+	}
+	return false
+}
 
 // IndexFold is bytes.Index without regard to case, for Latin letters.
 func IndexFold(b []byte, s string) int {

@@ -117,7 +117,7 @@ func Split(t Text, name string) *Page {
 	if plain, ok := decodeScripts(t.Bytes); ok {
 		p.Encoded, p.Text.Bytes = true, plain
 	}
-	s := splitter{p: p, b: p.Text.Bytes}
+	s := splitter{p: p, b: p.Text.Bytes, attrs: map[string]string{}}
 	s.run()
 	p.settleLanguages()
 	return p
@@ -127,9 +127,10 @@ type splitter struct {
 	p     *Page
 	b     []byte
 	at    int
-	lang  Lang // named by a directive
-	whole int  // where the code of a handler begins, 0 if this is none
-	work  int  // bytes of start tags walked
+	lang  Lang              // named by a directive
+	whole int               // where the code of a handler begins, 0 if this is none
+	work  int               // bytes of start tags walked
+	attrs map[string]string // of the tag that is read, kept for the next
 }
 
 // run walks from one '<' to the next. Whatever is no mark of an engine is passed over.
@@ -278,9 +279,15 @@ func (s *splitter) question() {
 
 // tag reads an element's start tag: a script, an input control, an object.
 func (s *splitter) tag() {
-	name, body := s.tagName()
+	written, body := s.tagName()
+	qualified := bytes.IndexByte(written, ':') >= 0
+	if !qualified && len(written) != len("script") && len(written) != len("input") && len(written) != len("textarea") {
+		s.at++ // none of those below, and most elements are none
+		return
+	}
+	name := string(written)
 	lower := strings.ToLower(name)
-	prefix, local, qualified := strings.Cut(lower, ":")
+	prefix, local, _ := strings.Cut(lower, ":")
 	if !qualified {
 		local = lower
 	}
@@ -295,8 +302,11 @@ func (s *splitter) tag() {
 		s.at = body
 		return
 	}
-	attrs := map[string]string{}
-	attributes(s.b[body:end], attrs)
+	attrs := s.attrs
+	clear(attrs)
+	if local == "script" || lower == "object" || isInput(local) || isUpload(local) {
+		attributes(s.b[body:end], attrs)
+	}
 	next := end + 1
 	closed := end > body && s.b[end-1] == '/'
 	s.at = body
@@ -325,12 +335,12 @@ func (s *splitter) tag() {
 	}
 }
 
-func (s *splitter) tagName() (name string, body int) {
+func (s *splitter) tagName() (name []byte, body int) {
 	i := s.at + 1
 	for i < len(s.b) && i-s.at < 64 && (isLetter(s.b[i]) || s.b[i] >= '0' && s.b[i] <= '9' || s.b[i] == ':' || s.b[i] == '-' || s.b[i] == '_' || s.b[i] == '.') {
 		i++
 	}
-	return string(s.b[s.at+1 : i]), i
+	return s.b[s.at+1 : i], i
 }
 
 func (s *splitter) script(attrs map[string]string, next int, closed bool) {
@@ -366,19 +376,30 @@ func (s *splitter) control(local string, attrs map[string]string) {
 	}
 	kind := strings.ToLower(attrs["type"])
 	switch {
-	case local == "fileupload", local == "input" && kind == "file", local == "inputfile":
+	case isUpload(local), local == "input" && kind == "file":
 		if s.p.Uploads == nil {
 			s.p.Uploads = map[string]bool{}
 		}
 		s.p.Uploads[id] = true
-	case local == "textbox", local == "hiddenfield", local == "textarea", local == "select",
-		local == "dropdownlist", local == "listbox", local == "radiobuttonlist",
-		local == "input" && (kind == "" || kind == "text" || kind == "hidden" || kind == "password"):
+	case isInput(local) && (local != "input" || kind == "" || kind == "text" || kind == "hidden" || kind == "password"):
 		if s.p.Inputs == nil {
 			s.p.Inputs = map[string]bool{}
 		}
 		s.p.Inputs[id] = true
 	}
+}
+
+// isUpload says whether an element is one that hands over files, whatever its type.
+func isUpload(local string) bool { return local == "fileupload" || local == "inputfile" }
+
+// isInput says whether an element is one that hands over what a visitor typed or sent;
+// of the element input only some types are.
+func isInput(local string) bool {
+	switch local {
+	case "textbox", "hiddenfield", "textarea", "select", "dropdownlist", "listbox", "radiobuttonlist", "input":
+		return true
+	}
+	return false
 }
 
 // expressions finds ${…} and #{…} of a JSP that call Java through the expression
@@ -520,23 +541,24 @@ func (s *splitter) find(from int, stop string) int {
 // tagEnd gives the position of the '>' that ends a tag, -1 if it has none in reach.
 // A '>' in a quoted value, or behind a '%' there, does not end it.
 func (s *splitter) tagEnd(from int) int {
-	var quote byte
-	for i := from; i < len(s.b) && i-from < maxTag; i++ {
-		if s.work++; s.work > maxTagWork {
-			s.p.Cut = true
-			return -1
-		}
+	reach := min(len(s.b), from+maxTag)
+	end := min(reach, from+maxTagWork-s.work)
+	for i := from; i < end; i++ {
 		switch c := s.b[i]; {
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
 		case c == '"' || c == '\'':
-			quote = c
+			n := bytes.IndexByte(s.b[i+1:end], c)
+			if n < 0 {
+				i = end
+			} else {
+				i += n + 1
+			}
 		case c == '>' && (i == from || s.b[i-1] != '%'):
+			s.work += i + 1 - from
 			return i
 		}
 	}
+	s.work += end - from
+	s.p.Cut = s.p.Cut || end < reach
 	return -1
 }
 

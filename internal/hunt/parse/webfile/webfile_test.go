@@ -302,6 +302,30 @@ func TestDumpShape(t *testing.T) {
 	}
 }
 
+// TestLeaps compares the search that leaps with the one that looks at every place.
+func TestLeaps(t *testing.T) {
+	t.Parallel()
+	const word = "ExtendedProtectionTokenChecking"
+	texts := []string{"", word[:30], "E" + word, word + word, "ExtendedProtectionToken" + word, "\xc5" + word + "\xe5", "Extended\x10rotectionTokenChecking"}
+	for i := range len(word) {
+		texts = append(texts, word[:i]+word, word[i:]+strings.ToUpper(word), word[:i]+"_"+word[i+1:], word[:i]+strings.ToUpper(word[i:])+"x",
+			word[i:]+word[:i], strings.Repeat("g", i)+word[1:], strings.Repeat("n", i)+word)
+	}
+	found := 0
+	for _, s := range texts {
+		want := IndexFold([]byte(s), word) >= 0
+		if got := containsFold([]byte(s), word); got != want {
+			t.Errorf("%q: got %v, want %v", s, got, want)
+		}
+		if want {
+			found++
+		}
+	}
+	if found < len(word) || found == len(texts) {
+		t.Errorf("%d of %d texts have the word", found, len(texts))
+	}
+}
+
 func TestCompiledRecords(t *testing.T) {
 	t.Parallel()
 	c, ok := ParseCompiled(Decode([]byte("\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"utf-16\"?><preserve virtualPath=\"/owa/auth/x.aspx\" assembly=\"App_Web_a\" type=\"ASP.x\" filehash=\"1\"><filedeps><filedep name=\"/a\"/></filedeps></preserve>")))
