@@ -91,6 +91,7 @@ func (d *Detector) analyse(p *page.Page) analysis {
 	toks, cut := p.Tokens(*space)
 	if cap(toks) <= keptTokens {
 		*space = toks
+		defer clear(toks) // they hold the text of the page
 	}
 	a := analysis{cut: cut, tokens: len(toks), dotNet: p.Engine == page.ASPNET}
 	r := reading{d: d, a: &a, fold: folder{budget: maxFolded}}
@@ -422,6 +423,7 @@ func (r *reading) finish() {
 		sum = scoreWeak
 	}
 	a.score = sum
+	a.param = strings.Clone(a.param) // it is reported, and the words of a page are parts of its text
 }
 
 // weight says how much one construct counts by itself.
