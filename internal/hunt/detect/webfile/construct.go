@@ -197,7 +197,7 @@ func (g *program) argument(i int, statement bool) (from, to int, ok bool) {
 		if fn, declared := g.funcs[g.toks[i].Text]; declared && fn.body == end+1 {
 			return 0, 0, false // its declaration
 		}
-		if statement && end+1 < len(g.toks) && g.toks[end+1].Kind == page.Punct && concat(g.toks[end+1]) {
+		if statement && end+1 < len(g.toks) && g.toks[end+1].Kind == page.Punct && concat(&g.toks[end+1]) {
 			return i + 2, g.statementEnd(i + 1), true
 		}
 		return i + 2, end, true
@@ -523,7 +523,7 @@ type variable struct {
 func (g *program) variables() map[string]variable {
 	vars := map[string]variable{}
 	for i, t := range g.toks {
-		if i == 0 || t.Lang != page.PHP || !isAssignment(t) || i+1 >= len(g.toks) {
+		if i == 0 || t.Lang != page.PHP || !isAssignment(&t) || i+1 >= len(g.toks) {
 			continue
 		}
 		name := target(g.toks, i)
@@ -533,7 +533,7 @@ func (g *program) variables() map[string]variable {
 		v := vars[name]
 		v.closure = v.closure || g.toks[i+1].Word("function") || g.toks[i+1].Word("fn")
 		for k := i + 1; k < len(g.toks) && k-i < 64 && g.toks[k].Kind != page.Break; k++ {
-			if concat(g.toks[k]) || g.toks[k].Is("^") || g.toks[k].Is("[") || g.toks[k].Is("{") || g.toks[k].Odd {
+			if concat(&g.toks[k]) || g.toks[k].Is("^") || g.toks[k].Is("[") || g.toks[k].Is("{") || g.toks[k].Odd {
 				v.built = true
 				break
 			}

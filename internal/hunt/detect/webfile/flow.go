@@ -218,8 +218,8 @@ func isMember(before page.Token) bool {
 	return false
 }
 
-func isAssignment(t page.Token) bool {
-	if t.Kind != page.Punct {
+func isAssignment(t *page.Token) bool {
+	if t.Kind != page.Punct || !strings.HasSuffix(t.Text, "=") {
 		return false
 	}
 	switch t.Text {
@@ -234,11 +234,11 @@ func assigned(toks []page.Token, i int) bool {
 	if i+1 >= len(toks) {
 		return false
 	}
-	if isAssignment(toks[i+1]) {
+	if isAssignment(&toks[i+1]) {
 		return true
 	}
 	// var P : String = …, Dim p As String = …
-	return i+3 < len(toks) && (toks[i+1].Is(":") || toks[i+1].Word("as")) && isAssignment(toks[i+3])
+	return i+3 < len(toks) && (toks[i+1].Is(":") || toks[i+1].Word("as")) && isAssignment(&toks[i+3])
 }
 
 // path gives the dotted name that ends at token i, from its last part backwards,
@@ -337,7 +337,7 @@ func (g *program) measure() {
 	for i, t := range g.toks {
 		g.joined[i+1], g.worded[i+1] = g.joined[i], g.worded[i]
 		switch {
-		case concat(t):
+		case concat(&t):
 			g.joined[i+1]++
 			if i > 0 && says(g.toks[i-1]) || i+1 < n && says(g.toks[i+1]) {
 				g.worded[i+1]++
@@ -441,7 +441,7 @@ func (g *program) joins(s *source, from, to int) {
 func (g *program) fronts(s *source, from, at int) {
 	for k := max(from, at-maxFront); k < at && !s.behind; k++ {
 		t := g.toks[k]
-		s.behind = concat(t) || t.Is(",") || t.Word("mappath") || t.Word("getfilename")
+		s.behind = concat(&t) || t.Is(",") || t.Word("mappath") || t.Word("getfilename")
 	}
 }
 
@@ -537,7 +537,7 @@ func (g *program) spread() (found bool) {
 	inFunction := ""
 	for i, t := range g.toks {
 		switch {
-		case t.Kind == page.Punct && i > 0 && isAssignment(t):
+		case t.Kind == page.Punct && i > 0 && isAssignment(&t):
 			end := g.statementEnd(i + 1)
 			if s, ok := g.worst(i+1, end); ok && !g.yesOrNo(i+1, end) {
 				name, _ := g.assignee(i)

@@ -39,6 +39,7 @@ type folder struct {
 	// letters, decoded those that were coded.
 	joined, decoded int
 	coded           int // steps that changed something
+	args            []page.Token
 }
 
 // fold gives the program with every constant worked out as far as is possible. It
@@ -57,7 +58,7 @@ func (f *folder) fold(toks []page.Token) []page.Token {
 }
 
 // concat says whether a token joins strings in its language.
-func concat(t page.Token) bool {
+func concat(t *page.Token) bool {
 	if t.Kind != page.Punct {
 		return false
 	}
@@ -72,15 +73,29 @@ func concat(t page.Token) bool {
 	return false
 }
 
+// keep puts the token at i behind those that are out already, which have their places
+// before it. Where nothing has moved, as nearly everywhere, it stands there.
+func keep(out, toks []page.Token, i int) []page.Token {
+	if len(out) == i {
+		return toks[:i+1]
+	}
+	return append(out, toks[i])
+}
+
 // join puts runs of joined strings together and works out runs of joined numbers.
 func (f *folder) join(toks []page.Token) []page.Token {
 	out := toks[:0]
 	for i := 0; i < len(toks); {
+		if kind := toks[i].Kind; kind != page.String && kind != page.Number {
+			out = keep(out, toks, i)
+			i++
+			continue
+		}
 		t := toks[i]
 		switch t.Kind {
 		case page.String:
 			end, pieces, size := i+1, 1, len(t.Text)
-			for end+1 < len(toks) && concat(toks[end]) && toks[end+1].Kind == page.String {
+			for end+1 < len(toks) && concat(&toks[end]) && toks[end+1].Kind == page.String {
 				size += len(toks[end+1].Text)
 				pieces++
 				end += 2
@@ -113,6 +128,9 @@ func (f *folder) join(toks []page.Token) []page.Token {
 // sum works out n op n op n from left to right, which is right wherever specimens
 // do arithmetic on character codes.
 func sum(before, toks []page.Token, i int) (n int64, end int, ok bool) {
+	if i+2 >= len(toks) || toks[i+1].Kind != page.Punct || toks[i+2].Kind != page.Number {
+		return 0, 0, false
+	}
 	n, valid := number(toks[i])
 	if k := len(before) - 1; !valid || k >= 0 && (before[k].Is("-") || before[k].Is("*") || before[k].Is("/") || before[k].Is(".")) {
 		return 0, 0, false
@@ -167,8 +185,8 @@ func number(t page.Token) (int64, bool) {
 func (f *folder) reduce(toks []page.Token) []page.Token {
 	out := toks[:0]
 	for i := 0; i < len(toks); i++ {
-		t := toks[i]
-		if f.budget > 0 {
+		if kind := toks[i].Kind; kind != page.Number && kind != page.Break && f.budget > 0 && begins(toks, i) {
+			t := toks[i]
 			if next, s, ok := f.value(toks, i, &out); ok {
 				f.budget -= len(s)
 				out = append(out, page.Token{Kind: page.String, Lang: t.Lang, Odd: true, Text: s, Off: t.Off})
@@ -176,9 +194,34 @@ func (f *folder) reduce(toks []page.Token) []page.Token {
 				continue
 			}
 		}
-		out = append(out, t)
+		out = keep(out, toks, i)
 	}
 	return out
+}
+
+// begins says whether a constant may begin at i, by the words there alone: what value
+// answers with more care.
+func begins(toks []page.Token, i int) bool {
+	if i+2 >= len(toks) {
+		return i+1 < len(toks) && toks[i].Is("~")
+	}
+	t, next, third := &toks[i], &toks[i+1], &toks[i+2]
+	switch t.Kind {
+	case page.Ident:
+		return next.Is("(") && (third.Kind == page.String || third.Kind == page.Number)
+	case page.String:
+		return next.Is(".") && third.Kind == page.Ident || next.Is("->") || next.Is("[") || next.Is("^")
+	case page.Punct:
+		switch t.Text {
+		case "(":
+			return next.Kind == page.String || next.Word("char")
+		case "{":
+			return next.Kind == page.String || next.Kind == page.Number
+		case "~":
+			return true
+		}
+	}
+	return false
 }
 
 // value gives the constant that begins at i, if there is one, and the position
@@ -187,7 +230,7 @@ func (f *folder) value(toks []page.Token, i int, out *[]page.Token) (next int, s
 	t := toks[i]
 	switch {
 	case t.Kind == page.Ident && i+1 < len(toks) && toks[i+1].Is("("):
-		args, next, ok := constants(toks, i+1)
+		args, next, ok := f.constants(toks, i+1)
 		if !ok {
 			return 0, "", false
 		}
@@ -210,7 +253,7 @@ func (f *folder) value(toks []page.Token, i int, out *[]page.Token) (next int, s
 			return i + 4, string(rune(n)), true
 		}
 	case t.Is("{") && len(*out) > 0 && ((*out)[len(*out)-1].Is("]") || (*out)[len(*out)-1].Is(")")):
-		args, next, ok := constants(toks, i)
+		args, next, ok := f.constants(toks, i)
 		if ok && len(args) >= 4 && bytesType(*out) {
 			f.coded++
 			f.decoded++
@@ -218,7 +261,7 @@ func (f *folder) value(toks []page.Token, i int, out *[]page.Token) (next int, s
 			return next, characters(args), true
 		}
 	case t.Kind == page.String && i+3 < len(toks) && (toks[i+1].Is(".") || toks[i+1].Is("->")) && t.Lang != page.PHP && toks[i+2].Kind == page.Ident && toks[i+3].Is("("):
-		args, next, ok := constants(toks, i+3)
+		args, next, ok := f.constants(toks, i+3)
 		if !ok {
 			return 0, "", false
 		}
@@ -264,8 +307,16 @@ func afterValue(out []page.Token) bool {
 // than any list of arguments.
 const maxArgs = 64 << 10
 
-// constants reads a bracket that holds nothing but constants.
-func constants(toks []page.Token, open int) (args []page.Token, next int, ok bool) {
+// constants reads a bracket that holds nothing but constants. What it gives holds until
+// it is called again: most brackets that begin with a constant are of no function that
+// could be worked out.
+func (f *folder) constants(toks []page.Token, open int) (args []page.Token, next int, ok bool) {
+	f.args, next, ok = constants(f.args[:0], toks, open)
+	return f.args, next, ok
+}
+
+// constants puts the constants in a bracket that holds nothing else behind args.
+func constants(args, toks []page.Token, open int) (all []page.Token, next int, ok bool) {
 	want := true
 	for i := open + 1; i < len(toks) && len(args) < maxArgs; i++ {
 		t := toks[i]
@@ -278,10 +329,10 @@ func constants(toks []page.Token, open int) (args []page.Token, next int, ok boo
 			args = append(args, t)
 			want = false
 		default:
-			return nil, 0, false
+			return args, 0, false
 		}
 	}
-	return nil, 0, false
+	return args, 0, false
 }
 
 // dropPath takes "a.b." off the end: the names before a function's own.
@@ -551,17 +602,41 @@ func invert(s string) string {
 // propagate puts the value of a name in the name's place, where the program
 // gives it one value, a constant, in one place.
 func (f *folder) propagate(toks []page.Token) []page.Token {
-	values, lists := f.named(toks)
-	if len(values) == 0 && len(lists) == 0 {
+	values, lists := named(toks)
+	if len(values)+len(lists) == 0 {
 		return toks
 	}
-	out := toks[:0]
-	for i := 0; i < len(toks); i++ {
-		t := toks[i]
-		if t.Kind != page.Ident || f.budget <= 0 || len(out) > 0 && isMember(out[len(out)-1]) || assigned(toks, i) {
-			out = append(out, t)
+	var names filter
+	for name := range values {
+		names.add(name)
+	}
+	for name := range lists {
+		names.add(name)
+	}
+	stands := func(i int, out []page.Token) bool {
+		return toks[i].Kind == page.Ident && names.may(slotOf(toks[i].Text)) && (len(out) == 0 || !isMember(out[len(out)-1])) && !assigned(toks, i)
+	}
+	first := 0
+	for first < len(toks) && !stands(first, toks[:first]) {
+		first++
+	}
+	if first == len(toks) {
+		return toks
+	}
+	// A name that is also a parameter of a function may have any value there.
+	for _, fn := range functions(toks, brackets(toks)) {
+		for _, p := range fn.params {
+			delete(values, p)
+			delete(lists, p)
+		}
+	}
+	out := toks[:first]
+	for i := first; i < len(toks); i++ {
+		if f.budget <= 0 || !stands(i, out) {
+			out = keep(out, toks, i)
 			continue
 		}
+		t := toks[i]
 		if v, ok := values[t.Text]; ok {
 			f.budget -= len(v.Text)
 			f.coded++
@@ -572,7 +647,7 @@ func (f *folder) propagate(toks []page.Token) []page.Token {
 			out = append(out, page.Token{Kind: kind, Lang: t.Lang, Odd: true, Text: v.Text, Off: t.Off})
 			continue
 		}
-		if list, ok := lists[t.Text]; ok && i+3 < len(toks) && toks[i+1].Is("[") && toks[i+3].Is("]") && (i+4 >= len(toks) || !isAssignment(toks[i+4])) {
+		if list, ok := lists[t.Text]; ok && i+3 < len(toks) && toks[i+1].Is("[") && toks[i+3].Is("]") && (i+4 >= len(toks) || !isAssignment(&toks[i+4])) {
 			if n, isNumber := number(toks[i+2]); isNumber && n >= 0 && n < int64(len(list)) {
 				f.coded++
 				out = append(out, page.Token{Kind: page.String, Lang: t.Lang, Odd: true, Text: list[n].Text, Off: t.Off})
@@ -581,44 +656,50 @@ func (f *folder) propagate(toks []page.Token) []page.Token {
 				continue
 			}
 		}
-		out = append(out, t)
+		out = keep(out, toks, i)
 	}
 	return out
 }
 
-// named finds the names with one constant value. A name that is also a
-// parameter of a function may have any value there, so it has none.
-func (f *folder) named(toks []page.Token) (values map[string]page.Token, lists map[string][]page.Token) {
-	values, lists = map[string]page.Token{}, map[string][]page.Token{}
-	times := map[string]int{}
-	for i, t := range toks {
-		if t.Kind != page.Punct || i == 0 || !isAssignment(t) {
+// named finds the names to which a program assigns once, a constant.
+func named(toks []page.Token) (values map[string]page.Token, lists map[string][]page.Token) {
+	var set []int32 // the positions of assignments
+	for i := 1; i < len(toks); i++ {
+		t := &toks[i]
+		if !isAssignment(t) {
 			continue
 		}
-		name := target(toks, i)
-		if name == "" {
+		set = append(set, int32(i))
+		if t.Text != "=" && t.Text != ":=" || i+1 >= len(toks) {
 			continue
 		}
-		times[name]++
-		if t.Text != "=" && t.Text != ":=" {
-			times[name]++
-			continue
-		}
-		if i+2 <= len(toks)-1 && toks[i+1].Kind == page.String && toks[i+1].Text != "" && ends(toks[i+2]) {
-			values[name] = toks[i+1]
+		if next := &toks[i+1]; next.Kind == page.String && next.Text != "" && i+2 < len(toks) && ends(toks[i+2]) {
+			if name := target(toks, i); name != "" {
+				if values == nil {
+					values = map[string]page.Token{}
+				}
+				values[name] = *next
+			}
 		} else if list := constantList(toks, i+1); list != nil {
-			lists[name] = list
+			if name := target(toks, i); name != "" {
+				if lists == nil {
+					lists = map[string][]page.Token{}
+				}
+				lists[name] = list
+			}
 		}
 	}
-	for _, fn := range functions(toks, brackets(toks)) {
-		for _, p := range fn.params {
-			times[p] += 2
-		}
+	if len(values)+len(lists) == 0 {
+		return nil, nil
 	}
-	for name, n := range times {
-		if n > 1 {
+	seen := map[string]bool{}
+	for _, i := range set {
+		name := target(toks, int(i))
+		if t := &toks[i]; seen[name] || t.Text != "=" && t.Text != ":=" {
 			delete(values, name)
 			delete(lists, name)
+		} else if _, ok := values[name]; ok || lists[name] != nil {
+			seen[name] = true
 		}
 	}
 	return values, lists
@@ -631,9 +712,12 @@ func ends(t page.Token) bool {
 // constantList reads [c, c, …], new string[]{c, c, …} or array(c, c, …).
 func constantList(toks []page.Token, i int) []page.Token {
 	for k := i; k < min(i+8, len(toks)) && toks[k].Kind != page.Break; k++ {
-		t := toks[k]
+		t := &toks[k]
+		if t.Kind != page.Punct {
+			continue
+		}
 		if t.Is("{") || t.Is("[") && k == i || t.Is("(") && toks[k-1].Word("array") {
-			if args, _, ok := constants(toks, k); ok && len(args) > 0 {
+			if args, _, ok := constants(nil, toks, k); ok && len(args) > 0 {
 				return args
 			}
 			return nil

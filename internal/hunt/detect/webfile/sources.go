@@ -156,11 +156,11 @@ func (g *program) requestSource(i int) (s source, ok bool) {
 			return s, true
 		}
 		return s, requestMembers[m]
-	case isAssignment(next) || next.Kind == page.Ident:
+	case isAssignment(&next) || next.Kind == page.Ident:
 		return s, false // a declaration, or an assignment to a name of its own
 	}
 	// The request as a whole, handed on.
-	return s, i > 0 && (isAssignment(g.toks[i-1]) || g.toks[i-1].Is(",") || g.toks[i-1].Is("(") || isMember(g.toks[i-1]))
+	return s, i > 0 && (isAssignment(&g.toks[i-1]) || g.toks[i-1].Is(",") || g.toks[i-1].Is("(") || isMember(g.toks[i-1]))
 }
 
 // headerName says whether a bracket picks a header that the visitor writes.
@@ -203,7 +203,7 @@ func (g *program) phpSource(i int) (s source, ok bool) {
 		if i+2 < len(g.toks) && g.toks[i+1].Is("[") && g.toks[i+2].Kind == page.String {
 			return s, g.headerName(i+1) || strings.HasPrefix(g.toks[i+2].Text, "PHP_AUTH_")
 		}
-		return s, i > 0 && isAssignment(g.toks[i-1])
+		return s, i > 0 && isAssignment(&g.toks[i-1])
 	case "getallheaders", "apache_request_headers", "filter_input", "filter_input_array":
 		return s, i+1 < len(g.toks) && g.toks[i+1].Is("(")
 	}
