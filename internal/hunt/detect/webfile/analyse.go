@@ -119,12 +119,12 @@ type reading struct {
 // read looks at a program and at the programs in its strings.
 func (r *reading) read(toks []page.Token, p *page.Page, depth int) *program {
 	toks = r.fold.fold(toks)
-	g := newProgram(toks, p)
+	g := newProgram(r.d.words, toks, p)
 	var objects map[string]string
 	if p != nil {
 		objects = p.Objects
 	}
-	list := g.constructs(r.d.sinks, objects)
+	list := g.constructs(objects)
 	for i := range list {
 		list[i].layer = depth > 0
 		if list[i].deed == queries && !g.ownDatabase {
@@ -132,13 +132,13 @@ func (r *reading) read(toks []page.Token, p *page.Page, depth int) *program {
 		}
 	}
 	r.a.checksNames = r.a.checksNames || g.checksNames()
-	r.a.signs[signDecoder] = r.a.signs[signDecoder] || g.has(decoders)
-	r.a.drives = r.a.drives || g.words["getlogicaldrives"] || g.words["driveinfo"] && g.words["getdrives"]
+	r.a.signs[signDecoder] = r.a.signs[signDecoder] || g.any(decoderWord)
+	r.a.drives = r.a.drives || g.says("getlogicaldrives") || g.says("driveinfo") && g.says("getdrives")
 	r.a.lock = r.a.lock || g.lock()
-	r.a.results = r.a.results || g.has(readers)
-	r.a.fetches = r.a.fetches || g.has(fetchers)
-	r.a.assemblies = r.a.assemblies || g.words["assembly"]
-	r.a.decrypts = r.a.decrypts || g.words["createdecryptor"] || g.words["transformfinalblock"]
+	r.a.results = r.a.results || g.any(readerWord)
+	r.a.fetches = r.a.fetches || g.any(fetcherWord)
+	r.a.assemblies = r.a.assemblies || g.says("assembly")
+	r.a.decrypts = r.a.decrypts || g.says("createdecryptor") || g.says("transformfinalblock")
 	r.a.constructs = append(r.a.constructs, list...)
 	if g.first != nil {
 		r.a.takes = true
@@ -188,12 +188,13 @@ func (g *program) lock() bool {
 // checksNames says whether a program looks at the extension of a file's name, as
 // honest upload forms do.
 func (g *program) checksNames() bool {
-	if g.words["getextension"] || g.words["pathinfo"] || g.words["getextensionname"] {
+	if g.says("getextension") || g.says("pathinfo") || g.says("getextensionname") {
 		return true
 	}
 	images := 0
-	for _, t := range g.toks {
-		if t.Kind == page.String && len(t.Text) < 80 {
+	for _, i := range g.strings {
+		// All of these have a 'g' in them, and most strings of a program have none.
+		if t := &g.toks[i]; len(t.Text) < 80 && (strings.IndexByte(t.Text, 'g') >= 0 || strings.IndexByte(t.Text, 'G') >= 0) {
 			switch s := strings.ToLower(t.Text); {
 			case strings.Contains(s, "jpg"), strings.Contains(s, "jpeg"), strings.Contains(s, "gif"), strings.Contains(s, "png"):
 				images++
@@ -205,17 +206,18 @@ func (g *program) checksNames() bool {
 
 // strings opens those strings of a program that may be programs themselves.
 func (r *reading) strings(g *program, dangerous bool, depth int) {
-	for i, t := range g.toks {
-		if t.Kind != page.String || len(t.Text) < 8 || r.layers >= maxLayers {
+	for _, at := range g.strings {
+		i, t := int(at), &g.toks[at]
+		if len(t.Text) < 8 || r.layers >= maxLayers {
 			continue
 		}
 		switch {
 		case t.Text == "unsafe" || len(t.Text) < 12 && !t.Odd:
 		case t.Odd || dangerous && g.evaluated(i):
-			r.layer(t.Text, t, depth)
+			r.layer(t.Text, *t, depth)
 		case len(t.Text) >= 64 && looksBase64(t.Text):
 			if s, ok := unbase64(t.Text); ok {
-				r.layer(s, t, depth)
+				r.layer(s, *t, depth)
 			}
 		}
 	}
@@ -303,8 +305,8 @@ func looksLikeCode(s string) bool {
 // odd notes words that were written so as not to be found.
 func (r *reading) odd(toks []page.Token) {
 	n := 0
-	for _, t := range toks {
-		if t.Odd && (t.Kind == page.Ident || t.Kind == page.Punct || t.Kind == page.String) {
+	for i := range toks {
+		if t := &toks[i]; t.Odd && (t.Kind == page.Ident || t.Kind == page.Punct || t.Kind == page.String) {
 			if n++; n == 3 {
 				r.a.signs[signOdd] = true
 				r.a.signOff = cmp.Or(r.a.signOff, t.Off)
@@ -323,13 +325,19 @@ var nativeWords = set(`virtualalloc virtualallocex createthread createremotethre
 // who asks for the names of the keys below three looks for something.
 var registryHives = set("localmachine classesroot currentuser currentconfig users performancedata dyndata")
 
+// sectionWords are those of the settings that sign sessions.
+var sectionWords = set("machinekeysection validationkey decryptionkey")
+
 // native finds what shows in single words and strings rather than in calls.
 func (r *reading) native(g *program) {
 	machine, at, section, secret := map[string]bool{}, -1, -1, false
-	hives, hive, registry := map[string]bool{}, -1, g.words["registry"] && g.words["getsubkeynames"]
-	for _, t := range g.toks {
-		switch t.Kind {
-		case page.Ident:
+	hives, hive, registry := map[string]bool{}, -1, g.says("registry") && g.says("getsubkeynames")
+	if registry || g.any(machineWord|sectionWord) {
+		for i := range g.toks {
+			t := &g.toks[i]
+			if t.Kind != page.Ident {
+				continue
+			}
 			if nativeWords[t.Text] {
 				machine[t.Text] = true
 				at = t.Off
@@ -339,27 +347,34 @@ func (r *reading) native(g *program) {
 			}
 			switch t.Text {
 			case "machinekeysection":
-				section = t.Off
+				section = i
 			case "validationkey", "decryptionkey":
 				secret = true
 			}
-		case page.String:
-			switch lower := strings.ToLower(t.Text[:min(len(t.Text), 256)]); {
-			case strings.Contains(lower, "machinekeysection"):
-				section = t.Off
-			case strings.Contains(lower, "xp_"+"cmdshell"), strings.Contains(lower, "sp_"+"oacreate"):
-				r.a.constructs = append(r.a.constructs, construct{deed: databases, flow: unclear, off: t.Off})
-			case strings.Contains(lower, "cmd.exe"), strings.Contains(lower, "powershell"), strings.TrimSpace(lower) == "cmd":
-				r.a.interpreter = g.words["standardoutput"]
-			case lower == "unsafe" && t.Lang == page.JScript:
-				r.a.signs[signUnsafe] = true
-			case isDigest(t.Text) && (g.words["md5"] || g.words["sha1"] || g.words["computehash"] || g.words["hashpasswordforstoringinconfigfile"]):
-				r.a.signs[signPassword] = true
-			}
+		}
+	}
+	digests := g.says("md5") || g.says("sha1") || g.says("computehash") || g.says("hashpasswordforstoringinconfigfile")
+	answers := g.says("standardoutput")
+	for _, i := range g.strings {
+		t := &g.toks[i]
+		if !secret && !answers && !digests && t.Lang != page.JScript && !strings.Contains(t.Text, "p_") && !strings.Contains(t.Text, "P_") {
+			continue // nothing below would come of it
+		}
+		switch lower := strings.ToLower(t.Text[:min(len(t.Text), 256)]); {
+		case strings.Contains(lower, "machinekeysection"):
+			section = max(section, int(i))
+		case strings.Contains(lower, "xp_"+"cmdshell"), strings.Contains(lower, "sp_"+"oacreate"):
+			r.a.constructs = append(r.a.constructs, construct{deed: databases, flow: unclear, off: t.Off})
+		case strings.Contains(lower, "cmd.exe"), strings.Contains(lower, "powershell"), strings.TrimSpace(lower) == "cmd":
+			r.a.interpreter = answers
+		case lower == "unsafe" && t.Lang == page.JScript:
+			r.a.signs[signUnsafe] = true
+		case digests && isDigest(t.Text):
+			r.a.signs[signPassword] = true
 		}
 	}
 	if section >= 0 && secret {
-		r.a.constructs = append(r.a.constructs, construct{deed: keys, flow: unclear, off: section})
+		r.a.constructs = append(r.a.constructs, construct{deed: keys, flow: unclear, off: g.toks[section].Off})
 	}
 	if len(hives) >= 3 {
 		r.a.constructs = append(r.a.constructs, construct{deed: surveys, flow: unclear, off: hive})

@@ -59,25 +59,40 @@ var handlings = map[string]handling{
 func (h handling) several() bool { return h&(h-1) != 0 }
 
 // constructs finds everything dangerous in a program.
-func (g *program) constructs(index sinkIndex, objects map[string]string) []construct {
+func (g *program) constructs(objects map[string]string) []construct {
 	g.classes(objects)
 	var list []construct
-	for i, t := range g.toks {
+	for i := range g.toks {
+		t := &g.toks[i]
 		if t.Kind != page.Ident || len(list) >= maxConstructs {
 			continue
 		}
-		for _, s := range index[t.Text] {
-			if c, ok := g.construct(i, s); ok {
-				list = append(list, c)
-				break
+		if g.is(i, sinkWord) {
+			for _, s := range g.sinks[g.known[i]] {
+				if c, ok := g.construct(i, s); ok {
+					list = append(list, c)
+					break
+				}
 			}
 		}
-		if c, ok := g.other(i); ok {
-			list = append(list, c)
+		if g.besides(i) {
+			if c, ok := g.other(i); ok {
+				list = append(list, c)
+			}
 		}
 	}
 	return list
 }
+
+// besides says whether one of the constructs that are no calls of a known name may stand
+// at the word at i: the cheap question before other.
+func (g *program) besides(i int) bool {
+	t := &g.toks[i]
+	return g.is(i, otherWord) || t.Lang == page.JScript || t.Lang == page.PHP && strings.HasPrefix(t.Text, "$") && i+1 < len(g.toks) && g.toks[i+1].Is("(")
+}
+
+// otherWords are words of constructs that are no calls of a known name.
+var otherWords = set("arguments filename commandtext connectionstring preg_replace preg_filter mb_ereg_replace")
 
 // maxConstructs is how many are kept of one program; the worst real pages have
 // a few hundred, and a report shows five.
@@ -87,22 +102,19 @@ const maxConstructs = 2_000
 func (g *program) classes(objects map[string]string) {
 	for _, id := range objects {
 		if c := comClass(id); c != "" {
-			g.words[c] = true
+			g.note(c)
 		}
 	}
-	for i, t := range g.toks {
-		if t.Kind != page.String || i == 0 {
-			continue
-		}
-		if c := comClass(t.Text); c != "" {
-			g.words[c] = true
+	for _, i := range g.strings {
+		if c := comClass(g.toks[i].Text); c != "" && i > 0 {
+			g.note(c)
 		}
 	}
 }
 
 func (g *program) construct(i int, s *compiledSink) (construct, bool) {
 	t := g.toks[i]
-	if !s.langs.has(t.Lang) || !g.place(i, s) || len(s.needsSet) > 0 && !g.has(s.needsSet) {
+	if !s.langs.has(t.Lang) || !g.place(i, s) || len(s.needed) > 0 && !g.saysOne(s.needed) {
 		return construct{}, false
 	}
 	from, to, ok := g.argument(i, s.statement)
@@ -174,15 +186,6 @@ func (g *program) calleeBefore(i int) string {
 	return g.toks[g.match[i]-1].Text
 }
 
-func (g *program) has(words map[string]bool) bool {
-	for w := range words {
-		if g.words[w] {
-			return true
-		}
-	}
-	return false
-}
-
 // argument gives the range of what goes into the call of the name at i.
 func (g *program) argument(i int, statement bool) (from, to int, ok bool) {
 	if i+1 >= len(g.toks) {
@@ -194,7 +197,7 @@ func (g *program) argument(i int, statement bool) (from, to int, ok bool) {
 		return i + 5, int(g.match[i+4]), true
 	case next.Is("(") && g.match[i+1] > 0:
 		end := int(g.match[i+1])
-		if fn, declared := g.funcs[g.toks[i].Text]; declared && fn.body == end+1 {
+		if declares(g.toks, i, end) && g.declared()[g.toks[i].Text].body == end+1 {
 			return 0, 0, false // its declaration
 		}
 		if statement && end+1 < len(g.toks) && g.toks[end+1].Kind == page.Punct && concat(&g.toks[end+1]) {
@@ -241,7 +244,7 @@ func (g *program) receiver(c *construct, i int) {
 		c.flow, c.param, c.whole = reaches, s.param, !s.mixed
 		return
 	}
-	if b := base(parts); b != "" && c.flow == constant && !constantWords[b] && !g.words["new"] {
+	if b := base(parts); b != "" && c.flow == constant && !constantWords[b] && !g.says("new") {
 		c.flow = unclear
 	}
 }
@@ -285,7 +288,7 @@ func (g *program) written(c *construct, i, from, to int) {
 	switch {
 	case c.deed == uploads && (named || file):
 		c.flow = reaches
-	case named && (filled || len(args) == 1 || g.words["write"] || g.words["writeline"]):
+	case named && (filled || len(args) == 1 || g.says("write") || g.says("writeline")):
 		c.flow = reaches
 	case named || filled:
 		c.flow, c.whole = unclear, false
@@ -385,7 +388,7 @@ func (g *program) other(i int) (construct, bool) {
 	// info.Arguments = value, process.StartInfo.FileName = value
 	case (t.Text == "arguments" || t.Text == "filename") && i > 1 && isMember(g.toks[i-1]) && i+1 < len(g.toks) && g.toks[i+1].Is("="):
 		parts, _ := g.path(i)
-		if !g.words["processstartinfo"] && !contains(parts, "startinfo") && !(t.Text == "arguments" && g.words["process"]) {
+		if !g.says("processstartinfo") && !contains(parts, "startinfo") && !(t.Text == "arguments" && g.says("process")) {
 			return c, false
 		}
 		c.deed = starts
@@ -416,8 +419,14 @@ func (g *program) other(i int) (construct, bool) {
 		return c, true
 	// $name(value) calls the function that a value names
 	case t.Lang == page.PHP && strings.HasPrefix(t.Text, "$") && i+1 < len(g.toks) && g.toks[i+1].Is("(") && g.match[i+1] > 0:
+		if g.next == nil || i > 0 && isMember(g.toks[i-1]) {
+			return c, false // nothing comes in from outside
+		}
+		if g.vars == nil {
+			g.vars = g.variables()
+		}
 		v := g.vars[t.Text]
-		if i > 0 && isMember(g.toks[i-1]) || v.closure {
+		if v.closure {
 			return c, false
 		}
 		c.deed = loads
@@ -522,8 +531,9 @@ type variable struct {
 // variables goes through the assignments once.
 func (g *program) variables() map[string]variable {
 	vars := map[string]variable{}
-	for i, t := range g.toks {
-		if i == 0 || t.Lang != page.PHP || !isAssignment(&t) || i+1 >= len(g.toks) {
+	for i := range g.toks {
+		t := &g.toks[i]
+		if i == 0 || t.Lang != page.PHP || !isAssignment(t) || i+1 >= len(g.toks) {
 			continue
 		}
 		name := target(g.toks, i)

@@ -50,16 +50,18 @@ type function struct {
 
 // program is a page's code, worked out and joined up.
 type program struct {
+	vocabulary
 	toks    []page.Token
-	match   []int32 // for a bracket, the position of its partner, -1 without one
-	funcs   map[string]function
-	words   map[string]bool
+	match   []int32             // for a bracket, the position of its partner, -1 without one
+	funcs   map[string]function // nil until they are asked for, as vars
 	inputs  map[string]bool
 	uploads map[string]bool
 	tainted map[string]source
+	names   filter  // of those
 	next    []int32 // position of the next value from outside, at or behind
 	here    []bool  // whether a value from outside stands at a position
-	ends    []int32 // end of the expression that begins at a position
+	muted   []bool  // whether something harmless is made of what stands there
+	ends    []int32 // end of the expression that begins at a position, nil until it is asked for
 	joined  []int32 // how many joints stand before a position, and how many of words
 	worded  []int32
 	sources map[int]source
@@ -72,44 +74,58 @@ type program struct {
 	ownDatabase bool
 }
 
-func newProgram(toks []page.Token, p *page.Page) *program {
-	g := &program{toks: toks, match: brackets(toks), words: map[string]bool{}, tainted: map[string]source{}}
+func newProgram(words *lexicon, toks []page.Token, p *page.Page) *program {
+	g := &program{vocabulary: words.vocabularyOf(toks), toks: toks, match: brackets(toks), tainted: map[string]source{}}
 	if p != nil {
 		g.inputs, g.uploads = p.Inputs, p.Uploads
 	}
-	g.funcs = map[string]function{}
-	for _, fn := range functions(toks, g.match) {
-		if _, twice := g.funcs[fn.name]; !twice {
-			g.funcs[fn.name] = fn
-		}
-	}
-	for _, t := range toks {
-		if t.Kind == page.Ident {
-			g.words[t.Text] = true
-		}
-	}
-	g.measure()
 	g.declaredInputs()
 	g.findSources()
 	g.serviceParameters()
+	if len(g.sources)+len(g.tainted) > 0 { // of nothing, nothing comes
+		g.follow()
+	}
+	return g
+}
+
+// declared gives the functions that the program declares, by name.
+func (g *program) declared() map[string]function {
+	if g.funcs == nil {
+		g.funcs = map[string]function{}
+		for _, fn := range functions(g.toks, g.match) {
+			if _, twice := g.funcs[fn.name]; !twice {
+				g.funcs[fn.name] = fn
+			}
+		}
+	}
+	return g.funcs
+}
+
+// follow carries values from outside from name to name until nothing new is found.
+func (g *program) follow() {
+	g.measure()
+	g.joints()
+	g.mute()
+	for name := range g.tainted {
+		g.names.add(name)
+	}
 	for range maxPasses {
 		g.mark()
 		if !g.spread() {
-			break
+			return
 		}
 	}
 	g.mark()
-	g.vars = g.variables()
-	return g
 }
 
 // brackets pairs brackets of any kind; one that does not fit is passed over.
 func brackets(toks []page.Token) []int32 {
 	match := make([]int32, len(toks))
 	var open []int32
-	for i, t := range toks {
+	for i := range toks {
+		t := &toks[i]
 		match[i] = -1
-		if t.Kind != page.Punct {
+		if t.Kind != page.Punct || len(t.Text) != 1 {
 			continue
 		}
 		switch t.Text {
@@ -150,12 +166,13 @@ var notFunctions = map[string]bool{
 // functions finds the functions that a program declares.
 func functions(toks []page.Token, match []int32) []function {
 	var list []function
-	for i, t := range toks {
-		if t.Kind != page.Ident || i+1 >= len(toks) || !toks[i+1].Is("(") || match[i+1] < 0 || notFunctions[t.Text] {
+	for i := range toks {
+		t := &toks[i]
+		if t.Kind != page.Ident || i+1 >= len(toks) || match[i+1] < 0 || !toks[i+1].Is("(") {
 			continue
 		}
 		end := int(match[i+1])
-		if declares(toks, i, end) {
+		if declares(toks, i, end) && !notFunctions[t.Text] {
 			list = append(list, function{name: t.Text, params: parameters(toks[i+2:end], t.Lang), body: end + 1})
 		}
 	}
@@ -314,36 +331,60 @@ func (g *program) assignee(i int) (name, property string) {
 
 // statementEnd gives the end of the expression that begins at i: the statement's
 // own, or the bracket's that it stands in.
-func (g *program) statementEnd(i int) int { return int(g.ends[min(i, len(g.toks))]) }
+func (g *program) statementEnd(i int) int {
+	if g.ends == nil {
+		g.measure()
+	}
+	return int(g.ends[min(i, len(g.toks))])
+}
 
-// measure finds the end of the expression that begins at every token, and counts
-// up to it what is joined, so that both can be asked for at no cost.
+// measure finds the end of the expression that begins at every token, so that it can be
+// asked for at no cost.
 func (g *program) measure() {
 	n := len(g.toks)
 	g.ends = make([]int32, n+1)
 	g.ends[n] = int32(n)
 	for i := n - 1; i >= 0; i-- {
-		t := g.toks[i]
+		t := &g.toks[i]
 		switch {
 		case t.Kind == page.Break, t.Kind == page.Punct && (t.Text == ")" || t.Text == "]" || t.Text == "}"):
 			g.ends[i] = int32(i)
-		case t.Kind == page.Punct && g.match[i] > int32(i): // over a bracket
+		case g.match[i] > int32(i): // over a bracket
 			g.ends[i] = g.ends[g.match[i]+1]
 		default:
 			g.ends[i] = g.ends[i+1]
 		}
 	}
+}
+
+// joints counts up to every token what is joined, to be asked for at no cost as well.
+func (g *program) joints() {
+	n := len(g.toks)
 	g.joined, g.worded = make([]int32, n+1), make([]int32, n+1)
-	for i, t := range g.toks {
+	for i := range g.toks {
+		t := &g.toks[i]
 		g.joined[i+1], g.worded[i+1] = g.joined[i], g.worded[i]
 		switch {
-		case concat(&t):
+		case concat(t):
 			g.joined[i+1]++
-			if i > 0 && says(g.toks[i-1]) || i+1 < n && says(g.toks[i+1]) {
+			if i > 0 && says(&g.toks[i-1]) || i+1 < n && says(&g.toks[i+1]) {
 				g.worded[i+1]++
 			}
 		case t.Kind == page.Ident && (t.Text == "combine" || t.Text == "format" || t.Text == "concat" || t.Text == "sprintf"):
 			g.joined[i+1]++
+		}
+	}
+}
+
+// mute finds what stands in calls that make something harmless of it.
+func (g *program) mute() {
+	g.muted = make([]bool, len(g.toks))
+	for i := 0; i+1 < len(g.toks); i++ {
+		if end := int(g.match[i+1]); end > 0 && g.is(i, harmlessWord) && g.toks[i+1].Is("(") && g.makesHarmless(i) {
+			for ; i < end; i++ {
+				g.muted[i] = true
+			}
+			i-- // what stands behind is looked at again, and may be muted too
 		}
 	}
 }
@@ -353,34 +394,19 @@ func (g *program) measure() {
 func (g *program) mark() {
 	n := len(g.toks)
 	if g.next == nil {
-		g.next = make([]int32, n+1)
+		g.next, g.here = make([]int32, n+1), make([]bool, n)
+		for i := range g.sources {
+			g.here[i] = !g.muted[i] && !g.compared(i)
+		}
 	}
 	const none = int32(1<<31 - 1)
-	harmless := 0
-	if g.here == nil {
-		g.here = make([]bool, n)
-	}
-	here := g.here
-	clear(here)
-	for i := range g.toks {
-		if i < harmless {
-			continue
-		}
-		t := g.toks[i]
-		if t.Kind == page.Ident && i+1 < n && g.toks[i+1].Is("(") && g.match[i+1] > 0 && g.makesHarmless(i) {
-			harmless = int(g.match[i+1])
-			continue
-		}
-		if _, ok := g.sources[i]; ok {
-			here[i] = !g.compared(i)
-			continue
-		}
-		here[i] = t.Kind == page.Ident && g.usesTainted(i)
-	}
 	g.next[n] = none
 	for i := n - 1; i >= 0; i-- {
+		if !g.here[i] && g.toks[i].Kind == page.Ident && g.names.may(g.slot[i]) && !g.muted[i] {
+			g.here[i] = g.usesTainted(i)
+		}
 		g.next[i] = g.next[i+1]
-		if here[i] {
+		if g.here[i] {
 			g.next[i] = int32(i)
 		}
 	}
@@ -423,7 +449,9 @@ func (g *program) values(from, to int) (value source, isValue, isFile bool) {
 			g.fronts(&value, from, i)
 		}
 	}
-	g.joins(&value, from, to)
+	if isValue {
+		g.joins(&value, from, to)
+	}
 	return value, isValue, isFile
 }
 
@@ -440,8 +468,8 @@ func (g *program) joins(s *source, from, to int) {
 // joined to it, an argument before it, or a function that keeps it below a folder.
 func (g *program) fronts(s *source, from, at int) {
 	for k := max(from, at-maxFront); k < at && !s.behind; k++ {
-		t := g.toks[k]
-		s.behind = concat(&t) || t.Is(",") || t.Word("mappath") || t.Word("getfilename")
+		t := &g.toks[k]
+		s.behind = concat(t) || t.Is(",") || t.Word("mappath") || t.Word("getfilename")
 	}
 }
 
@@ -451,7 +479,7 @@ const maxFront = 32
 
 // says tells whether a token is a string that says something: a bracket makes an
 // expression of what it is joined to.
-func says(t page.Token) bool {
+func says(t *page.Token) bool {
 	if t.Kind != page.String {
 		return false
 	}
@@ -499,6 +527,9 @@ var harmlessCalls = set(`isnullorempty isnullorwhitespace toint32 toint16 toint6
 	md5 sha1 crc32 is_file is_dir file_exists function_exists parseint parsefloat parselong parsedouble ismatch
 	in_array preg_match ereg eregi strpos stripos ctype_digit ctype_alnum is_uploaded_file filesize exists`)
 
+// parseCalls give a value of the type that they belong to.
+var parseCalls = set("parse tryparse parseexact valueof")
+
 // parseTypes are the types whose parse gives no text.
 var parseTypes = set("int int32 int16 int64 long short byte bool boolean guid datetime decimal double float single uint ulong integer enum timespan")
 
@@ -507,7 +538,7 @@ func (g *program) makesHarmless(i int) bool {
 	if harmlessCalls[word] {
 		return true
 	}
-	if word == "parse" || word == "tryparse" || word == "parseexact" || word == "valueof" {
+	if parseCalls[word] {
 		return i > 1 && isMember(g.toks[i-1]) && parseTypes[g.toks[i-2].Text]
 	}
 	return false
@@ -531,13 +562,15 @@ func (g *program) spread() (found bool) {
 		if !known || old.file && !s.file || old.file == s.file && (old.mixed && !s.mixed || old.worded && !s.worded) ||
 			old.file == s.file && old.mixed == s.mixed && old.worded == s.worded && old.behind && !s.behind {
 			g.tainted[name] = s
+			g.names.add(name)
 			found = true
 		}
 	}
-	inFunction := ""
-	for i, t := range g.toks {
+	funcs, inFunction := g.declared(), ""
+	for i := range g.toks {
+		t := &g.toks[i]
 		switch {
-		case t.Kind == page.Punct && i > 0 && isAssignment(&t):
+		case t.Kind == page.Punct && i > 0 && isAssignment(t):
 			end := g.statementEnd(i + 1)
 			if s, ok := g.worst(i+1, end); ok && !g.yesOrNo(i+1, end) {
 				name, _ := g.assignee(i)
@@ -555,17 +588,19 @@ func (g *program) spread() (found bool) {
 				learn(g.toks[i-2].Text, s)
 			}
 		case i+1 < len(g.toks) && g.toks[i+1].Is("(") && g.match[i+1] > 0:
-			if fn, ok := g.funcs[t.Text]; ok {
+			if fn, ok := funcs[t.Text]; ok {
 				if fn.body == int(g.match[i+1])+1 {
 					inFunction = fn.name
 				} else {
 					g.pass(fn, i+1, learn)
 				}
 			}
-			g.change(i, learn)
+			if g.is(i, changeWord) {
+				g.change(i, learn)
+			}
 		case i+1 < len(g.toks) && t.Lang.Basic() && !g.toks[i+1].Is("=") && (i == 0 || g.toks[i-1].Kind == page.Break):
 			// a call of Basic without brackets
-			if fn, ok := g.funcs[t.Text]; ok {
+			if fn, ok := funcs[t.Text]; ok {
 				if s, ok := g.worst(i+1, g.statementEnd(i+1)); ok {
 					for _, p := range fn.params {
 						learn(p, s)

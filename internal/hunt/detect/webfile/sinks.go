@@ -157,23 +157,11 @@ var sinks = []sink{
 	{deed: connects, langs: php, words: "fsockopen pfsockopen stream_socket_client socket_connect", bare: true},
 }
 
-// sinkIndex finds the sinks of a word.
-type sinkIndex map[string][]*compiledSink
-
+// compiledSink is a sink with its words taken apart.
 type compiledSink struct {
 	sink
-	afterSet, needsSet map[string]bool
-}
-
-func indexSinks() sinkIndex {
-	index := sinkIndex{}
-	for _, s := range sinks {
-		c := &compiledSink{sink: s, afterSet: set(s.after), needsSet: set(s.needs)}
-		for _, w := range strings.Fields(s.words) {
-			index[w] = append(index[w], c)
-		}
-	}
-	return index
+	afterSet map[string]bool
+	needed   []uint16 // numbers of words
 }
 
 // COM classes by which scripts start programs, evaluate text or write files, as
@@ -194,8 +182,18 @@ var comClasses = map[string]string{
 	"00000566-0000-0010-8000-00aa006d2ea4": "#stream",
 }
 
+// What these identifiers begin with and how long the shortest is, since every string of a
+// page is asked whether it is one.
+const (
+	comInitials = "WwSsMmAaCcFf710"
+	minComClass = len("adodb.stream")
+)
+
 // comClass gives what a program or class identifier stands for.
 func comClass(id string) string {
+	if len(id) < minComClass || strings.IndexByte(comInitials+" {}", id[0]) < 0 {
+		return ""
+	}
 	id = strings.ToLower(strings.Trim(id, " {}"))
 	id = strings.TrimPrefix(id, "clsid:")
 	if c := comClasses[id]; c != "" {

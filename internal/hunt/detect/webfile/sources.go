@@ -22,16 +22,23 @@ var phpSources = map[string]bool{
 // phpHidden are the same names as strings, which no honest program writes.
 var phpHidden = set("_get _post _request _cookie _files _server")
 
+// originWords are the other words at which something may come in.
+var originWords = set("request httprequest $_FILES $_SERVER getallheaders apache_request_headers filter_input filter_input_array")
+
 // findSources finds every place at which the program takes something from outside.
 func (g *program) findSources() {
-	g.sources = map[int]source{}
-	for i, t := range g.toks {
+	// A name of the page's own can be a control, and any that has posted a file.
+	named := len(g.inputs) > 0 || len(g.uploads) > 0 || g.says("postedfile")
+	for i := range g.toks {
+		t := &g.toks[i]
 		var s source
 		var ok bool
 		switch {
 		case t.Kind == page.Ident:
-			s, ok = g.sourceAt(i)
-		case t.Kind == page.String && t.Lang == page.PHP:
+			if named || g.is(i, originWord) {
+				s, ok = g.sourceAt(i)
+			}
+		case t.Kind == page.String && t.Lang == page.PHP && t.Text != "" && (t.Text[0] == '_' || t.Text[0]|0x20 == 'p'):
 			lower := strings.ToLower(t.Text)
 			ok = lower == "php://input" || phpHidden[lower] && t.Text == strings.ToUpper(t.Text)
 			s.hidden = lower != "php://input"
@@ -42,6 +49,9 @@ func (g *program) findSources() {
 		s.off = t.Off
 		if s.param == "" && !s.file {
 			s.param = g.parameterName(i)
+		}
+		if g.sources == nil {
+			g.sources = map[int]source{}
 		}
 		g.sources[i] = s
 		if g.first == nil || g.first.file && !s.file {
@@ -81,7 +91,7 @@ var inputTypes = set("textbox htmlinputtext htmltextarea htmlinputhidden hiddenf
 // declaredInputs adds the names that the code itself gives to what a visitor fills
 // in: TextBox b = …, Dim b As TextBox.
 func (g *program) declaredInputs() {
-	if !g.has(inputTypes) {
+	if !g.any(inputWord) {
 		return
 	}
 	own := false
@@ -220,22 +230,27 @@ func (g *program) hidden() (first source, ok bool) {
 	return first, ok
 }
 
+// serviceWords are what methods are offered by.
+var serviceWords = set("webmethod webmethodattribute operationcontract soapmethod scriptmethod soapdocumentmethod")
+
 // serviceParameters takes the parameters of methods that a web service offers
 // for what they are: values that come with a request.
 func (g *program) serviceParameters() {
+	if !g.any(serviceWord) {
+		return
+	}
 	offered := -1
 	for i, t := range g.toks {
 		if t.Kind != page.Ident {
 			continue
 		}
-		switch t.Text {
-		case "webmethod", "webmethodattribute", "operationcontract", "soapmethod", "scriptmethod", "soapdocumentmethod":
+		if g.is(i, serviceWord) {
 			offered = i
 		}
 		if offered < 0 || i-offered > 64 {
 			continue
 		}
-		if fn, ok := g.funcs[t.Text]; ok && i+1 < len(g.toks) && g.toks[i+1].Is("(") && fn.body == int(g.match[i+1])+1 {
+		if fn, ok := g.declared()[t.Text]; ok && i+1 < len(g.toks) && g.toks[i+1].Is("(") && fn.body == int(g.match[i+1])+1 {
 			for _, p := range fn.params {
 				g.offer(p, t.Off)
 			}

@@ -50,7 +50,7 @@ type Place struct {
 
 // Detector looks at files. What it knows does not change once it is made.
 type Detector struct {
-	sinks    sinkIndex
+	words    *lexicon
 	places   places
 	stock    stock
 	names    map[string][]postern.Indicator
@@ -64,7 +64,7 @@ type Detector struct {
 // New makes a detector.
 func New(k Knowledge) *Detector {
 	d := &Detector{
-		sinks:    indexSinks(),
+		words:    newLexicon(),
 		places:   newPlaces(k.Places),
 		names:    map[string][]postern.Indicator{},
 		compiled: k.Compiled,
