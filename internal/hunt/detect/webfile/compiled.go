@@ -58,7 +58,7 @@ func (l *look) executed(rule, virtual string, proof int) {
 // byURL gives the canonical file behind an address.
 func (p places) byURL(url string) (server string, w location) {
 	best := ""
-	for _, place := range p {
+	for _, place := range p.list {
 		if place.URL == "" {
 			continue
 		}

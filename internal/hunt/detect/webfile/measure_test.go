@@ -65,7 +65,7 @@ func measure(t *testing.T, what, dir, place string) {
 		}
 		f := &detect.File{Path: filepath.ToSlash(name), Server: place + strings.ToLower(filepath.Base(name)), Size: int64(len(b)),
 			Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
-		if r := d.roleOf(f); r != roleScript && r != roleStatic {
+		if r := d.roleOf(f, f.Server, d.places.where(f.Server)); r != roleScript && r != roleStatic {
 			return nil
 		}
 		files++

@@ -83,33 +83,57 @@ func (d *Detector) published(server, name string) *postern.Indicator {
 			return ind
 		}
 	}
-	server = "/" + server
 	for i := range d.paths {
-		if matchesPath(server, d.paths[i].Value) {
-			return &d.paths[i]
+		if d.paths[i].names(server) {
+			return &d.paths[i].Indicator
 		}
 	}
 	return nil
 }
 
-// matchesPath compares with a published path: whole, as a folder if it ends with
-// '/', or as the beginning of a name if it has no extension. One that does not
-// begin at the drive may stand anywhere. Both begin with a slash.
-func matchesPath(server, published string) bool {
-	if server == published {
+// publishedPath is an indicator that names a path.
+type publishedPath struct {
+	postern.Indicator
+	path   string // canonical, without a slash before it
+	folder bool   // it ends with one
+	open   bool   // has no extension: the beginning of a name
+	inner  string // the path as it stands in the middle of another, "" if it may not
+}
+
+func newPublishedPath(i postern.Indicator) publishedPath {
+	value := canonicalPath(i.Value)
+	if !strings.HasPrefix(value, "/") {
+		value = "/" + value
+	}
+	i.Value = value
+	p := publishedPath{Indicator: i, path: value[1:], folder: strings.HasSuffix(value, "/")}
+	if p.open = !p.folder && path.Ext(value) == ""; p.open && strings.Count(value, "/") > 1 {
+		p.inner = value
+	}
+	return p
+}
+
+// names says whether the path is that of a file: whole, as a folder if it ends with
+// '/', or as the beginning of a name if it has no extension. One of more than one part
+// may stand anywhere.
+func (p *publishedPath) names(server string) bool {
+	if server == p.path {
 		return true
 	}
-	if strings.HasSuffix(published, "/") {
-		return strings.HasPrefix(server, published)
+	if p.folder {
+		return strings.HasPrefix(server, p.path)
 	}
-	if path.Ext(published) != "" {
+	if !p.open {
 		return false
 	}
-	if rest, ok := strings.CutPrefix(server, published); ok {
+	if rest, ok := strings.CutPrefix(server, p.path); ok {
 		return !strings.Contains(rest, "/")
 	}
-	i := strings.Index(server, published)
-	return i > 0 && strings.Count(published, "/") > 1 && !strings.Contains(server[i+len(published):], "/")
+	if p.inner == "" {
+		return false
+	}
+	i := strings.Index(server, p.inner)
+	return i >= 0 && !strings.Contains(server[i+len(p.inner):], "/")
 }
 
 // leet are digits and letters that stand for letters of the same look.

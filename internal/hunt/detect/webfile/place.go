@@ -2,18 +2,32 @@ package webfile
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"strings"
 )
 
-// places finds the place of a file, the longest folder first.
-type places []known
+// places finds the place of a file.
+type places struct {
+	list []known // the longest folder first
+	// parts say what a part of a path can belong to. Most have parts that belong to
+	// nothing, and every file of a server is asked for its place.
+	parts map[string]part
+}
 
 // known is a place with its folder as it stands in the middle of a path.
 type known struct {
 	Place
 	inside string
 }
+
+// part says what the part of a path between two slashes can be.
+type part uint8
+
+const (
+	partRoot  part = 1 << iota // a web root, or the last part of its name
+	partPlace                  // the first part of the folder of a place
+)
 
 // location is what is known of where a file lies.
 type location struct {
@@ -26,11 +40,16 @@ type location struct {
 }
 
 func newPlaces(list []Place) places {
-	p := make(places, 0, len(list))
+	p := places{parts: map[string]part{}}
 	for _, place := range list {
-		p = append(p, known{place, "/" + place.Folder})
+		p.list = append(p.list, known{place, "/" + place.Folder})
+		first, _, _ := strings.Cut(place.Folder, "/")
+		p.parts[first] |= partPlace
 	}
-	slices.SortStableFunc(p, func(a, b known) int { return cmp.Compare(len(b.Folder), len(a.Folder)) })
+	slices.SortStableFunc(p.list, func(a, b known) int { return cmp.Compare(len(b.Folder), len(a.Folder)) })
+	for _, root := range webRoots {
+		p.parts[path.Base(root)] |= partRoot
+	}
 	return p
 }
 
@@ -44,13 +63,21 @@ func (p places) where(server string) location {
 	if i := strings.LastIndexByte(server, '/'); i >= 0 {
 		w.folder, name = server[:i], server[i+1:]
 	}
-	for _, root := range webRoots {
-		if strings.HasPrefix(server, root[1:]) || strings.Contains(server, root) {
-			w.served = true
-			break
-		}
+	var parts part
+	for rest, more := w.folder, true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, "/")
+		parts |= p.parts[name]
 	}
-	for _, place := range p {
+	if parts&partRoot != 0 {
+		w.served = slices.ContainsFunc(webRoots, func(root string) bool {
+			return strings.HasPrefix(server, root[1:]) || strings.Contains(server, root)
+		})
+	}
+	if parts&partPlace == 0 {
+		return w
+	}
+	for _, place := range p.list {
 		rest, ok := below(w.folder, place.inside)
 		if !ok {
 			continue
@@ -78,7 +105,8 @@ func below(folder, other string) (rest string, ok bool) {
 	if rest, ok = strings.CutPrefix(folder, other[1:]); ok && (rest == "" || rest[0] == '/') {
 		return rest, true
 	}
-	if i := strings.LastIndex(folder, other); i >= 0 {
+	if strings.Contains(folder, other) { // which seldom is so, and is found out sooner than where
+		i := strings.LastIndex(folder, other)
 		if rest = folder[i+len(other):]; rest == "" || rest[0] == '/' {
 			return rest, true
 		}

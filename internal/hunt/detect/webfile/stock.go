@@ -36,7 +36,7 @@ func newStock(list []postern.StockFile, p places) stock {
 // folder gives the folder that a short name stands for.
 func (p places) folder(name string) string {
 	best, folder := -1, name
-	for _, place := range p {
+	for _, place := range p.list {
 		rest, ok := strings.CutPrefix(name, place.Name)
 		if !ok || place.Name != "" && rest != "" && rest[0] != '/' || len(place.Name) <= best {
 			continue

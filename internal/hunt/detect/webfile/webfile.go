@@ -54,7 +54,7 @@ type Detector struct {
 	places   places
 	stock    stock
 	names    map[string][]postern.Indicator
-	paths    []postern.Indicator // values canonical, with a slash before them
+	paths    []publishedPath
 	compiled []string
 	staging  []string
 
@@ -77,10 +77,7 @@ func New(k Knowledge) *Detector {
 			name := strings.ToLower(i.Value)
 			d.names[name] = append(d.names[name], i)
 		case postern.IndicatorPath:
-			if i.Value = canonicalPath(i.Value); !strings.HasPrefix(i.Value, "/") {
-				i.Value = "/" + i.Value
-			}
-			d.paths = append(d.paths, i)
+			d.paths = append(d.paths, newPublishedPath(i))
 		}
 	}
 	return d
@@ -110,10 +107,13 @@ const (
 )
 
 // Wants answers by name, place and size whether Look is worth opening the file.
-func (d *Detector) Wants(f *detect.File) bool { return d.roleOf(f) != roleNothing }
-
-func (d *Detector) roleOf(f *detect.File) role {
+func (d *Detector) Wants(f *detect.File) bool {
 	server := canonical(f.Server)
+	return d.roleOf(f, server, d.places.where(server)) != roleNothing
+}
+
+// roleOf says what a file is taken for that lies at a canonical path.
+func (d *Detector) roleOf(f *detect.File, server string, w location) role {
 	name := path.Base(server)
 	ext := path.Ext(name)
 	record := ext == ".compiled"
@@ -130,7 +130,6 @@ func (d *Detector) roleOf(f *detect.File) role {
 	if name == "web.config" {
 		return roleConfig
 	}
-	w := d.places.where(server)
 	switch {
 	case w.served && staticExtensions[ext], w.complete && f.Size <= maxStatic && ext == "":
 		if f.Size <= maxStatic {
@@ -166,7 +165,7 @@ func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, e
 	l := &look{d: d, f: f, server: canonical(f.Server)}
 	l.name = path.Base(strings.ReplaceAll(f.Path, `\`, "/"))
 	l.where = d.places.where(l.server)
-	r := d.roleOf(f)
+	r := d.roleOf(f, l.server, l.where)
 	switch r {
 	case roleNothing:
 		return nil, nil, nil
