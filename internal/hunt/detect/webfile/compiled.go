@@ -30,7 +30,7 @@ func (l *look) executed(rule, virtual string, proof int) {
 	if server == "" || !w.drop {
 		return
 	}
-	if known, _ := l.d.stock.at(server, ""); known {
+	if known, _ := l.d.stock.at(server); known {
 		return
 	}
 	name := path.Base(virtual)

@@ -18,7 +18,7 @@ var fuzzNames = []string{
 }
 
 // FuzzLook asks of any bytes under any name: nothing panics, the same bytes give
-// the same findings, and every finding can be walked back: its place lies inside
+// the same findings, read or in memory, and every finding can be walked back: its place lies inside
 // the file and shows what stands there.
 func FuzzLook(f *testing.F) {
 	for _, s := range []string{
@@ -45,6 +45,10 @@ func FuzzLook(f *testing.F) {
 		second, _, _ := d.Look(file)
 		if !reflect.DeepEqual(first, second) {
 			t.Fatalf("two looks differ: %v, %v", first, second)
+		}
+		file.Whole = content
+		if whole, _, _ := d.Look(file); !reflect.DeepEqual(first, whole) {
+			t.Fatalf("a look at the file in memory differs: %v, %v", first, whole)
 		}
 		for _, p := range problems {
 			if p.Path != file.Path || p.Detail.IsZero() {

@@ -31,7 +31,7 @@ func (d *Detector) hints(l *look) []hint {
 		list = append(list, hint{10, postern.Say("webfile.name.published", "name", l.name, "source", i.Source)})
 	}
 	if home, ok := d.stock.elsewhere(l.server); ok && l.where.drop {
-		if here, _ := d.stock.at(l.server, ""); !here {
+		if here, _ := d.stock.at(l.server); !here {
 			list = append(list, hint{10, postern.Say("webfile.name.misplaced", "name", l.name, "home", home)})
 		}
 	}

@@ -25,14 +25,21 @@ const (
 	chunk = 64 << 10
 )
 
-// sums is the hash of a file, lower-case hex, "" where none was taken.
-type sums struct{ sha256 string }
+// sha256 gives the hash of a file that was read, lower-case hex, "" where none was
+// taken. Of a file in memory it is not taken before it is asked for, since of most pages
+// there is nothing to say.
+func (l *look) sha256() string {
+	if l.unhashed != nil {
+		sum := sha256.Sum256(l.unhashed)
+		l.sum, l.unhashed = hex.EncodeToString(sum[:]), nil
+	}
+	return l.sum
+}
 
-// read reads the file: the beginning, the end, and the hashes over all of it.
+// read reads the file: the beginning, the end, and the hash over all of it.
 func (l *look) read(s role) error {
 	if whole := l.f.Whole; whole != nil && len(whole) <= maxRead {
-		sum := sha256.Sum256(whole)
-		l.raw, l.sum.sha256 = whole, hex.EncodeToString(sum[:])
+		l.raw, l.unhashed = whole, whole
 		return nil
 	}
 	r, err := l.f.Open()
@@ -58,7 +65,7 @@ func (l *look) read(s role) error {
 		l.problem(postern.Limit, postern.Say("webfile.problem.large", "bound", maxHash>>20))
 		return nil
 	}
-	l.sum.sha256 = hex.EncodeToString(all.Sum(nil))
+	l.sum = hex.EncodeToString(all.Sum(nil))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"path"
+	"slices"
 	"strings"
 
 	"postern"
@@ -26,18 +27,27 @@ const maxExcerpt = 200
 
 // script looks at a file that an engine of the server runs.
 func (l *look) script() {
-	stockName, stockContent := l.d.stock.at(l.server, l.sum.sha256)
-	if stockContent {
+	stockName, hashes := l.d.stock.at(l.server)
+	if len(hashes) > 0 && slices.Contains(hashes, l.sha256()) {
 		return
 	}
 	if len(l.tail) == 0 && len(bytes.Trim(l.raw, "\x00 \t\r\n\xef\xbb\xbf\xff\xfe")) == 0 {
 		l.unexpected(postern.Say("webfile.content.empty"))
 		return
 	}
-	if home, ok := l.d.stock.hashes[l.sum.sha256]; ok && l.sum.sha256 != "" {
-		l.context(postern.Say("webfile.content.stock-copy", "home", home))
-		return
+	known := len(l.problems)
+	l.content(stockName)
+	if len(l.findings) == 0 && len(l.problems) == known {
+		return // most pages, which need no hash
 	}
+	if home, ok := l.d.stock.hashes[l.sha256()]; ok && l.sha256() != "" {
+		l.findings, l.problems = nil, l.problems[:known]
+		l.context(postern.Say("webfile.content.stock-copy", "home", home))
+	}
+}
+
+// content says what the content of a page makes of it.
+func (l *look) content(stockName bool) {
 	text := page.Decode(l.raw)
 	if dump, ok := page.ParseDump(text); ok {
 		l.dump(dump, text, true)
@@ -287,7 +297,7 @@ func (l *look) unexpected(content postern.Text) {
 	if !l.where.drop && !l.odd() {
 		return
 	}
-	if name, _ := l.d.stock.at(l.server, ""); name {
+	if name, _ := l.d.stock.at(l.server); name {
 		l.context(content)
 		return
 	}

@@ -1,7 +1,6 @@
 package webfile
 
 import (
-	"slices"
 	"strings"
 
 	"postern"
@@ -47,10 +46,10 @@ func (p places) folder(name string) string {
 	return folder
 }
 
-// at says whether the product installs a file of that name there, and whether it
-// shipped that content.
-func (s stock) at(server, sha256 string) (name, content bool) {
-	hashes, name := s.files[server]
+// at says whether the product installs a file of that name there, and gives the hashes
+// of the content that it shipped.
+func (s stock) at(server string) (name bool, hashes []string) {
+	hashes, name = s.files[server]
 	if !name { // evidence whose folders could not be cut
 		for i := strings.IndexByte(server, '/'); i >= 0 && !name; {
 			hashes, name = s.files[server[i+1:]]
@@ -61,7 +60,7 @@ func (s stock) at(server, sha256 string) (name, content bool) {
 			i += 1 + next
 		}
 	}
-	return name, name && slices.Contains(hashes, sha256)
+	return name, hashes
 }
 
 // elsewhere says where a file of that name belongs, if not here.

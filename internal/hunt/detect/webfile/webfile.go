@@ -208,7 +208,8 @@ type look struct {
 	raw      []byte // what was read: the beginning, and of large files apart from it the end
 	tail     []byte
 	tailAt   int64
-	sum      sums
+	unhashed []byte // the file, if its hash has not been asked for yet
+	sum      string // the hash
 	findings []postern.Finding
 	problems []postern.Problem
 }
@@ -237,7 +238,7 @@ func (l *look) add(f postern.Finding) {
 	}
 	f.ID = postern.FindingID(f.Rule, f.Evidence[0])
 	f.Set(postern.File, l.server)
-	f.Set(postern.FileSHA256, l.sum.sha256)
+	f.Set(postern.FileSHA256, l.sha256())
 	if _, ok := f.Entities[postern.URL]; !ok {
 		f.Set(postern.URL, l.where.url)
 	}
@@ -246,5 +247,5 @@ func (l *look) add(f postern.Finding) {
 
 // evidence is a place in the file.
 func (l *look) evidence(line, offset int64, excerpt string) postern.Evidence {
-	return postern.Evidence{Path: l.f.Path, Line: line, Offset: offset, SHA256: l.sum.sha256, Excerpt: excerpt}
+	return postern.Evidence{Path: l.f.Path, Line: line, Offset: offset, SHA256: l.sha256(), Excerpt: excerpt}
 }
