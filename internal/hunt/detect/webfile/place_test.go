@@ -406,3 +406,32 @@ func chain(n int) string {
 	}
 	return b.String()
 }
+
+// TestCopiesOfStockPages looks at a page of the product that does what web shells do,
+// where it lies and in other places, read and in memory.
+func TestCopiesOfStockPages(t *testing.T) {
+	t.Parallel()
+	content := fixture(evalPage)
+	k := knowledge()
+	k.Stock = append(k.Stock, postern.StockFile{Place: "ecp/auth", Name: "tool.aspx", SHA256: hashOf(content)})
+	d := New(k)
+	for _, c := range []struct{ server, want string }{
+		{"frontend/httpproxy/ecp/auth/tool.aspx", ""},
+		{"inetpub/wwwroot/old/tool.aspx", ""},
+		{"inetpub/wwwroot/x.aspx", "unverified-stock 0 low"},
+		{auth + "x.aspx", "unverified-stock 0 low"},
+	} {
+		f := file(c.server, content)
+		if got := summary(lookWith(t, d, f)); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.server, got, c.want)
+		}
+		f.Whole = []byte(content)
+		if got := summary(lookWith(t, d, f)); got != c.want {
+			t.Errorf("%s in memory: got %q, want %q", c.server, got, c.want)
+		}
+		f = file(c.server, content+" ")
+		if got := summary(lookWith(t, d, f)); got == c.want {
+			t.Errorf("%s: a page that is no copy: got %q as well", c.server, got)
+		}
+	}
+}
