@@ -127,7 +127,7 @@ var textual = map[string]bool{".css": true, ".js": true, ".htm": true, ".html": 
 
 // direct says whether the file lies in a folder of its kind itself and not in one
 // of a vendor below it.
-func (l *look) direct() bool { return slices.Contains(open, path.Dir(l.f.Server)) }
+func (l *look) direct() bool { return slices.Contains(open, "/"+path.Dir(l.f.Server)) }
 
 // memory judges a dump: only the logon service's is worth a finding by itself.
 func (l *look) memory() {

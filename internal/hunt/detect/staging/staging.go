@@ -59,13 +59,20 @@ type Folder struct {
 
 // Detector looks at files. It does not change once made.
 type Detector struct {
-	k     Knowledge
+	k     Knowledge           // folders with a slash before them
 	paths []postern.Indicator // values in the form of places
 }
 
 // New makes a detector.
 func New(k Knowledge) *Detector {
-	d := &Detector{k: k}
+	d := &Detector{k: Knowledge{Indicators: k.Indicators}}
+	for _, f := range k.Folders {
+		f.Folder = "/" + f.Folder
+		d.k.Folders = append(d.k.Folders, f)
+	}
+	for _, served := range k.Served {
+		d.k.Served = append(d.k.Served, "/"+served)
+	}
 	for _, i := range k.Indicators {
 		if i.Kind == postern.IndicatorPath {
 			i.Value = strings.ToLower(strings.ReplaceAll(i.Value, `\`, "/"))
@@ -87,10 +94,10 @@ type situation struct {
 
 // Folders that every program may write to: archives there are looked into, and
 // reported only for what is in them.
-var open = []string{"programdata", "perflogs", "users/public", "windows/temp", "root", "temp", "inetpub"}
+var open = []string{"/programdata", "/perflogs", "/users/public", "/windows/temp", "/root", "/temp", "/inetpub"}
 
 func (d *Detector) situation(f *detect.File) situation {
-	folder := path.Dir(f.Server)
+	folder := "/" + path.Dir(f.Server)
 	ext := strings.TrimPrefix(path.Ext(f.Server), ".")
 	var s situation
 	for _, known := range d.k.Folders {
@@ -116,17 +123,19 @@ func (d *Detector) situation(f *detect.File) situation {
 	return s
 }
 
-// below says whether a folder is another or lies below it.
+// below says whether a folder is another or lies below it, wherever that begins. Both
+// have a slash before them.
 func below(folder, other string) (rest string, ok bool) {
-	if rest, ok = strings.CutPrefix(folder, other); ok && (rest == "" || rest[0] == '/') {
-		return rest, true
-	}
-	if i := strings.Index(folder, "/"+other); i >= 0 {
-		if rest = folder[i+1+len(other):]; rest == "" || rest[0] == '/' {
+	for {
+		i := strings.Index(folder, other)
+		if i < 0 {
+			return "", false
+		}
+		if rest = folder[i+len(other):]; rest == "" || rest[0] == '/' {
 			return rest, true
 		}
+		folder = rest
 	}
-	return "", false
 }
 
 // archives are endings that say what the file is.
