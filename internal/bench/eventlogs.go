@@ -337,8 +337,14 @@ func (e *eventLogs) regression() error {
 	return err
 }
 
+// Sizes of the sets of rules that are compared: the figure is about as many.
+const (
+	manyRules = 2400
+	fewRules  = 100
+)
+
 // more compares what many rules for one kind of event cost with what a few do, over
-// the same events.
+// the same events: all rules for Windows, and as many of them as the goal speaks of.
 func (e *eventLogs) more() error {
 	if e.samples == "" {
 		return nil
@@ -348,17 +354,28 @@ func (e *eventLogs) more() error {
 		return err
 	}
 	loaded = slices.DeleteFunc(loaded, func(p public) bool { return p.rule.LogSource.Product != "windows" })
-	// A hundred rules of the same mixture: every so many of them.
-	var sample []public
-	for i, p := range loaded {
-		if i*100/len(loaded) != (i+1)*100/len(loaded) {
-			sample = append(sample, p)
+	for _, many := range [][]public{spread(loaded, manyRules), loaded} {
+		few := spread(many, fewRules)
+		if err := e.readAndJudged(many, few); err != nil {
+			return err
+		}
+		if err := e.judgedAlone(many, few); err != nil {
+			return err
 		}
 	}
-	if err := e.readAndJudged(loaded, sample); err != nil {
-		return err
+	return nil
+}
+
+// spread takes n rules, every so manieth in the order of their paths, so that they are a
+// mixture like all; all if there are no more.
+func spread(rules []public, n int) []public {
+	var taken []public
+	for i, p := range rules {
+		if n >= len(rules) || i*n/len(rules) != (i+1)*n/len(rules) {
+			taken = append(taken, p)
+		}
 	}
-	return e.judgedAlone(loaded, sample)
+	return taken
 }
 
 // readAndJudged compares sets of rules over a log of all samples.
@@ -446,7 +463,7 @@ func (e *eventLogs) manyAndFew(what string, many, few int, all, some func() erro
 			x, y = append(x, m), append(y, f)
 		}
 	}
-	row(fmt.Sprintf("CPU s for the samples' events of attacks, %s: %d rules / %d rules", what, many, few), median(x), median(y), 3)
+	row(fmt.Sprintf("CPU ms for the samples' events of attacks, %s: %d rules / %d rules", what, many, few), 1e3*median(x), 1e3*median(y), 3)
 	return nil
 }
 
