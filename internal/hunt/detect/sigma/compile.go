@@ -85,7 +85,7 @@ func (c *compiler) leaf(it item, patterns int) *node {
 		it.plain = plainOf(it.tests)
 	}
 	c.rule.items = append(c.rule.items, it)
-	c.rule.own.all = c.rule.own.all || it.field == keyword
+	c.rule.all = c.rule.all || it.field == keyword
 	return &node{op: opItem, item: int32(len(c.rule.items) - 1), size: 1 + patterns, cost: it.cost()}
 }
 

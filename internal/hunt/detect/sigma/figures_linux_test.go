@@ -86,7 +86,7 @@ func TestFigureIndexFindsAll(t *testing.T) {
 		g := set.group(ev.Source)
 		for k, r := range g.rules {
 			v := new(view)
-			v.load(ev, g.table)
+			v.load(ev, g.table, true)
 			v.bind = g.binds[k]
 			if r.root.eval(r, v) {
 				want = append(want, r.ID)

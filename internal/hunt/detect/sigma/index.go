@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"iter"
 	"math/bits"
 	"slices"
+
+	"postern"
 )
 
 // index finds in a value which of many literals it holds, at a cost that hardly
@@ -27,6 +30,7 @@ type index struct {
 	ends    []*ends
 	direct  []entry // short ones, so few that they are looked for one by one
 	anchors bool    // some literal must stand at the start or end of a value
+	loose   bool    // a value that is not folded tells whether a literal can be in it, see may
 }
 
 // maxLength is the longest value whose length is told from others.
@@ -199,6 +203,7 @@ func (b *builder) build(entries string) *index {
 		w.fill(literals, b.numbers, entries)
 		x.windows = append(x.windows, w)
 	}
+	x.loose = len(x.windows) == 1 && len(x.direct)+len(x.whole)+len(x.ends) == 0 && x.windows[0].ascii()
 	return x
 }
 
@@ -297,13 +302,26 @@ func (w *windows) seal() {
 // hash is multiplicative, by 2³² over the golden ratio.
 func (w *windows) hash(key uint32) uint32 { return key * 0x9e3779b1 >> w.shift }
 
+// caseBit is what a letter in lower case has and one in upper case has not; windows are
+// compared as if all their bytes had it, so that they are found in a value of any case.
+const (
+	caseBit  = 'a' - 'A'
+	caseBits = caseBit * 0x01010101
+)
+
 // windowAt packs n bytes from i on.
 func windowAt(s string, i, n int) uint32 {
 	var key uint32
 	for _, c := range []byte(s[i : i+n]) {
-		key = key<<8 | uint32(c)
+		key = key<<8 | uint32(c|caseBit)
 	}
 	return key
+}
+
+// ascii says whether all windows are long and ASCII alone, which stands in a value that
+// is not folded where it does in the folded one, but for its case.
+func (w *windows) ascii() bool {
+	return w.n == maxWindow && !slices.ContainsFunc(w.keys, func(key uint32) bool { return key&0x80808080 != 0 })
 }
 
 // scan sets the bits of all literals that the folded value holds.
@@ -328,22 +346,73 @@ func (x *index) scan(v []byte, words []uint64) {
 	}
 }
 
-// scanAll is scan for all values, which are folded. Where no literal has its place it is
-// one pass over all of them: none stands across two, as there is a NUL between, or if it
-// does, its rule is asked in vain.
-func (x *index) scanAll(v *view, words []uint64) {
-	if !x.anchors {
-		x.scan(v.buf, words)
+// scanAll is scan for all texts of an event. Where no literal has its place it is one pass
+// over all of them: none stands across two, as there is a NUL between, or if it does, its
+// rule is asked in vain.
+func (x *index) scanAll(ev *postern.Event, v *view, words []uint64) {
+	if x.loose && !x.may(ev) {
 		return
 	}
-	for i := range v.values {
-		x.scan(v.folded(int32(i)), words)
+	from := len(v.buf)
+	for text := range texts(ev) {
+		v.buf = appendFold(v.buf, text)
+		if x.anchors {
+			x.scan(v.buf[from:], words)
+			v.buf = v.buf[:from]
+			continue
+		}
+		v.buf = append(v.buf, 0)
 	}
+	if !x.anchors {
+		x.scan(v.buf[from:], words)
+	}
+	v.buf = v.buf[:from]
+}
+
+// texts are all values of an event and its line: what keywords are about.
+func texts(ev *postern.Event) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, fields := range [][]postern.Field{ev.Derived, ev.Fields} {
+			for i := range fields {
+				if !yield(fields[i].Value) {
+					return
+				}
+			}
+		}
+		if ev.Raw != "" {
+			yield(ev.Raw)
+		}
+	}
+}
+
+// may says whether a literal can be in an event. To ask is much less work than to fold all
+// values, which nearly no event needs.
+func (x *index) may(ev *postern.Event) bool {
+	for text := range texts(ev) {
+		if x.windows[0].may(text) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *windows) may(v string) bool {
+	for i := 0; i+maxWindow <= len(v); i += w.stride {
+		key := (uint32(v[i])<<24 | uint32(v[i+1])<<16 | uint32(v[i+2])<<8 | uint32(v[i+3])) | caseBits
+		if h := w.hash(key); w.filter[h/64]>>(h%64)&1 != 0 {
+			for _, known := range w.keys[w.starts[h>>w.cut]:w.starts[h>>w.cut+1]] {
+				if known == key {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func (w *windows) scan(v []byte, words []uint64) {
 	for i := 0; i+maxWindow <= len(v); i += w.stride {
-		key := binary.BigEndian.Uint32(v[i:])
+		key := binary.BigEndian.Uint32(v[i:]) | caseBits
 		if h := w.hash(key); w.filter[h/64]>>(h%64)&1 != 0 {
 			w.compare(v, i, key, h, words)
 		}
@@ -358,10 +427,10 @@ func (w *windows) scanShort(v []byte, words []uint64) {
 	mask := uint32(1<<(8*w.n) - 1)
 	var key uint32
 	for _, c := range v[:w.n-1] {
-		key = key<<8 | uint32(c)
+		key = key<<8 | uint32(c|caseBit)
 	}
 	for i := w.n - 1; i < len(v); i++ {
-		key = (key<<8 | uint32(v[i])) & mask
+		key = (key<<8 | uint32(v[i]|caseBit)) & mask
 		if h := w.hash(key); w.filter[h/64]>>(h%64)&1 != 0 {
 			w.compare(v, i+1-w.n, key, h, words)
 		}

@@ -50,6 +50,9 @@ func TestIndex(t *testing.T) {
 				if got := marks[i/64]>>(i%64)&1 == 1; got != want {
 					t.Fatalf("%+v in %q: got %v, want %v", l, v, got, want)
 				}
+				if upper := event("F", strings.ToUpper(v)); want && x.loose && !x.may(upper) {
+					t.Fatalf("%+v in %q: not seen before it is folded", l, upper.Fields[0].Value)
+				}
 			}
 		}
 	})

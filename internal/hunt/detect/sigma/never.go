@@ -15,7 +15,7 @@ func (r *Rule) Never(ev *postern.Event, known []string) bool {
 		v = new(view)
 	}
 	defer r.views.Put(v)
-	v.load(ev, r.own)
+	v.load(ev, r.own, r.all)
 	v.bind = nil
 	defer v.unload()
 	names := make([]string, len(known))

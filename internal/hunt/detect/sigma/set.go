@@ -40,6 +40,7 @@ type group struct {
 	slots    []int32  // those with an index
 	fields   []*index // beside slots
 	keywords *index   // over all values; nil if no rule needs it
+	all      bool     // a rule that looks at all values is asked about every event
 }
 
 // NewSet places each rule at the event sources that sourceOf gives for its log
@@ -147,7 +148,6 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 		if at[i].aliases != nil {
 			aliases = compared(at[i].aliases)
 		}
-		g.table.all = g.table.all || r.own.all
 		bind := make([]int32, len(r.own.names))
 		for f, name := range r.own.names {
 			if event, ok := aliases[string(appendName(nil, name))]; ok {
@@ -177,6 +177,7 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 			g.rests[i] = int32(len(g.steps))
 			g.steps = g.steps.write(r, rest, g.binds[i])
 		}
+		g.all = g.all || r.all && two[0] == nil
 		for plane, c := range two {
 			number := int32(plane*g.words*64 + i)
 			if c == nil {
@@ -250,12 +251,15 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 	if v == nil {
 		v = new(view)
 	}
-	v.load(ev, g.table)
-	g.announce(v)
+	v.load(ev, g.table, g.all)
+	g.announce(ev, v)
 	for word, first := range v.marks[:g.words] {
 		for both := first & v.marks[g.words+word]; both != 0; both &= both - 1 {
 			i := word*64 + bits.TrailingZeros64(both)
 			r := g.rules[i]
+			if r.all && !v.all { // which is seldom: most events have none of its keywords
+				v.load(ev, g.table, true)
+			}
 			v.bind = g.binds[i]
 			if rest := g.rests[i]; rest < 0 || g.steps.eval(rest, v) {
 				out = append(out, Match{Rule: r, Fields: r.decided(v), ev: ev, table: g.table, bind: g.binds[i], aliases: g.aliases[i]})
@@ -269,11 +273,10 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 
 // announce sets the bits of the clauses that the event's literals fulfil, with one pass
 // over each value that is indexed.
-func (g *group) announce(v *view) {
+func (g *group) announce(ev *postern.Event, v *view) {
 	v.marks = append(v.marks[:0], g.planes...)
 	if g.keywords != nil {
-		v.foldAll()
-		g.keywords.scanAll(v, v.marks)
+		g.keywords.scanAll(ev, v, v.marks)
 	}
 	for k, slot := range g.slots {
 		for i := v.first[slot]; i >= 0; i = v.values[i].next {

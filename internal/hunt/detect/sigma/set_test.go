@@ -127,7 +127,7 @@ func TestGiantValueIsLetGo(t *testing.T) {
 	t.Parallel()
 	v := new(view)
 	r := mustCompile(t, one("F|contains: x"))
-	v.load(event("F", strings.Repeat("a", 2*maxKeptBuffer)), r.own)
+	v.load(event("F", strings.Repeat("a", 2*maxKeptBuffer)), r.own, r.all)
 	r.root.eval(r, v)
 	v.unload()
 	if cap(v.buf) > maxKeptBuffer {

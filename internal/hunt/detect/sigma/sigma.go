@@ -64,6 +64,7 @@ type Rule struct {
 	LogSource                        LogSource
 
 	own        *table // the rule's fields; items name them by slot
+	all        bool   // it looks at values whatever their names
 	items      []item
 	root       *node
 	conditions map[string]*node // extra ones, by name
@@ -103,7 +104,7 @@ func (r *Rule) Match(ev *postern.Event, m *Match) bool {
 		v = new(view)
 	}
 	defer r.views.Put(v)
-	v.load(ev, r.own)
+	v.load(ev, r.own, r.all)
 	v.bind = nil
 	defer v.unload()
 	if !r.root.eval(r, v) {
@@ -128,7 +129,7 @@ func (m *Match) Holds(name string) bool {
 		v = new(view)
 	}
 	defer m.Rule.views.Put(v)
-	v.load(m.ev, m.table)
+	v.load(m.ev, m.table, m.Rule.all)
 	v.bind = m.bind
 	defer v.unload()
 	return cond.eval(m.Rule, v)

@@ -12,7 +12,6 @@ import (
 type table struct {
 	slots map[string]int32
 	names []string // by slot, as first spelt
-	all   bool     // some rule looks at values whatever their names
 }
 
 func newTable() *table { return &table{slots: make(map[string]int32)} }
@@ -49,6 +48,7 @@ func appendName(dst []byte, name string) []byte {
 // allocated per event.
 type view struct {
 	table  *table
+	all    bool    // values whose names the table does not have are there too
 	bind   []int32 // from a rule's field index to slot; nil if they are the same
 	first  []int32 // by slot: its first value, -1 if the event does not have the field
 	values []value
@@ -80,10 +80,11 @@ type value struct {
 	foldedDone bool
 }
 
-// load lays out the event. A column that has a derived value under its name is
-// not reachable by name, as in [postern.Event.Values]; keywords still see it.
-func (v *view) load(ev *postern.Event, t *table) {
-	v.table = t
+// load lays out the event, all of it or what the table has names for. A column that has a
+// derived value under its name is not reachable by name, as in [postern.Event.Values];
+// keywords still see it.
+func (v *view) load(ev *postern.Event, t *table, all bool) {
+	v.table, v.all = t, all
 	v.recall(t)
 	if cap(v.first) < len(t.names) {
 		v.first = make([]int32, len(t.names))
@@ -99,7 +100,7 @@ func (v *view) load(ev *postern.Event, t *table) {
 	// Walking backwards makes each chain come out in the event's order.
 	v.chain(0, derived, derived)
 	v.chain(derived, int32(len(v.values)), derived)
-	if ev.Raw != "" && t.all {
+	if ev.Raw != "" && all {
 		v.values = append(v.values, value{text: ev.Raw, next: -1, slot: -1})
 	}
 }
@@ -120,7 +121,7 @@ func (v *view) recall(t *table) {
 func (v *view) list(fields []postern.Field, columns bool) {
 	for i := range fields {
 		slot := v.find(i, columns, fields[i].Name)
-		if slot >= 0 || v.table.all {
+		if slot >= 0 || v.all {
 			v.values = append(v.values, value{name: fields[i].Name, text: fields[i].Value, next: -1, slot: slot})
 		}
 	}
@@ -196,18 +197,6 @@ func (v *view) slot(field int32) int32 {
 
 // head gives the first value of a rule's field, -1 if the event does not have it.
 func (v *view) head(field int32) int32 { return v.first[v.slot(field)] }
-
-// foldAll folds all values, one behind the other with a NUL between.
-func (v *view) foldAll() {
-	for i := range v.values {
-		x := &v.values[i]
-		x.from = len(v.buf)
-		v.buf = appendFold(v.buf, x.text)
-		x.to = len(v.buf)
-		x.foldedDone = true
-		v.buf = append(v.buf, 0)
-	}
-}
 
 // folded gives a value in the form for comparison without case. It is good
 // until the next call.
