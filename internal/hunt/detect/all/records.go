@@ -154,7 +154,7 @@ const maxExcerpt = 4 << 10
 
 // excerpt gives a record as text: the values that decided first, and then its data.
 func excerpt(ev *postern.Event, m *sigma.Match) string {
-	size := 0
+	size, fields := 0, m.Fields()
 	for _, f := range ev.Fields {
 		size += len("; =") + len(f.Name) + len(f.Value)
 	}
@@ -163,7 +163,7 @@ func excerpt(ev *postern.Event, m *sigma.Match) string {
 	put := func(s string) { b.WriteString(s[:min(len(s), maxExcerpt-b.Len())]) }
 	list := func(decided bool) {
 		for _, f := range ev.Fields {
-			if !decided && f.Value == "" || slices.Contains(m.Fields, f.Name) != decided {
+			if !decided && f.Value == "" || slices.Contains(fields, f.Name) != decided {
 				continue
 			}
 			if b.Len() > 0 {

@@ -166,7 +166,7 @@ condition: (url or agent or same or words) and gone and not filter`))
 		if !r.Match(c.ev, &m) {
 			t.Errorf("%v: no match", c.ev.Fields)
 		}
-		if got := strings.Join(m.Fields, " "); got != c.want {
+		if got := strings.Join(m.Fields(), " "); got != c.want {
 			t.Errorf("%v: got fields %q, want %q", c.ev.Fields, got, c.want)
 		}
 	}

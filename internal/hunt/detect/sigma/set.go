@@ -262,7 +262,7 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 			}
 			v.bind = g.binds[i]
 			if rest := g.rests[i]; rest < 0 || g.steps.eval(rest, v) {
-				out = append(out, Match{Rule: r, Fields: r.decided(v), ev: ev, table: g.table, bind: g.binds[i], aliases: g.aliases[i]})
+				out = append(out, Match{Rule: r, ev: ev, table: g.table, bind: g.binds[i], aliases: g.aliases[i], views: &s.views})
 			}
 		}
 	}

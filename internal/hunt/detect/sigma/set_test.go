@@ -83,7 +83,7 @@ func TestAliases(t *testing.T) {
 		c.ev.Source = c.source
 		got := ""
 		for _, m := range set.Eval(c.ev, nil) {
-			got = strings.Join(m.Fields, " ")
+			got = strings.Join(m.Fields(), " ")
 		}
 		if got != c.want {
 			t.Errorf("%s %v: got %q, want %q", c.source, c.ev.Fields, got, c.want)

@@ -77,15 +77,12 @@ type LogSource struct{ Category, Product, Service string }
 // Match is one rule that an event matches.
 type Match struct {
 	Rule *Rule
-	// Fields are the names, as the event has them, of the fields that decided: those
-	// of the tests that held on the way to the match. A field that decided by its
-	// absence is not among them.
-	Fields []string
 
 	ev      *postern.Event
 	table   *table
 	bind    []int32
 	aliases map[string]string
+	views   *sync.Pool
 }
 
 // Name gives what a field, as the rule calls it, is called in the event.
@@ -97,7 +94,7 @@ func (m *Match) Name(field string) string {
 }
 
 // Match says whether the event matches the rule, and in m, which may be nil,
-// with what. Field names are those of the rule itself; a [Set] knows aliases.
+// how. Field names are those of the rule itself; a [Set] knows aliases.
 func (r *Rule) Match(ev *postern.Event, m *Match) bool {
 	v, _ := r.views.Get().(*view)
 	if v == nil {
@@ -111,28 +108,47 @@ func (r *Rule) Match(ev *postern.Event, m *Match) bool {
 		return false
 	}
 	if m != nil {
-		*m = Match{Rule: r, Fields: r.decided(v), ev: ev, table: r.own}
+		*m = Match{Rule: r, ev: ev, table: r.own, views: &r.views}
 	}
 	return true
 }
 
+// Fields gives the names, as the event has them, of the fields that decided: those of the
+// tests that held on the way to the match, in the order of the rule. A field that decided
+// by its absence is not among them. They are found when asked: ask before the event is
+// changed or used again.
+func (m *Match) Fields() []string {
+	if m.ev == nil {
+		return nil
+	}
+	v := m.view()
+	defer m.views.Put(v)
+	defer v.unload()
+	return m.Rule.decided(v)
+}
+
 // Holds says whether an extra condition of the rule holds for the event of the
-// match; false if the rule has none of that name. It is evaluated when asked:
-// ask before the event is changed or used again.
+// match; false if the rule has none of that name. It is evaluated when asked, as Fields.
 func (m *Match) Holds(name string) bool {
 	cond := m.Rule.conditions[name]
 	if cond == nil || m.ev == nil {
 		return false
 	}
-	v, _ := m.Rule.views.Get().(*view)
+	v := m.view()
+	defer m.views.Put(v)
+	defer v.unload()
+	return cond.eval(m.Rule, v)
+}
+
+// view lays out the event of the match again.
+func (m *Match) view() *view {
+	v, _ := m.views.Get().(*view)
 	if v == nil {
 		v = new(view)
 	}
-	defer m.Rule.views.Put(v)
 	v.load(m.ev, m.table, m.Rule.all)
 	v.bind = m.bind
-	defer v.unload()
-	return cond.eval(m.Rule, v)
+	return v
 }
 
 // Conditions gives the names of the extra conditions in order.
