@@ -346,27 +346,26 @@ func (x *index) scan(v []byte, words []uint64) {
 	}
 }
 
-// scanAll is scan for all texts of an event. Where no literal has its place it is one pass
+// scanAll is scan for all texts of an event, before it is laid out. Where no literal has its place it is one pass
 // over all of them: none stands across two, as there is a NUL between, or if it does, its
 // rule is asked in vain.
 func (x *index) scanAll(ev *postern.Event, v *view, words []uint64) {
 	if x.loose && !x.may(ev) {
 		return
 	}
-	from := len(v.buf)
+	v.buf = v.buf[:0]
 	for text := range texts(ev) {
 		v.buf = appendFold(v.buf, text)
 		if x.anchors {
-			x.scan(v.buf[from:], words)
-			v.buf = v.buf[:from]
+			x.scan(v.buf, words)
+			v.buf = v.buf[:0]
 			continue
 		}
 		v.buf = append(v.buf, 0)
 	}
 	if !x.anchors {
-		x.scan(v.buf[from:], words)
+		x.scan(v.buf, words)
 	}
-	v.buf = v.buf[:from]
 }
 
 // texts are all values of an event and its line: what keywords are about.
@@ -397,6 +396,9 @@ func (x *index) may(ev *postern.Event) bool {
 }
 
 func (w *windows) may(v string) bool {
+	if len(v) < maxWindow-1+w.stride { // no literal is as short
+		return false
+	}
 	for i := 0; i+maxWindow <= len(v); i += w.stride {
 		key := (uint32(v[i])<<24 | uint32(v[i+1])<<16 | uint32(v[i+2])<<8 | uint32(v[i+3])) | caseBits
 		if h := w.hash(key); w.filter[h/64]>>(h%64)&1 != 0 {

@@ -251,7 +251,6 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 	if v == nil {
 		v = new(view)
 	}
-	v.load(ev, g.table, g.all)
 	g.announce(ev, v)
 	for word, first := range v.marks[:g.words] {
 		for both := first & v.marks[g.words+word]; both != 0; both &= both - 1 {
@@ -271,16 +270,31 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 	return out
 }
 
-// announce sets the bits of the clauses that the event's literals fulfil, with one pass
-// over each value that is indexed.
+// announce lays out the event and sets the bits of the clauses that its literals fulfil,
+// with one pass over each value that is indexed. Where all rules need a keyword, an event
+// without one is not even laid out.
 func (g *group) announce(ev *postern.Event, v *view) {
 	v.marks = append(v.marks[:0], g.planes...)
 	if g.keywords != nil {
 		g.keywords.scanAll(ev, v, v.marks)
 	}
+	if len(g.slots) == 0 && !g.found(v) {
+		return
+	}
+	v.load(ev, g.table, g.all)
 	for k, slot := range g.slots {
 		for i := v.first[slot]; i >= 0; i = v.values[i].next {
 			g.fields[k].scan(v.folded(i), v.marks)
 		}
 	}
+}
+
+// found says whether a rule is to be asked.
+func (g *group) found(v *view) bool {
+	for word, first := range v.marks[:g.words] {
+		if first&v.marks[g.words+word] != 0 {
+			return true
+		}
+	}
+	return false
 }
