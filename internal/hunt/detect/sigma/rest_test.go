@@ -28,8 +28,8 @@ func TestRest(t *testing.T) {
 	} {
 		g := NewSet([]*Rule{mustCompile(t, ruleText(c.detection))}, anywhere, nil).group("")
 		got := ""
-		if g.rests[0] >= 0 {
-			got = written(g, g.rests[0])
+		if g.rests[0].step >= 0 {
+			got = written(g, g.rests[0].step)
 		}
 		if got != c.left {
 			t.Errorf("%s: got %q, want %q", c.detection, got, c.left)

@@ -31,7 +31,7 @@ const everywhere = "*"
 type group struct {
 	rules    []*Rule
 	steps    steps
-	rests    []int32             // by rule: the step from which it is asked if it is found, -1 for one that then matches
+	rests    []rest              // by rule
 	binds    [][]int32           // by rule: from its field indexes to slots
 	aliases  []map[string]string // by rule
 	table    *table
@@ -41,6 +41,13 @@ type group struct {
 	fields   []*index // beside slots
 	keywords *index   // over all values; nil if no rule needs it
 	all      bool     // a rule that looks at all values is asked about every event
+}
+
+// rest is what is left to ask of a rule that is found. It lies apart from the rule, as
+// most of those that are found are asked in vain and looked at no further.
+type rest struct {
+	step int32 // from which it is asked, -1 for one that matches
+	all  bool  // it looks at all values
 }
 
 // NewSet places each rule at the event sources that sourceOf gives for its log
@@ -172,10 +179,10 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 	choose := newChooser(g.table, clauses)
 	for i, r := range rules {
 		two := choose.two(clauses[i])
-		g.rests = append(g.rests, -1)
-		if rest := r.rest(r.root, g.binds[i], two); rest != nil {
-			g.rests[i] = int32(len(g.steps))
-			g.steps = g.steps.write(r, rest, g.binds[i])
+		g.rests = append(g.rests, rest{step: -1, all: r.all})
+		if left := r.rest(r.root, g.binds[i], two); left != nil {
+			g.rests[i].step = int32(len(g.steps))
+			g.steps = g.steps.write(r, left, g.binds[i])
 		}
 		g.all = g.all || r.all && two[0] == nil
 		for plane, c := range two {
@@ -255,13 +262,13 @@ func (s *Set) EvalAt(source string, ev *postern.Event, out []Match) []Match {
 	for word, first := range v.marks[:g.words] {
 		for both := first & v.marks[g.words+word]; both != 0; both &= both - 1 {
 			i := word*64 + bits.TrailingZeros64(both)
-			r := g.rules[i]
-			if r.all && !v.all { // which is seldom: most events have none of its keywords
+			rest := g.rests[i]
+			if rest.all && !v.all { // which is seldom: most events have none of its keywords
 				v.load(ev, g.table, true)
 			}
 			v.bind = g.binds[i]
-			if rest := g.rests[i]; rest < 0 || g.steps.eval(rest, v) {
-				out = append(out, Match{Rule: r, ev: ev, table: g.table, bind: g.binds[i], aliases: g.aliases[i], views: &s.views})
+			if rest.step < 0 || g.steps.eval(rest.step, v) {
+				out = append(out, Match{Rule: g.rules[i], ev: ev, table: g.table, bind: g.binds[i], aliases: g.aliases[i], views: &s.views})
 			}
 		}
 	}
