@@ -421,7 +421,7 @@ func (e *eventLogs) judgedAlone(many, few []public) error {
 		defer f.Close()
 		_, err = evtx.Scan(context.Background(), f, path, parse.RecordOptions{Yield: func(ev *postern.Event) {
 			c := *ev
-			c.Fields, c.Derived = kept(ev.Fields), kept(ev.Derived)
+			c.Fields, c.Derived = slices.Clone(ev.Fields), slices.Clone(ev.Derived)
 			c.Source = string(sigma.AppendPath(nil, ev.Get("Channel"), ev.Get("EventID")))
 			events = append(events, c)
 		}})
@@ -445,15 +445,6 @@ func (e *eventLogs) judgedAlone(many, few []public) error {
 		}
 	}
 	return e.manyAndFew("judged alone", len(many), len(few), judged(many), judged(few))
-}
-
-// kept copies values with their text, which is only good until the next record.
-func kept(fields []postern.Field) []postern.Field {
-	all := slices.Clone(fields)
-	for i, f := range all {
-		all[i].Value = strings.Clone(f.Value)
-	}
-	return all
 }
 
 // manyAndFew measures two sets of rules over the samples in turn.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -16,10 +15,8 @@ import (
 	"postern"
 	"postern/internal/exercise/eventlog"
 	"postern/internal/hunt"
-	"postern/internal/hunt/detect/indicator"
 	"postern/internal/hunt/parse"
 	"postern/internal/hunt/parse/evtx"
-	"postern/internal/hunt/parse/parsetest"
 )
 
 // eventOf makes an event of a channel from names and values.
@@ -197,50 +194,6 @@ func TestEventLadder(t *testing.T) {
 		if len(rows.records.windows.Places(rule)) > 0 && !seen[id] {
 			t.Errorf("no sample for the rule %s", doc.ID)
 		}
-	}
-}
-
-// The reader writes over the text of a record when it comes to the next: nothing that is
-// found may hold on to it, neither findings nor trees of processes nor what a feed names.
-func TestFindingsOutliveText(t *testing.T) {
-	t.Parallel()
-	b := indicator.NewBuilder()
-	b.Add(indicator.Entry{Kind: postern.IndicatorFileName, Value: "desktop.ini"})
-	b.Add(indicator.Entry{Kind: postern.IndicatorFileName, Value: "explorer.exe"})
-	rows := builtIn(t).WithIndicators(b.Set(), time.Unix(0, 0))
-	var events []eventlog.Event
-	for _, s := range eventSamples() {
-		events = append(events, s.event)
-	}
-	events = append(events,
-		sysmon(1, "ProcessGuid", "{a}", "ProcessId", uint32(11), "Image", `C:\Windows\System32\inetsrv\w3wp.exe`, "CommandLine", `w3wp.exe -ap "MSExchangeOWAAppPool"`, "ParentImage", `C:\Windows\System32\svchost.exe`, "ParentProcessId", uint32(5), "User", "SYSTEM"),
-		sysmon(1, "ProcessGuid", "{b}", "ProcessId", uint32(12), "Image", `C:\Windows\System32\cmd.exe`, "CommandLine", "cmd /c whoami", "ParentProcessGuid", "{a}", "ParentImage", `C:\Windows\System32\inetsrv\w3wp.exe`, "ParentCommandLine", `w3wp.exe -ap "MSExchangeOWAAppPool"`, "ParentProcessId", uint32(11), "User", "SYSTEM"),
-		sysmon(1, "ProcessGuid", "{c}", "ProcessId", uint32(13), "Image", `C:\Windows\System32\whoami.exe`, "CommandLine", "whoami", "ParentProcessGuid", "{b}", "ParentImage", `C:\Windows\System32\cmd.exe`, "ParentProcessId", uint32(12), "User", "SYSTEM"))
-	log := write(t, append(events, sysmon(3, "Image", strings.Repeat("#", 4<<10)))...) // the last one writes over all
-	judge := func(kept bool) []postern.Finding {
-		h := rows.Host()
-		var findings []postern.Finding
-		if _, err := evtx.Scan(context.Background(), bytes.NewReader(log), "x.evtx", parse.RecordOptions{Channel: h.Channel, Yield: func(ev *postern.Event) {
-			if kept {
-				e := parsetest.Kept(ev)
-				ev = &e
-			}
-			findings = append(findings, h.LookAtRecord(ev)...)
-		}}); err != nil {
-			t.Fatal(err)
-		}
-		return append(findings, h.Sequences(findings)...)
-	}
-	want := judge(true)
-	if diff := gocmp.Diff(want, judge(false)); diff != "" {
-		t.Errorf("(-text that stays +text of the reader):\n%s", diff)
-	}
-	rules := make(map[string]bool)
-	for _, f := range want {
-		rules[f.Rule] = true
-	}
-	if !rules[indicator.RuleRow] || !rules["process/below-web-server"] || len(rules) < 20 {
-		t.Errorf("the sample is not worth much: found %v", slices.Sorted(maps.Keys(rules)))
 	}
 }
 

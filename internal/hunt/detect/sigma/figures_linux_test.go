@@ -15,7 +15,6 @@ import (
 	"postern"
 	"postern/internal/hunt/parse"
 	"postern/internal/hunt/parse/evtx"
-	"postern/internal/hunt/parse/parsetest"
 )
 
 // public gives the rules for Windows of the folder in POSTERN_SIGMA_RULES, in the order of
@@ -44,7 +43,8 @@ func public(t testing.TB) ([]*Rule, []postern.Event, *Windows) {
 		}
 		defer f.Close()
 		_, err = evtx.Scan(context.Background(), f, name, parse.RecordOptions{Yield: func(ev *postern.Event) {
-			kept := parsetest.Kept(ev)
+			kept := *ev
+			kept.Fields, kept.Derived = slices.Clone(ev.Fields), slices.Clone(ev.Derived)
 			kept.Source = string(AppendPath(nil, ev.Get("Channel"), ev.Get("EventID")))
 			events = append(events, kept)
 		}})

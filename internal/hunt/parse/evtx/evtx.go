@@ -48,7 +48,7 @@ type Field struct {
 	Null  bool // there is no value, which is not the empty text
 }
 
-// Record is one event. It and its text are only good for a while; see [Read].
+// Record is one event.
 type Record struct {
 	Number   uint64 // EventRecordID: what the Event Viewer shows
 	Offset   int64  // of the record in the file
@@ -78,7 +78,7 @@ func Server(head []byte) string {
 		name = rec.Computer
 		return name == ""
 	})
-	return shortName(strings.Clone(name))
+	return shortName(name)
 }
 
 // shortName cuts the domain off, but nothing off an address.

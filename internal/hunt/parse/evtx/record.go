@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"strconv"
 	"time"
-	"unsafe"
 )
 
 // instance is a template with the values of a record, or an element without any.
@@ -188,9 +187,7 @@ func (c *chunks) foldedIn(dst []byte, inst instance, depth int) (_ []byte, ok bo
 	return dst, true
 }
 
-// decode gives the record at hand as fields. Record and text are good until the next
-// call, which writes over them: half of all memory that a hunt of event logs asked for
-// was text of records that no rule matches.
+// decode gives the record at hand as fields. It is good until the next call.
 func (c *chunks) decode(r *raw) *Record {
 	c.buf, c.made = c.buf[:0], c.made[:0]
 	rec := &c.record
@@ -210,7 +207,7 @@ func (c *chunks) decode(r *raw) *Record {
 	}
 	c.lost.partly = min(c.lost.partly, before+1) // a record counts once
 	rec.Time, rec.timed = c.time(r)
-	texts := unsafe.String(unsafe.SliceData(c.buf), len(c.buf))
+	texts := string(c.buf)
 	for _, p := range c.made {
 		f := Field{Name: p.name, Value: p.text, Null: p.null}
 		if p.text == "" {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
-	"strings"
 	"time"
 
 	"postern"
@@ -60,8 +59,8 @@ type want struct {
 	stopped int // of those in its last trial
 }
 
-// Read reads a file to its end and yields every record, which is good with its text until
-// yield returns. The error is one of reading or of yield; what was read before it counts.
+// Read reads a file to its end and yields every record, which is good until yield
+// returns. The error is one of reading or of yield; what was read before it counts.
 func Read(ctx context.Context, r io.Reader, path string, yield func(*Record) error) ([]postern.Problem, error) {
 	f := newFile(path, parse.RecordOptions{})
 	err := f.read(ctx, r, func(raw *raw) error {
@@ -266,7 +265,6 @@ func (f *file) named(name string) *channel {
 			return ch
 		}
 	}
-	name = strings.Clone(name) // it may be text of a record
 	ch := &channel{name: name, wants: make(map[uint32]*want)}
 	if f.opt.Channel != nil {
 		ch.Channel = f.opt.Channel(name)
