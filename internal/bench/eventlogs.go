@@ -14,7 +14,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -344,26 +346,115 @@ const (
 )
 
 // more compares what many rules for one kind of event cost with what a few do, over
-// the same events: all rules for Windows, and as many of them as the goal speaks of.
+// the same events: all rules for Windows, and as many of them as the goal speaks of. Each
+// set is measured in a process of its own, so that neither pays for collecting the garbage
+// beside the rules of the other.
 func (e *eventLogs) more() error {
 	if e.samples == "" {
 		return nil
 	}
-	loaded, _, _, err := collection(e.sigma)
+	loaded, err := windowsRules(e.sigma)
 	if err != nil {
 		return err
 	}
-	loaded = slices.DeleteFunc(loaded, func(p public) bool { return p.rule.LogSource.Product != "windows" })
-	for _, many := range [][]public{spread(loaded, manyRules), loaded} {
-		few := spread(many, fewRules)
-		if err := e.readAndJudged(many, few); err != nil {
-			return err
-		}
-		if err := e.judgedAlone(many, few); err != nil {
-			return err
+	log, _, err := e.join(0)
+	if err != nil {
+		return err
+	}
+	for _, many := range []int{min(manyRules, len(loaded)), len(loaded)} {
+		for _, c := range []struct{ what, how, events string }{{"read and judged", judgeLog, log}, {"judged alone", judgeEvents, e.samples}} {
+			var x, y []float64
+			for range e.pairs {
+				m, err := e.judged(many, many, c.how, c.events)
+				if err != nil {
+					return err
+				}
+				f, err := e.judged(many, fewRules, c.how, c.events)
+				if err != nil {
+					return err
+				}
+				x, y = append(x, m), append(y, f)
+			}
+			row(fmt.Sprintf("CPU ms for the samples' events of attacks, %s: %d rules / %d rules", c.what, many, fewRules), median(x), median(y), 3)
 		}
 	}
 	return nil
+}
+
+// windowsRules loads those of a collection that are for Windows.
+func windowsRules(dir string) ([]public, error) {
+	loaded, _, _, err := collection(dir)
+	return slices.DeleteFunc(loaded, func(p public) bool { return p.rule.LogSource.Product != "windows" }), err
+}
+
+// What a process of judged does: read and judge a log, or judge the events of samples that
+// lie in memory.
+const (
+	judgeLog    = "log"
+	judgeEvents = "events"
+)
+
+// judged gives the CPU time, in ms, that n of some rules take for the events once.
+func (e *eventLogs) judged(of, n int, how, events string) (float64, error) {
+	c := exec.Command(e.self, "peer", "judge", strings.Join([]string{strconv.Itoa(of), strconv.Itoa(n), how, e.sigma, events}, string(filepath.ListSeparator)))
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		return 0, fmt.Errorf("peer judge: %w", err)
+	}
+	return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+}
+
+// judgeRounds is how often the events are judged for one figure: often enough that the
+// collection of garbage falls into each as often.
+const judgeRounds = 60
+
+// judgePeer is the process of judged.
+func judgePeer(arg string) error {
+	args := strings.Split(arg, string(filepath.ListSeparator))
+	if len(args) != 5 {
+		return errors.New("peer judge: want five parts")
+	}
+	of, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	rules, err := windowsRules(args[3])
+	if err != nil {
+		return err
+	}
+	rules = spread(spread(rules, of), n)
+	work := judgeAlone
+	if args[2] == judgeLog {
+		work = readAndJudge
+	}
+	do, err := work(rules, args[4])
+	if err != nil {
+		return err
+	}
+	rules = nil
+	for range 3 { // caches, and memory that is kept
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	runtime.GC()
+	before, err := ownUsage()
+	if err != nil {
+		return err
+	}
+	for range judgeRounds {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	after, err := ownUsage()
+	fmt.Println(1e3 * (after - before).Seconds() / judgeRounds)
+	return err
 }
 
 // spread takes n rules, every so manieth in the order of their paths, so that they are a
@@ -378,42 +469,27 @@ func spread(rules []public, n int) []public {
 	return taken
 }
 
-// readAndJudged compares sets of rules over a log of all samples.
-func (e *eventLogs) readAndJudged(many, few []public) error {
-	log, _, err := e.join(0)
-	if err != nil {
-		return err
-	}
+// readAndJudge gives what reads a log and judges its events by some rules.
+func readAndJudge(rules []public, log string) (func() error, error) {
 	data, err := os.ReadFile(log)
 	if err != nil {
+		return nil, err
+	}
+	ready, err := rows(rules)
+	return func() error {
+		_, err := matches(bytes.NewReader(data), log, ready.Host())
 		return err
-	}
-	hunted := func(rules []public) (func() error, error) {
-		ready, err := rows(rules)
-		return func() error {
-			_, err := matches(bytes.NewReader(data), log, ready.Host())
-			return err
-		}, err
-	}
-	all, err := hunted(many)
-	if err != nil {
-		return err
-	}
-	some, err := hunted(few)
-	if err != nil {
-		return err
-	}
-	return e.manyAndFew("read and judged", len(many), len(few), all, some)
+	}, err
 }
 
-// judgedAlone compares them over events that lie in memory as they are judged.
-func (e *eventLogs) judgedAlone(many, few []public) error {
+// judgeAlone gives what judges events that lie in memory as they are judged.
+func judgeAlone(rules []public, samples string) (func() error, error) {
 	windows, err := sigma.ReadWindows()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var events []postern.Event
-	err = evtxFiles(e.samples, func(path string) error {
+	err = evtxFiles(samples, func(path string) error {
 		f, err := os.Open(path)
 		if err != nil {
 			return err
@@ -427,62 +503,18 @@ func (e *eventLogs) judgedAlone(many, few []public) error {
 		}})
 		return err
 	})
-	if err != nil {
-		return err
+	var list []*sigma.Rule
+	for _, p := range rules {
+		list = append(list, p.rule)
 	}
-	judged := func(rules []public) func() error {
-		var list []*sigma.Rule
-		for _, p := range rules {
-			list = append(list, p.rule)
+	set := sigma.NewSetAt(list, windows.Places, nil)
+	var out []sigma.Match
+	return func() error {
+		for i := range events {
+			out = set.Eval(&events[i], out[:0])
 		}
-		set := sigma.NewSetAt(list, windows.Places, nil)
-		var out []sigma.Match
-		return func() error {
-			for i := range events {
-				out = set.Eval(&events[i], out[:0])
-			}
-			return nil
-		}
-	}
-	return e.manyAndFew("judged alone", len(many), len(few), judged(many), judged(few))
-}
-
-// manyAndFew measures two sets of rules over the samples in turn.
-func (e *eventLogs) manyAndFew(what string, many, few int, all, some func() error) error {
-	var x, y []float64
-	for i := range e.pairs + 1 {
-		m, err := ownCPU(all)
-		if err != nil {
-			return err
-		}
-		f, err := ownCPU(some)
-		if err != nil {
-			return err
-		}
-		if i > 0 {
-			x, y = append(x, m), append(y, f)
-		}
-	}
-	row(fmt.Sprintf("CPU ms for the samples' events of attacks, %s: %d rules / %d rules", what, many, few), 1e3*median(x), 1e3*median(y), 3)
-	return nil
-}
-
-// ownRounds is how often something short is done for one measurement.
-const ownRounds = 5
-
-// ownCPU gives the CPU time, user and system, that this process takes to do something.
-func ownCPU(do func() error) (float64, error) {
-	before, err := ownUsage()
-	if err != nil {
-		return 0, err
-	}
-	for range ownRounds {
-		if err := do(); err != nil {
-			return 0, err
-		}
-	}
-	after, err := ownUsage()
-	return (after - before).Seconds() / ownRounds, err
+		return nil
+	}, err
 }
 
 // sigmaPeer judges a log by all public rules for Windows, as a process of its own.

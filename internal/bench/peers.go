@@ -25,6 +25,8 @@ func peer(name string, args []string) error {
 		return hashAll(args[0])
 	case "csv":
 		return csvAll(args[0])
+	case "judge":
+		return judgePeer(args[0])
 	case "sigma":
 		return sigmaPeer(args[0])
 	case "client":
