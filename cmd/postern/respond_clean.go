@@ -141,7 +141,7 @@ func (a *app) clean(ctx context.Context, o cleanOptions, dir string) error {
 		return cleanRefused(err)
 	}
 	a.printCleanPlan(host, plan, o.apply)
-	if len(plan.Left) > 0 {
+	if len(plan.Left) > 0 || saved.lost {
 		a.code = exitOpen
 	}
 	if len(plan.Moves) == 0 {
@@ -203,6 +203,7 @@ func whyKept(m *clean.Manifest, i *clean.Item) postern.Text {
 type savedRun struct {
 	*report.Document
 	name, sha256 string
+	lost         bool // a part of it could not be read
 }
 
 func (a *app) savedHunt(name string) (savedRun, error) {
@@ -222,7 +223,14 @@ func (a *app) savedHunt(name string) (savedRun, error) {
 	if doc.End.Status == postern.Failed || len(doc.Hosts) == 0 {
 		return savedRun{}, &problem{code: exitFailed, what: postern.Say("clean.no-hosts", "file", name), hint: postern.Say("clean.no-hosts.hint")}
 	}
-	return savedRun{Document: doc, name: name, sha256: hex.EncodeToString(h.Sum(nil))}, nil
+	saved := savedRun{Document: doc, name: name, sha256: hex.EncodeToString(h.Sum(nil))}
+	for _, p := range doc.Problems {
+		if p.Path == name { // what the hunt itself could not see is in its report
+			saved.lost = true
+			a.say(a.err, postern.Say("clean.saved-lost", "file", name, "detail", p.Detail))
+		}
+	}
+	return saved, nil
 }
 
 // sameServer gives the host of a saved hunt that the folder is of.

@@ -61,6 +61,7 @@ func TestScripts(t *testing.T) {
 			"collect":   collect,
 			"alike":     alike,
 			"flip":      flip,
+			"cutend":    cutEnd,
 			"hive":      hive,
 			"eventlog":  eventLogFile,
 		},
