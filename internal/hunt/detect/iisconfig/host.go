@@ -28,6 +28,8 @@ type host struct {
 	// redirection.config says that another one is in force.
 	server    *Config
 	elsewhere bool
+	// perhaps is a redirection.config of which it is not known what it says.
+	perhaps *Config
 	// family is every applicationHost.config in order of time: history copies by
 	// number, then the one in force.
 	family  []*Config
@@ -51,6 +53,8 @@ func (d *Detector) host(configs []*Config) *host {
 			h.family = append(h.family, c)
 		case c.Elsewhere.Enabled && c.Copy == 0:
 			h.elsewhere = true
+		case c.base() == "redirection.config" && c.Copy == 0 && !sound(c):
+			h.perhaps = c
 		}
 	}
 	slices.SortStableFunc(h.configs, func(a, b *Config) int { return cmp.Compare(a.Path, b.Path) })

@@ -171,9 +171,13 @@ func (h *host) judge(m *Mitigation) answer {
 	}
 }
 
-// unread gives a web.config of an application that could not be read to its end, or a
-// place that may hold one and was not looked at, nil if there is neither.
+// unread gives a web.config of an application that could not be read to its end, a place
+// that may hold one and was not looked at, or a redirection.config that may name another
+// configuration than this one; nil if there is none of them.
 func (h *host) unread() *Config {
+	if h.perhaps != nil {
+		return h.perhaps
+	}
 	if h.server == nil {
 		return nil
 	}

@@ -171,6 +171,35 @@ func TestUnreadFileMayTakeAway(t *testing.T) {
 	}
 }
 
+// A redirection.config that could not be read may name another configuration than the one
+// that was. A copy in the history, or one that names none, does not.
+func TestUnreadRedirectionMayTakeAway(t *testing.T) {
+	t.Parallel()
+	d := New(knowledge(t))
+	read := []*Config{config(t, d, hostPath, server{}.text()), config(t, d, rootPath, webConfig(rules(anon()+be())))}
+	const where = "EX01/C/Windows/System32/inetsrv/config/redirection.config"
+	const none = `<configuration><configurationRedirection /></configuration>`
+	for _, tc := range []struct {
+		name string
+		c    *Config
+		want postern.State
+	}{
+		{"not readable", Unread(&detect.File{Path: where, Server: "windows/system32/inetsrv/config/redirection.config"}), postern.Unknown},
+		{"cut", config(t, d, where, none[:len(none)-10]), postern.Unknown},
+		{"without one", config(t, d, where, none), postern.Yes},
+		{"not readable in the history", Unread(&detect.File{Path: "EX01/C/inetpub/history/CFGHISTORY_0000000003/redirection.config"}), postern.Yes},
+	} {
+		for _, s := range d.Mitigations(append(slices.Clone(read), tc.c)...) {
+			if s.ID != "backend-cookie" {
+				continue
+			}
+			if s.State != tc.want || tc.want == postern.Unknown && s.Why.Key != "config.why.unread" {
+				t.Errorf("%s: %s (%s), want %s", tc.name, s.State, s.Why.Key, tc.want)
+			}
+		}
+	}
+}
+
 // So may what lies in a place that was not looked at: the folder of an application, one
 // above it, a drive. Where the application's own file was read, nothing is missing.
 func TestLostPlaceMayTakeAway(t *testing.T) {
