@@ -95,7 +95,7 @@ type around struct {
 	at          int32
 }
 
-func (a *all) newTable(entries []entry, length int) *table {
+func (a *all) newTable(entries []entry) *table {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -121,14 +121,14 @@ func (a *all) newTable(entries []entry, length int) *table {
 			to.around = known
 			continue
 		}
-		known = a.around(&a.probes[e.probe], length)
+		known = a.around(&a.probes[e.probe])
 		to.around = known
 	}
 	return t
 }
 
 // around gives what must stand around an atom of a string.
-func (a *all) around(p *probe, length int) (k around) {
+func (a *all) around(p *probe) (k around) {
 	pc := &a.pieces[p.piece]
 	if pc.expression {
 		return a.aroundExpression(p, pc)
@@ -203,7 +203,7 @@ func (a *all) newEngine(way pass, list *atoms) *engine {
 		return &engine{pass: passRare, rare: a.newRare(list, anchors)}
 	}
 	for n := 1; n <= maxAtom; n++ {
-		e.tables[n] = a.newTable(list[n], n)
+		e.tables[n] = a.newTable(list[n])
 	}
 	if way != passRest {
 		return e
@@ -248,7 +248,7 @@ func (a *all) newRare(list *atoms, bytes func(entry, int) (at int, values []byte
 		for before := range lists {
 			for n, entries := range lists[before] {
 				if len(entries) > 0 {
-					r.tables = append(r.tables, rareTable{a.newTable(entries, n), before, n, 1<<(8*n) - 1})
+					r.tables = append(r.tables, rareTable{a.newTable(entries), before, n, 1<<(8*n) - 1})
 				}
 			}
 		}
@@ -429,7 +429,7 @@ func (s *Set) sift(lists *[passes]atoms) {
 		}
 		e := &engine{pass: passRest, sieve: v}
 		for length := 1; length <= maxAtom; length++ {
-			e.tables[length] = s.newTable(list[length], length)
+			e.tables[length] = s.newTable(list[length])
 		}
 		s.engines[passRest] = e
 		for way := first; way < passes; way++ {
