@@ -225,7 +225,7 @@ func (a *app) savedHunt(name string) (savedRun, error) {
 	}
 	saved := savedRun{Document: doc, name: name, sha256: hex.EncodeToString(h.Sum(nil))}
 	for _, p := range doc.Problems {
-		if p.Path == name { // what the hunt itself could not see is in its report
+		if p.OfReport {
 			saved.lost = true
 			a.say(a.err, postern.Say("clean.saved-lost", "file", name, "detail", p.Detail))
 		}

@@ -216,7 +216,9 @@ func (s *streamReader) badLine(p postern.Problem) error {
 // say adds a problem of the saved file itself.
 func (s *streamReader) say(p postern.Problem) error {
 	p.Path = s.name
-	return s.h.Problem(newProblem(p, s.loc))
+	own := newProblem(p, s.loc)
+	own.OfReport = true
+	return s.h.Problem(own)
 }
 
 // finish hands on what a stream that was cut left behind, and ends the run.

@@ -196,6 +196,9 @@ type Problem struct {
 	What   postern.ProblemKind `json:"what"`
 	Detail string              `json:"detail"`
 	I18n   I18n                `json:"i18n,omitempty"`
+	// OfReport says of a decoded report that the trouble is that of the saved file itself,
+	// and not of the evidence.
+	OfReport bool `json:"-"`
 }
 
 // End closes a report.
