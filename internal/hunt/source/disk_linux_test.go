@@ -43,5 +43,5 @@ func TestUnreadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "paths", paths, []string{"file.log", "file.zip", "open/b.log"})
-	equal(t, "problems", p.keys(), []string{"unreadable denied closed", "unreadable denied file.log", "unreadable denied file.zip", "unreadable denied listed"})
+	equal(t, "problems", p.keys(), []string{"unreadable denied closed", "unreadable denied file.log", "unreadable denied file.zip", "unreadable denied listed/c.log"})
 }

@@ -4,6 +4,9 @@ package source
 
 import (
 	"context"
+	"errors"
+	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -107,4 +110,104 @@ func TestOwnTempFolder(t *testing.T) {
 	equal(t, "paths", paths, []string{"a.tgz", "a.tgz!/noise", "z"})
 	equal(t, "paths of the second walk", paths2, paths)
 	equal(t, "problems", p.keys(), nil)
+}
+
+// same compares two values.
+func same[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// TestOpenAfterClose opens files and reads while what they lie in is closed: a number
+// that the system gives to another file must not be used any more.
+func TestOpenAfterClose(t *testing.T) {
+	t.Parallel()
+	dir := put(t, map[string][]byte{"sub/a.log": []byte("first"), "other": []byte("wrong")})
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	sub, err := openFolder(root, "sub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, info, err := sub.openFile("a.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "size", info.size, 5)
+	if err := sub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for what, ask := range map[string]func() error{
+		"openFile": func() error { _, _, err := sub.openFile("a.log"); return err },
+		"folder":   func() error { _, err := sub.folder("."); return err },
+		"stat":     func() error { _, err := sub.stat("a.log"); return err },
+		"Close":    sub.Close,
+	} {
+		if err := ask(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s of a closed folder: %v, want %v", what, err, os.ErrClosed)
+		}
+	}
+
+	b := make([]byte, 8)
+	n, err := f.ReadAt(b, 1)
+	same(t, "ReadAt", string(b[:n]), "irst")
+	same(t, "ReadAt at the end", err, io.EOF)
+	n, err = f.Read(b)
+	same(t, "Read", string(b[:n]), "first")
+	same(t, "Read before the end", err, error(nil))
+	_, err = f.Read(b)
+	same(t, "Read at the end", err, io.EOF)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := os.Open(filepath.Join(dir, "other")) // gets the number of the closed file, as a rule
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	for what, ask := range map[string]func() error{
+		"Read":   func() error { _, err := f.Read(b); return err },
+		"ReadAt": func() error { _, err := f.ReadAt(b, 0); return err },
+		"Close":  f.Close,
+	} {
+		if err := ask(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s of a closed file: %v, want %v", what, err, os.ErrClosed)
+		}
+	}
+}
+
+// TestLinkInPlaceOfFolder exchanges an entry for a link once it was listed: the link is
+// not followed, wherever it leads.
+func TestLinkInPlaceOfFolder(t *testing.T) {
+	t.Parallel()
+	dir := put(t, map[string][]byte{"in/a.log": []byte("a"), "out/b.log": []byte("secret")})
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := errors.Join(os.Symlink("../out", filepath.Join(dir, "in/folder")), os.Symlink("../out/b.log", filepath.Join(dir, "in/file"))); err != nil {
+		t.Fatal(err)
+	}
+	in, err := openFolder(root, "in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if sub, err := in.folder("folder"); err == nil {
+		sub.Close()
+		t.Error("a link is opened as a folder")
+	}
+	if f, _, err := in.openFile("file"); err == nil {
+		f.Close()
+		t.Error("a link is opened as a file")
+	}
+	info, err := in.stat("file")
+	same(t, "stat", err, error(nil))
+	same(t, "kind of a link", info.mode, fs.ModeSymlink)
 }

@@ -1,45 +1,94 @@
 package source
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// list reads up to n entries of an open folder. Windows gives names, sizes and
-// times together.
-func list(_ *os.Root, d *os.File, n int) ([]listed, error) {
-	entries, err := d.ReadDir(n)
-	out := make([]listed, 0, len(entries))
+// diskFolder is an open folder on disk. What lies in it is opened by its name there, and
+// a link that leads out of it is not followed.
+type diskFolder struct {
+	root *os.Root
+	file *os.File // the same, for its list; nil before list
+}
+
+// openFolder opens a folder by its path below root.
+func openFolder(root *os.Root, path string) (*diskFolder, error) {
+	sub, err := root.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return &diskFolder{root: sub}, nil
+}
+
+// folder opens a folder of the folder.
+func (d *diskFolder) folder(name string) (*diskFolder, error) {
+	open := os.OpenRoot
+	if filepath.IsLocal(name) {
+		open = d.root.OpenRoot
+	} else {
+		name = d.literal(name)
+	}
+	sub, err := open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &diskFolder{root: sub}, nil
+}
+
+// list reads up to n further entries. Windows gives names, sizes and times together.
+func (d *diskFolder) list(n int) (out []listed, err error) {
+	if d.file == nil {
+		if d.file, err = d.root.Open("."); err != nil {
+			return nil, err
+		}
+	}
+	entries, err := d.file.ReadDir(n)
+	out = make([]listed, 0, len(entries))
 	for _, entry := range entries {
 		info, err := entry.Info()
-		out = append(out, listed{entry.Name(), info, err})
+		if err != nil {
+			out = append(out, listed{name: entry.Name(), err: err})
+			continue
+		}
+		out = append(out, listed{name: entry.Name(), info: infoOf(info)})
 	}
 	return out, err
 }
 
-// openIn opens a file of an open folder.
-func openIn(dir *os.Root, name string) (*os.File, error) {
-	if filepath.IsLocal(name) {
-		return dir.OpenFile(name, openFlags, 0)
+// stat says what an entry is, a link itself and not what it leads to.
+func (d *diskFolder) stat(name string) (diskInfo, error) {
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return diskInfo{}, err
 	}
-	return os.OpenFile(literal(dir, name), openFlags, 0)
+	return infoOf(info), nil
 }
 
-// openRootIn opens a folder of an open folder.
-func openRootIn(dir *os.Root, name string) (*os.Root, error) {
+// openFile opens a file of the folder.
+func (d *diskFolder) openFile(name string) (diskFile, diskInfo, error) {
 	if filepath.IsLocal(name) {
-		return dir.OpenRoot(name)
+		return withInfo(d.root.OpenFile(name, openFlags, 0))
 	}
-	return os.OpenRoot(literal(dir, name))
+	return withInfo(os.OpenFile(d.literal(name), openFlags, 0))
+}
+
+func (d *diskFolder) Close() error {
+	err := d.root.Close()
+	if d.file != nil {
+		err = errors.Join(err, d.file.Close())
+	}
+	return err
 }
 
 // literal is the path of an entry that Windows would take for a device, such as
 // a folder COM1 or a file aux.aspx. Intruders made such folders because most
 // programs, os.Root among them, cannot open them; a path with this prefix is not
 // interpreted. The name came from reading the folder, so it has no separator.
-func literal(dir *os.Root, name string) string {
-	path := strings.TrimSuffix(filepath.Clean(dir.Name()), `\`) // C:\ keeps its own
+func (d *diskFolder) literal(name string) string {
+	path := strings.TrimSuffix(filepath.Clean(d.root.Name()), `\`) // C:\ keeps its own
 	switch {
 	case strings.HasPrefix(path, `\\?\`):
 	case strings.HasPrefix(path, `\\`):

@@ -43,7 +43,7 @@ type File struct {
 // thousands of logs, and what each keeps in memory counts.
 type folder struct {
 	e    *Evidence
-	dir  *os.Root
+	dir  *diskFolder
 	real string // "" or with a slash at its end
 }
 
@@ -74,61 +74,59 @@ const openFlags = os.O_RDONLY | syscall.O_NONBLOCK
 
 // openOnDisk opens a file of a folder. The folder may have been closed since it
 // was walked; then the way leads from the root again.
-func (e *Evidence) openOnDisk(dir *os.Root, name, real, path string) (io.ReadCloser, error) {
-	f, err := openIn(dir, name)
+func (e *Evidence) openOnDisk(dir *diskFolder, name, real, path string) (io.ReadCloser, error) {
+	f, info, err := dir.openFile(name)
 	if errors.Is(err, os.ErrClosed) {
-		f, err = e.reopen(real)
+		f, info, err = e.reopen(real)
 	}
-	return e.plain(f, path, err)
+	return e.plain(f, info, path, err)
 }
 
 // reopen opens a file whose folder was closed. Logs are read folder by folder, so
 // the last folder is kept open: a way of ten folders from the root costs more
 // than reading a small log.
-func (e *Evidence) reopen(real string) (*os.File, error) {
+func (e *Evidence) reopen(real string) (diskFile, diskInfo, error) {
 	dir, name := filepath.Split(filepath.FromSlash(real))
-	if dir == "" {
-		return openIn(e.root, name)
-	}
+	dir = filepath.Clean(dir)
 	e.last.Lock()
 	defer e.last.Unlock()
-	if e.last.root == nil || e.last.dir != dir {
-		sub, err := openRootIn(e.root, filepath.Clean(dir))
+	if e.last.folder == nil || e.last.dir != dir {
+		sub, err := openFolder(e.root, dir)
 		if err != nil {
-			return nil, err
+			return nil, diskInfo{}, err
 		}
-		if e.last.root != nil {
-			e.last.root.Close()
+		if e.last.folder != nil {
+			e.last.folder.Close()
 		}
-		e.last.root, e.last.dir = sub, dir
+		e.last.folder, e.last.dir = sub, dir
 	}
-	return openIn(e.last.root, name)
+	return e.last.folder.openFile(name)
+}
+
+// openBelow opens a file by its path below the root.
+func (e *Evidence) openBelow(real, path string) (io.ReadCloser, error) {
+	f, info, err := withInfo(e.root.OpenFile(filepath.FromSlash(real), openFlags, 0))
+	return e.plain(f, info, path, err)
 }
 
 // openSingle opens the one file of an evidence that is not a folder.
 func (e *Evidence) openSingle() (io.ReadCloser, error) {
-	f, err := os.OpenFile(e.path, openFlags, 0)
-	return e.plain(f, shown(e.name), err)
+	f, info, err := withInfo(os.OpenFile(e.path, openFlags, 0))
+	return e.plain(f, info, shown(e.name), err)
 }
 
 // plain makes the reader of a file on disk and tells why there is none.
-func (e *Evidence) plain(f *os.File, path string, err error) (io.ReadCloser, error) {
-	var info fs.FileInfo
-	if err == nil {
-		if info, err = f.Stat(); err != nil {
-			f.Close()
-		}
-	}
+func (e *Evidence) plain(f diskFile, info diskInfo, path string, err error) (io.ReadCloser, error) {
 	if err != nil {
 		e.failure(path, err)
 		return nil, fmt.Errorf("open %s: %w: %w", path, errTold, err)
 	}
-	if !info.Mode().IsRegular() {
+	if !info.mode.IsRegular() {
 		f.Close()
-		e.special(path, info.Mode())
+		e.special(path, info.mode)
 		return nil, fmt.Errorf("open %s: %w: not a regular file any more", path, errTold)
 	}
-	return &plainFile{f: f, e: e, path: path, size: info.Size()}, nil
+	return &plainFile{f: f, e: e, path: path, size: info.size}, nil
 }
 
 // special tells about something that is neither file, folder nor link. Opening
@@ -149,7 +147,7 @@ func (e *Evidence) special(path string, mode fs.FileMode) {
 // plainFile reads a file on disk up to the size that it had when it was opened:
 // the end of a log that is being written never comes.
 type plainFile struct {
-	f    *os.File
+	f    diskFile
 	e    *Evidence
 	path string
 	size int64

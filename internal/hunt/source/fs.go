@@ -97,7 +97,7 @@ func (v evidenceFS) file(name string) (File, error) {
 // fileAt makes the File of a path on disk.
 func (e *Evidence) fileAt(real, name string, info fs.FileInfo) File {
 	f := File{Path: name, Size: info.Size(), ModTime: info.ModTime().UTC(),
-		open: func() (io.ReadCloser, error) { return e.openOnDisk(e.root, filepath.FromSlash(real), real, name) }}
+		open: func() (io.ReadCloser, error) { return e.openBelow(real, name) }}
 	if namedArchive(name) {
 		f.mount = mountName(name, func(s string) bool {
 			_, err := e.root.Lstat(filepath.FromSlash(s))

@@ -67,12 +67,12 @@ type Evidence struct {
 
 	last struct { // the folder of the last file that was opened after its walk
 		sync.Mutex
-		dir  string
-		root *os.Root
+		dir    string
+		folder *diskFolder
 	}
 	walked struct { // folders whose walk is over and whose files may be opened next
 		sync.Mutex
-		open [walkedOpen]*os.Root
+		open [walkedOpen]*diskFolder
 		next int
 	}
 
@@ -134,9 +134,9 @@ func (e *Evidence) Close() error {
 	e.problems.flush()
 	err := e.mounts.close()
 	e.last.Lock()
-	if e.last.root != nil {
-		err = errors.Join(err, e.last.root.Close())
-		e.last.root = nil
+	if e.last.folder != nil {
+		err = errors.Join(err, e.last.folder.Close())
+		e.last.folder = nil
 	}
 	e.last.Unlock()
 	for range walkedOpen {

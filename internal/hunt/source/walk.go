@@ -37,7 +37,13 @@ func (e *Evidence) Walk(ctx context.Context, visit func(File) error) error {
 		}
 		return w.file(f)
 	}
-	return w.folder(e.root, "", "", 0)
+	root, err := openFolder(e.root, ".")
+	if err != nil {
+		e.failure(folderPath(""), err)
+		return nil
+	}
+	defer e.closeLater(root)
+	return w.folder(root, "", "", 0)
 }
 
 // singleFile is the one file of an evidence that is not a folder. It is tried as
@@ -60,17 +66,11 @@ type walker struct {
 // folder walks one folder. It holds the folder open, so that its entries cannot
 // be exchanged for others elsewhere. real is its place on disk, path the same as
 // evidence calls it; both end with a slash unless they are empty.
-func (w *walker) folder(dir *os.Root, real, path string, depth int) error {
+func (w *walker) folder(dir *diskFolder, real, path string, depth int) error {
 	e := w.e
-	d, err := dir.Open(".")
-	if err != nil {
-		e.failure(folderPath(path), err)
-		return nil
-	}
-	defer d.Close()
 	in := &folder{e, dir, real}
 	for {
-		entries, err := list(dir, d, folderBatch)
+		entries, err := dir.list(folderBatch)
 		slices.SortFunc(entries, func(a, b listed) int { return cmp.Compare(a.name, b.name) })
 		for _, entry := range entries {
 			if err := w.ctx.Err(); err != nil {
@@ -92,11 +92,11 @@ func (w *walker) folder(dir *os.Root, real, path string, depth int) error {
 
 // walkedOpen is how many folders stay open behind the walk: the files that wait to be
 // looked at lie in them, and each would have to be reached from the root again.
-const walkedOpen = 64
+const walkedOpen = 256
 
 // closeLater closes a folder when walkedOpen others have been walked after it. A file
 // of it that is opened then is reached from the root.
-func (e *Evidence) closeLater(dir *os.Root) error {
+func (e *Evidence) closeLater(dir *diskFolder) error {
 	w := &e.walked
 	w.Lock()
 	defer w.Unlock()
@@ -112,7 +112,7 @@ func (e *Evidence) closeLater(dir *os.Root) error {
 // listed is an entry of a folder with what the system says of it.
 type listed struct {
 	name string
-	info fs.FileInfo
+	info diskInfo
 	err  error // why the system says nothing
 }
 
@@ -130,7 +130,7 @@ func (w *walker) entry(in *folder, entry listed, path string, depth int) error {
 		e.failure(path, entry.err)
 		return nil
 	}
-	switch mode := entry.info.Mode(); {
+	switch mode := entry.info.mode; {
 	case mode.IsRegular():
 		return w.file(e.fileOnDisk(in, name, real, path, entry.info))
 	case mode.IsDir():
@@ -141,7 +141,7 @@ func (w *walker) entry(in *folder, entry listed, path string, depth int) error {
 			e.problem(path, postern.Limit, postern.Say("source.too-deep", "limit", e.limits.PathDepth))
 			return nil
 		}
-		sub, err := openRootIn(dir, name)
+		sub, err := dir.folder(name)
 		if err != nil {
 			e.failure(path, err)
 			return nil
@@ -157,14 +157,14 @@ func (w *walker) entry(in *folder, entry listed, path string, depth int) error {
 }
 
 // fileOnDisk makes the File of an entry of a folder.
-func (e *Evidence) fileOnDisk(in *folder, name, real, path string, info fs.FileInfo) File {
-	f := File{Path: path, Size: info.Size(), ModTime: info.ModTime().UTC(), in: in}
+func (e *Evidence) fileOnDisk(in *folder, name, real, path string, info diskInfo) File {
+	f := File{Path: path, Size: info.size, ModTime: info.time, in: in}
 	if path[strings.LastIndexByte(path, '/')+1:] != name { // shown by another name than the disk has
 		f.in, f.open = nil, func() (io.ReadCloser, error) { return e.openOnDisk(in.dir, name, real, path) }
 	}
 	if namedArchive(name) {
 		f.mount = path[:len(path)-len(shown(name))] + mountName(shown(name), func(s string) bool {
-			_, err := in.dir.Lstat(s)
+			_, err := in.dir.stat(s)
 			return err == nil
 		})
 	}
