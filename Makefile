@@ -140,7 +140,7 @@ race:
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 # Ratios against other programs, taken in one run; docs/benchmarks.md says what they mean.
-bench: build
+bench:
 	$(GO) run ./internal/bench -large
 
 # Optional, as they fetch what the program itself does not need.

@@ -33,7 +33,7 @@ func main() {
 		return
 	}
 	var b bench
-	flag.StringVar(&b.postern, "postern", "bin/postern", "the binary to measure")
+	flag.StringVar(&b.postern, "postern", "", "the binary to measure (default: built from these sources, so that no old one is measured)")
 	flag.StringVar(&b.dir, "dir", "", "folder for evidence (default a temporary one, removed)")
 	flag.IntVar(&b.pairs, "pairs", 5, "alternating pairs for each comparison")
 	flag.BoolVar(&b.large, "large", false, "also measure memory at 8 GB, or at a million hosts")
@@ -101,14 +101,27 @@ func (b *bench) run(measure func() error) (err error) {
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
+	tools, err := os.MkdirTemp("", "postern-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tools)
+	if b.postern == "" {
+		b.postern = filepath.Join(tools, "postern")
+		c := exec.Command("go", "build", "-o", b.postern, "postern/cmd/postern")
+		c.Stderr = os.Stderr
+		if err := c.Run(); err != nil {
+			return fmt.Errorf("build postern: %w", err)
+		}
+	}
 	if b.postern, err = filepath.Abs(b.postern); err != nil {
 		return err
 	}
 	if b.dir == "" {
-		if b.dir, err = os.MkdirTemp("", "postern-bench-"); err != nil {
+		b.dir = filepath.Join(tools, "evidence")
+		if err := os.Mkdir(b.dir, 0o755); err != nil {
 			return err
 		}
-		defer os.RemoveAll(b.dir)
 	}
 	return measure()
 }
