@@ -152,7 +152,6 @@ type plainFile struct {
 	path string
 	size int64
 	read int64
-	one  [1]byte
 	done bool
 	err  error
 }
@@ -165,26 +164,27 @@ func (p *plainFile) Read(b []byte) (int, error) {
 		return 0, nil
 	}
 	left := p.size - p.read
-	if left == 0 {
-		// One read at the end tells whether the file has grown, as it would tell
-		// any other reader that it has ended.
-		if n, _ := p.f.ReadAt(p.one[:], p.size); n > 0 {
-			p.end(postern.Truncated, postern.Say("source.grew", "size", p.size))
-		}
-		p.done = true
-		return 0, io.EOF
-	}
-	if int64(len(b)) > left {
-		b = b[:left]
+	// One byte is asked for behind the end: it tells whether the file has grown, as it
+	// would tell any other reader that it has ended.
+	last := int64(len(b)) > left
+	if last {
+		b = b[:left+1]
 	}
 	n, err := p.f.Read(b)
+	grew := int64(n) > left
+	n = int(min(int64(n), left))
 	p.read += int64(n)
 	switch {
+	case grew:
+		p.end(postern.Truncated, postern.Say("source.grew", "size", p.size))
+	case err == io.EOF && p.read == p.size:
+		p.done = true
 	case err == io.EOF:
 		p.end(postern.Truncated, postern.Say("source.shrank", "size", p.size, "read", p.read))
 	case err != nil:
 		p.end(postern.Unreadable, postern.Say("source.read-error", "read", p.read, "error", reason(err)))
 	default:
+		p.done = last && p.read == p.size // less than was asked for is all there is
 		return n, nil
 	}
 	return n, io.EOF
