@@ -105,7 +105,9 @@ func (l *lastPlace) of(input, p string) (prefix, server string, known bool) {
 
 // endsRoot says whether a name is the end of one of the product's own folders.
 func endsRoot(name string) bool {
-	return slices.ContainsFunc(productRoots, func(root string) bool { return strings.EqualFold(path.Base(root), name) })
+	return slices.ContainsFunc(productRoots, func(root string) bool {
+		return strings.EqualFold(root[strings.LastIndexByte(root, '/')+1:], name)
+	})
 }
 
 // oneServer matches folders that are inside of one server and not around several.

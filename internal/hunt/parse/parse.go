@@ -105,7 +105,33 @@ func (h Head) HasFields(names ...string) bool {
 // PathHas says whether the path in the evidence has a folder or file name part,
 // compared without case. Only for telling apart formats with the same columns.
 func (h Head) PathHas(part string) bool {
-	return strings.Contains(strings.ToLower(strings.ReplaceAll(h.Path, `\`, "/")), strings.ToLower(part))
+	for i := range len(h.Path) - len(part) + 1 {
+		if fold(h.Path[i]) == fold(part[0]) && equalPlaces(h.Path[i:i+len(part)], part) {
+			return true
+		}
+	}
+	return false
+}
+
+// equalPlaces compares parts of paths without case, whichever way their slashes lean.
+func equalPlaces(a, b string) bool {
+	for i := range len(a) {
+		if fold(a[i]) != fold(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// fold gives the small letter of a letter, and a slash for one that leans backwards.
+func fold(c byte) byte {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return c | 0x20
+	case c == '\\':
+		return '/'
+	}
+	return c
 }
 
 func containsFold(list []string, s string) bool {

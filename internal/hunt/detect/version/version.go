@@ -34,7 +34,8 @@ func (d *Detector) Name() string { return "version" }
 
 // Wants takes the program by its path.
 func (d *Detector) Wants(f *detect.File) bool {
-	return d.file != "" && strings.HasSuffix("/"+f.Server, "/"+d.file)
+	above, ok := strings.CutSuffix(f.Server, d.file)
+	return ok && d.file != "" && (above == "" || strings.HasSuffix(above, "/"))
 }
 
 // Read gives the build as a [postern.Build], nothing if the file has none.
