@@ -228,7 +228,9 @@ func (h *hunt) scan(ctx context.Context, logs []*logFile, rules HostRules, c *co
 		workers.Go(func() {
 			var scratch parse.Scratch
 			for l := range next {
-				h.scanOne(ctx, l, rules, c, &scratch)
+				if !h.guard(int(l.input), l.file.Path, func() { h.scanOne(ctx, l, rules, c, &scratch) }) {
+					c.lose()
+				}
 			}
 		})
 	}

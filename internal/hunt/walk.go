@@ -104,7 +104,7 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 			v := visitor{buf: make([]byte, smallFile+1)}
 			for f := range files {
 				if ctx.Err() == nil {
-					h.visit(input, f, &v)
+					h.guard(input, f.Path, func() { h.visit(input, f, &v) })
 				}
 			}
 		})
@@ -148,11 +148,11 @@ func (h *hunt) visit(input int, f source.File, v *visitor) {
 	}
 	if isLog {
 		h.addLog(input, prefix, known, &l)
-		if l.records != nil || namedLog(f.Path) {
+		// What only begins like a log can be a page or a configuration all the same.
+		if df.Log = namedLog(f.Path); df.Log && !slices.ContainsFunc(h.opt.Files, detect.WantsLogs) {
 			return
 		}
 	}
-	// What only begins like a log can be a page or a configuration all the same.
 	findings, parts := h.look(input, df)
 
 	h.groups.Lock()
@@ -172,7 +172,7 @@ func (h *hunt) visit(input int, f source.File, v *visitor) {
 			g.computers[strings.ToUpper(n.Computer())]++
 		}
 	}
-	if served(where) {
+	if served(where) && !df.Log {
 		g.web++
 	}
 }
@@ -190,7 +190,7 @@ type wary interface{ Lost(f *detect.File) any }
 // look lets the detectors of files look at one.
 func (h *hunt) look(input int, df *detect.File) (findings []postern.Finding, parts map[string]any) {
 	for _, d := range h.opt.Files {
-		if !d.Wants(df) {
+		if df.Log && !detect.WantsLogs(d) || !d.Wants(df) {
 			continue
 		}
 		found, problems, err := d.Look(df)
@@ -198,7 +198,7 @@ func (h *hunt) look(input int, df *detect.File) (findings []postern.Finding, par
 		h.note(input, df.Path, problems, err)
 	}
 	for _, d := range h.opt.Hosts {
-		if !d.Wants(df) {
+		if df.Log || !d.Wants(df) {
 			continue
 		}
 		part, problems, err := d.Read(df)
@@ -269,9 +269,9 @@ func (h *hunt) logOf(f source.File, head []byte) (l logFile, isLog bool) {
 }
 
 // rest reads on behind the first n bytes and gives the whole file, nil if it is too
-// large or not as large as it is said to be.
+// large, or not as large as it is said to be, or if nothing is said.
 func rest(r io.Reader, buf *[]byte, n int, size int64) []byte {
-	if size > wholeFile {
+	if size < int64(n) || size > wholeFile {
 		return nil
 	}
 	want := int(size) + 1 // one more tells that it has ended
@@ -426,12 +426,29 @@ func (h *hunt) lostAt(input int, path string) bool {
 // lossless says of a problem that everything that there is was looked at for all
 // that: a log is always cut somewhere, and a row in another charset was read.
 func lossless(p postern.Problem) bool {
-	return source.Lossless(p) || parse.Lossless(p) || parse.LosslessRecords(p) || p.Detail.Key == inUse
+	return source.Lossless(p) || parse.Lossless(p) || parse.LosslessRecords(p) || p.Detail.Key == inUse || p.Detail.Key == cutLog
 }
 
 // inUse is said of a hive of the registry that was copied from a running system, as
 // nearly all are. It lacks what changed last, and no verdict rests on it.
 const inUse = "registry.dirty"
+
+// cutLog is said of a log of which rules for files were asked about the beginning alone.
+// All its rows are read, and the verdict rests on these.
+const cutLog = "yara.cut-log"
+
+// guard keeps a file on which the program stumbles from ending the whole hunt: it is
+// told like any other that could not be looked at. It is false then.
+func (h *hunt) guard(input int, path string, look func()) (whole bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			whole = false
+			h.problem(input, postern.Problem{Path: path, What: postern.Unreadable, Detail: postern.Say("hunt.stumbled")})
+		}
+	}()
+	look()
+	return true
+}
 
 // note books the problems of one file and the error that ended reading it.
 func (h *hunt) note(input int, path string, problems []postern.Problem, err error) {

@@ -23,6 +23,9 @@ type File struct {
 	ModTime time.Time // zero if unknown
 	// Open gives a fresh reader from the first byte; the caller closes it.
 	Open func() (io.ReadCloser, error)
+	// Log says that the file is a log by its name as well as its content: its rows are
+	// read, and only a [LogDetector] is asked about it.
+	Log bool
 	// Whole is the content where it lies in memory already, nil where it does not. It
 	// is not changed, and not kept after Look or Read.
 	Whole []byte
@@ -35,6 +38,15 @@ type FileDetector interface {
 	// Look reads the file within its own bounds. An error is a file that could not
 	// be read; what was read before it still counts.
 	Look(f *File) ([]postern.Finding, []postern.Problem, error)
+}
+
+// LogDetector is what a FileDetector can be besides: one that may look at logs too.
+type LogDetector interface{ WantsLogs() bool }
+
+// WantsLogs says whether a detector looks at logs as at any other file.
+func WantsLogs(d FileDetector) bool {
+	l, ok := d.(LogDetector)
+	return ok && l.WantsLogs()
 }
 
 // RowRule is a rule over events: Sigma text with what its pack adds to it.

@@ -74,7 +74,7 @@ func FileRules(k Knowledge) ([]detect.FileDetector, error) {
 			served = append(served, p.Folder)
 		}
 	}
-	return []detect.FileDetector{yara.New(rules, yara.Options{Level: worth(table, served)})}, errors.Join(errs...)
+	return []detect.FileDetector{yara.New(rules, yara.Options{Level: worth(table, served), Logs: len(k.UserRules) > 0})}, errors.Join(errs...)
 }
 
 // worth ranks the matches of a user's YARA rules. Folders are those that the web

@@ -16,8 +16,11 @@ type joined struct {
 	rules   detect.FileDetector
 }
 
+// WantsLogs says whether the rules are about logs too; the experts never are.
+func (j joined) WantsLogs() bool { return detect.WantsLogs(j.rules) }
+
 func (j joined) Wants(f *detect.File) bool {
-	return j.rules.Wants(f) || slices.ContainsFunc(j.experts, func(d detect.FileDetector) bool { return d.Wants(f) })
+	return j.rules.Wants(f) || !f.Log && slices.ContainsFunc(j.experts, func(d detect.FileDetector) bool { return d.Wants(f) })
 }
 
 // Look gives the first error: a file that cannot be read cannot be read by any of them.
@@ -34,13 +37,15 @@ func (j joined) Look(f *detect.File) (findings []postern.Finding, problems []pos
 		return found
 	}
 	for _, d := range j.experts {
-		findings = append(findings, ask(d)...)
+		if !f.Log {
+			findings = append(findings, ask(d)...)
+		}
 	}
 	var ofPacks []postern.Finding
 	for _, found := range ask(j.rules) {
 		if strings.HasPrefix(found.Rule, userRules) { // a user wants to see his rules
 			findings = append(findings, found)
-		} else {
+		} else if !f.Log { // those of packs are about pages
 			ofPacks = append(ofPacks, found)
 		}
 	}

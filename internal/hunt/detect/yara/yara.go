@@ -60,6 +60,8 @@ type Options struct {
 	// Owner gives the account that owns a file, for rules that ask; nil or "" is
 	// unknown.
 	Owner func(*detect.File) string
+	// Logs says that the rules may be about logs too.
+	Logs bool
 }
 
 // Detector looks at files with a set of rules. It does not change once made.
@@ -77,6 +79,9 @@ func New(rules *Rules, opt Options) *Detector {
 
 // Wants answers for every file: most rules judge by content.
 func (d *Detector) Wants(*detect.File) bool { return len(d.rules.rules) > 0 }
+
+// WantsLogs says whether logs are looked at as other files are.
+func (d *Detector) WantsLogs() bool { return d.opt.Logs }
 
 // Look reads the file, within its bounds, and evaluates the rules.
 func (d *Detector) Look(f *detect.File) ([]postern.Finding, []postern.Problem, error) {
@@ -217,7 +222,10 @@ func (d *Detector) problems(f *detect.File, in *input, out *result) []postern.Pr
 	say := func(why postern.Text) {
 		all = append(all, postern.Problem{Path: f.Path, What: postern.Limit, Detail: why})
 	}
-	if in.size > int64(len(in.data)) {
+	switch {
+	case in.size > int64(len(in.data)) && f.Log:
+		say(postern.Say("yara.cut-log", "read", len(in.data), "size", in.size))
+	case in.size > int64(len(in.data)):
 		say(postern.Say("yara.cut", "read", len(in.data), "size", in.size))
 	}
 	if out.budget {
