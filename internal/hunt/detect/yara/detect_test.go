@@ -113,6 +113,30 @@ rule size { condition: filesize > 32MB }`})
 }
 
 // Strings that only files with certain names are searched for change no result.
+// TestMorePlacesThanAreKeptIsSaid counts a string beyond the bound: the number is wrong
+// then, and the file says so.
+func TestMorePlacesThanAreKeptIsSaid(t *testing.T) {
+	t.Parallel()
+	rules, _ := compiled(t, map[string]string{"a.yar": `
+rule Often { strings: $a = { 00 } condition: #a > 1500000 }
+rule There { strings: $a = { 00 } condition: $a }
+`})
+	d := New(rules, Options{})
+	for size, want := range map[int][]string{900_000: nil, 3_000_000: {"yara.places"}} {
+		_, problems := looked(t, d, strings.Repeat("\x00", size))
+		var got []string
+		for _, p := range problems {
+			got = append(got, p.Detail.Key)
+			if p.What != postern.Limit {
+				t.Errorf("%d places: %s is %s, want %s", size, p.Detail.Key, p.What, postern.Limit)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d places of a string: problems %q, want %q", size, got, want)
+		}
+	}
+}
+
 func TestNamesAreAskedBeforeTheSearch(t *testing.T) {
 	t.Parallel()
 	rules, report := compiled(t, map[string]string{"a.yar": `

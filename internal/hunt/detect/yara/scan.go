@@ -23,8 +23,15 @@ type input struct {
 type result struct {
 	matched []int32 // rules in their order, without private ones
 	over    []int32 // rules that cost more than the bounds allow
+	cut     []cut   // strings of them that stand in more places than are counted
 	budget  bool    // the search for strings did
 	timeout bool
+}
+
+// cut is a string that matched more often than is kept, with the first rule that has it.
+type cut struct {
+	rule int32
+	id   pattern.ID
 }
 
 // scratch is what a scan needs for a while. It belongs to one goroutine at a time.
@@ -124,7 +131,21 @@ func (r *Rules) scanBegun(ctx context.Context, s *scratch) result {
 	r.openGates(ctx, s, &out)
 	r.search(ctx, s, &out)
 	r.evaluate(s, &out)
+	r.findCut(s, &out)
 	return out
+}
+
+// findCut books the strings that matched more often than is kept: what a condition says of
+// their number and places may be wrong.
+func (r *Rules) findCut(s *scratch, out *result) {
+	for _, id := range s.matches.Cut() {
+		for rule := range r.survivor(s) {
+			if slices.Contains(r.rules[rule].strings, id) {
+				out.cut = append(out.cut, cut{rule, id})
+				break
+			}
+		}
+	}
 }
 
 // scanPlain is scan without guards and clauses, for the test that they change nothing.

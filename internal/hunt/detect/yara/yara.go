@@ -15,12 +15,14 @@ package yara
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -236,6 +238,11 @@ func (d *Detector) problems(f *detect.File, in *input, out *result) []postern.Pr
 		say(postern.Say("yara.timeout", "seconds", int(maxTime.Seconds())))
 	case len(out.over) > 0:
 		say(postern.Say("yara.over", "count", len(out.over), "rule", d.rules.rules[out.over[0]].meta.Rule))
+	}
+	if len(out.cut) > 0 {
+		first := out.cut[0]
+		r := d.rules.rules[first.rule]
+		say(postern.Say("yara.places", "count", len(out.cut), "string", cmp.Or(r.names[slices.Index(r.strings, first.id)], "$"), "rule", r.meta.Rule))
 	}
 	if len(out.matched) > maxFindings {
 		say(postern.Say("yara.many", "count", len(out.matched), "max", maxFindings))
