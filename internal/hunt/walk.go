@@ -149,7 +149,7 @@ func (h *hunt) visit(input int, f source.File, v *visitor) {
 	if isLog {
 		h.addLog(input, prefix, known, &l)
 		// What only begins like a log can be a page or a configuration all the same.
-		if df.Log = namedLog(f.Path); df.Log && !slices.ContainsFunc(h.opt.Files, detect.WantsLogs) {
+		if df.Log = namedLog(f.Path) || l.records != nil && namedRecords(f.Path); df.Log && !slices.ContainsFunc(h.opt.Files, detect.WantsLogs) {
 			return
 		}
 	}
@@ -303,6 +303,11 @@ func firstLine(head []byte) string {
 
 // namedLog says whether a file has the name of a log, which no server runs.
 func namedLog(path string) bool { return strings.EqualFold(path[len(path)-min(4, len(path)):], ".log") }
+
+// namedRecords is the same for logs of records.
+func namedRecords(path string) bool {
+	return slices.Contains([]string{"evtx", "json", "jsonl", "ndjson"}, strings.ToLower(path[strings.LastIndexByte(path, '.')+1:]))
+}
 
 // dateDigits is the length of the shortest date in the name of a log.
 const dateDigits = 6
