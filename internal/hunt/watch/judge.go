@@ -328,7 +328,11 @@ func (w *Watch) file(r *root, f *file, settings map[*host]bool) error {
 		if !d.Wants(df) {
 			continue
 		}
-		found, problems, err := d.Look(df)
+		var found []postern.Finding
+		problems, err := unbroken(f.path, func() (problems []postern.Problem, err error) {
+			found, problems, err = d.Look(df)
+			return problems, err
+		})
 		if err != nil {
 			f.mod = unread
 		}
@@ -393,7 +397,11 @@ func (w *Watch) settings(r *root, h *host) error {
 			if !d.Wants(df) {
 				continue
 			}
-			part, problems, err := d.Read(df)
+			var part any
+			problems, err := unbroken(f.path, func() (problems []postern.Problem, err error) {
+				part, problems, err = d.Read(df)
+				return problems, err
+			})
 			if err != nil {
 				f.mod = unread
 			}
@@ -412,6 +420,17 @@ func (w *Watch) settings(r *root, h *host) error {
 		}
 	}
 	return nil
+}
+
+// unbroken lets a detector look at a file. One on which it stumbles is told like any other
+// that cannot be looked at, and does not end the watch, nor every one that is begun again.
+func unbroken(p string, look func() ([]postern.Problem, error)) (problems []postern.Problem, err error) {
+	defer func() {
+		if recover() != nil {
+			problems, err = []postern.Problem{{Path: p, What: postern.Unreadable, Detail: postern.Say("hunt.stumbled")}}, nil
+		}
+	}()
+	return look()
 }
 
 // each visits the files of interest in a folder and below it.

@@ -110,6 +110,7 @@ type world struct {
 	now   time.Time
 	start bool
 	rules *rules
+	files detect.FileDetector
 
 	w      *Watch
 	alerts []Alert
@@ -119,7 +120,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
-	w := &world{t: t, dir: filepath.Join(dir, "root"), state: filepath.Join(dir, "state"), now: time.Date(2021, 3, 3, 10, 0, 0, 0, time.UTC), rules: &rules{}}
+	w := &world{t: t, dir: filepath.Join(dir, "root"), state: filepath.Join(dir, "state"), now: time.Date(2021, 3, 3, 10, 0, 0, 0, time.UTC), rules: &rules{}, files: pages{}}
 	if err := os.MkdirAll(filepath.Join(w.dir, "inetpub/wwwroot/aspnet_client"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func (w *world) open() {
 	w.t.Helper()
 	var err error
 	w.w, err = New(Options{
-		Roots: []string{w.dir}, Formats: parseall.Formats(), Rules: w.rules, Files: []detect.FileDetector{pages{}}, Hosts: []detect.HostDetector{settings{}},
+		Roots: []string{w.dir}, Formats: parseall.Formats(), Rules: w.rules, Files: []detect.FileDetector{w.files}, Hosts: []detect.HostDetector{settings{}},
 		Level: postern.Probed, Start: w.start, State: w.state, Now: func() time.Time { return w.now }, fast: true,
 	}, w)
 	if err != nil {
@@ -479,6 +480,27 @@ func TestPages(t *testing.T) {
 }
 
 // The first alert about a page says what the logs call its server.
+// stumbling is a detector that a page brings down.
+type stumbling struct{ pages }
+
+func (s stumbling) Look(f *detect.File) ([]postern.Finding, []postern.Problem, error) {
+	if strings.HasSuffix(f.Path, "evil.aspx") {
+		panic(errors.New("made to fail"))
+	}
+	return s.pages.Look(f)
+}
+
+func TestPageThatBringsADetectorDown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.files = stumbling{}
+	w.open()
+	w.write("evil.aspx", "x")
+	w.write("later.aspx", "BAD")
+	w.want("evil.aspx hunt.stumbled", "4 later.aspx:0 ")
+	w.want() // and not again and again
+}
+
 func TestNameOfTheServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
