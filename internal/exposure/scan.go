@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"postern"
 )
 
 // Bounds of a scan.
@@ -177,7 +179,7 @@ func (s *Scan) step(ctx context.Context, cancel context.CancelCauseFunc, v *visi
 	if v.target.Address.IsValid() {
 		o.Address = v.target.Address.String()
 	}
-	if again := s.look(ctx, v, &o); again > 0 && ctx.Err() == nil {
+	if again := s.unbroken(ctx, v, &o); again > 0 && ctx.Err() == nil {
 		v.due = s.Now().Add(again)
 		return false
 	}
@@ -196,6 +198,17 @@ func (s *Scan) step(ctx context.Context, cancel context.CancelCauseFunc, v *visi
 	}
 	s.Progress.note(&o)
 	return true
+}
+
+// unbroken keeps a host on whose answers the program stumbles from ending the scan of all:
+// it has a record that says so.
+func (s *Scan) unbroken(ctx context.Context, v *visit, o *Observation) (again time.Duration) {
+	defer func() {
+		if recover() != nil {
+			o.Outcome, o.Why, again = Aborted, postern.Say("exposure.stop.stumbled"), 0
+		}
+	}()
+	return s.look(ctx, v, o)
 }
 
 // look visits the places of a target, one after the other, until one answers. A
@@ -225,8 +238,10 @@ func (s *Scan) look(ctx context.Context, v *visit, o *Observation) time.Duration
 		if !ok {
 			return busyPause
 		}
-		again := s.Look(ctx, p, o)
-		give()
+		again := func() time.Duration {
+			defer give()
+			return s.Look(ctx, p, o)
+		}()
 		v.visits++
 		v.spent, v.bytes, v.turn = o.Requests, o.Bytes, false
 		if again > 0 && again <= maxPatience && v.visits < maxVisits {

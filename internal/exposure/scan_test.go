@@ -103,6 +103,27 @@ func TestEveryTargetOnce(t *testing.T) {
 	}
 }
 
+// TestStumbling lets the answers of one host bring the program down: it has a record like
+// all others, and its host is free again.
+func TestStumbling(t *testing.T) {
+	t.Parallel()
+	w := &world{look: func(p Place, o *Observation, _ int) time.Duration {
+		if p.Address == netip.MustParseAddr("10.0.0.2") {
+			panic("made to fail")
+		}
+		return 0
+	}}
+	s := w.scan(2)
+	if err := s.Run(context.Background(), targetsOf("10.0.0.1", "10.0.0.2", "10.0.0.3")); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(w.lines)
+	want := []string{"10.0.0.1 not-exchange 10.0.0.1 1", "10.0.0.2 aborted 10.0.0.2 1", "10.0.0.3 not-exchange 10.0.0.3 1"}
+	if !slices.Equal(w.lines, want) || len(w.busy) != 0 {
+		t.Errorf("records %q, busy %v; want %q and none", w.lines, w.busy, want)
+	}
+}
+
 func TestWaitingVisits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
