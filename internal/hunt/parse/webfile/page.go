@@ -117,7 +117,7 @@ func Split(t Text, name string) *Page {
 	if plain, ok := decodeScripts(t.Bytes); ok {
 		p.Encoded, p.Text.Bytes = true, plain
 	}
-	s := splitter{p: p, b: p.Text.Bytes, attrs: map[string]string{}}
+	s := splitter{p: p, b: p.Text.Bytes}
 	s.run()
 	p.settleLanguages()
 	return p
@@ -127,10 +127,10 @@ type splitter struct {
 	p     *Page
 	b     []byte
 	at    int
-	lang  Lang              // named by a directive
-	whole int               // where the code of a handler begins, 0 if this is none
-	work  int               // bytes of start tags walked
-	attrs map[string]string // of the tag that is read, kept for the next
+	lang  Lang       // named by a directive
+	whole int        // where the code of a handler begins, 0 if this is none
+	work  int        // bytes of start tags walked
+	attrs attributes // of the tag that is read, kept for the next
 }
 
 // run walks from one '<' to the next. Whatever is no mark of an engine is passed over.
@@ -226,7 +226,10 @@ func (s *splitter) directive(at, start, end, next int) {
 	if end-i > maxTag {
 		end = i + maxTag
 	}
-	attributes(s.b[i:end], d.Attrs)
+	s.attrs = readAttributes(s.b[i:end], s.attrs)
+	for _, a := range s.attrs {
+		d.Attrs[strings.ToLower(string(a.name))] = string(a.value)
+	}
 	if len(s.p.Directives) < maxDirectives {
 		s.p.Directives = append(s.p.Directives, d)
 	}
@@ -280,9 +283,15 @@ func (s *splitter) question() {
 // tag reads an element's start tag: a script, an input control, an object.
 func (s *splitter) tag() {
 	written, body := s.tagName()
-	qualified := bytes.IndexByte(written, ':') >= 0
-	if !qualified && len(written) != len("script") && len(written) != len("input") && len(written) != len("textarea") {
-		s.at++ // none of those below, and most elements are none
+	colon := bytes.IndexByte(written, ':')
+	qualified := colon >= 0
+	if !qualified && !isElement(written, false) {
+		s.at++
+		return
+	}
+	end := s.tagEnd(body)
+	if end < 0 || qualified && !isElement(written[colon+1:], true) {
+		s.at = body
 		return
 	}
 	name := string(written)
@@ -291,22 +300,11 @@ func (s *splitter) tag() {
 	if !qualified {
 		local = lower
 	}
-	switch {
-	case lower == "script", lower == "object", qualified, isFormElement(lower):
-	default:
-		s.at++
-		return
-	}
-	end := s.tagEnd(body)
-	if end < 0 {
-		s.at = body
-		return
+	s.attrs = s.attrs[:0]
+	if local == "script" || lower == "object" || isInput(local) || isUpload(local) {
+		s.attrs = readAttributes(s.b[body:end], s.attrs)
 	}
 	attrs := s.attrs
-	clear(attrs)
-	if local == "script" || lower == "object" || isInput(local) || isUpload(local) {
-		attributes(s.b[body:end], attrs)
-	}
 	next := end + 1
 	closed := end > body && s.b[end-1] == '/'
 	s.at = body
@@ -317,20 +315,20 @@ func (s *splitter) tag() {
 		stop := s.find(next, "</"+name)
 		s.add(Region{Lang: Java, Mode: Element, Start: next, End: stop})
 		s.at = stop
-	case qualified && local == "script" && (prefix == "msxsl" || attrs["implements-prefix"] != ""):
+	case qualified && local == "script" && (prefix == "msxsl" || attrs.value("implements-prefix") != ""):
 		if s.p.XSLScript < 0 {
 			s.p.XSLScript = body - len(name) - 1
 		}
 		stop := s.find(next, "</"+name)
-		lang := ParseLang(attrs["language"], false)
+		lang := ParseLang(attrs.value("language"), false)
 		if lang == Unknown {
 			lang = JScript
 		}
 		s.add(Region{Lang: lang, Mode: Element, Start: next, End: stop})
 		s.at = stop
-	case lower == "object" && isServer(attrs):
+	case lower == "object" && attrs.server():
 		s.object(attrs)
-	case isServer(attrs):
+	case attrs.server():
 		s.control(local, attrs)
 	}
 }
@@ -343,9 +341,9 @@ func (s *splitter) tagName() (name []byte, body int) {
 	return s.b[s.at+1 : i], i
 }
 
-func (s *splitter) script(attrs map[string]string, next int, closed bool) {
-	lang := ParseLang(attrs["language"], s.p.Engine == ClassicASP)
-	if !isServer(attrs) && lang != PHP {
+func (s *splitter) script(attrs attributes, next int, closed bool) {
+	lang := ParseLang(attrs.value("language"), s.p.Engine == ClassicASP)
+	if !attrs.server() && lang != PHP {
 		return
 	}
 	if lang == PHP && s.p.Engine != PHPEngine && s.p.Engine != None {
@@ -359,9 +357,9 @@ func (s *splitter) script(attrs map[string]string, next int, closed bool) {
 	s.at = stop
 }
 
-func (s *splitter) object(attrs map[string]string) {
-	id := cmp.Or(attrs["progid"], strings.TrimPrefix(strings.ToLower(attrs["classid"]), "clsid:"))
-	if name := attrs["id"]; name != "" && id != "" && len(s.p.Objects) < maxControls {
+func (s *splitter) object(attrs attributes) {
+	id := cmp.Or(attrs.value("progid"), strings.TrimPrefix(strings.ToLower(attrs.value("classid")), "clsid:"))
+	if name := attrs.value("id"); name != "" && id != "" && len(s.p.Objects) < maxControls {
 		if s.p.Objects == nil {
 			s.p.Objects = map[string]string{}
 		}
@@ -369,12 +367,12 @@ func (s *splitter) object(attrs map[string]string) {
 	}
 }
 
-func (s *splitter) control(local string, attrs map[string]string) {
-	id := strings.ToLower(attrs["id"])
+func (s *splitter) control(local string, attrs attributes) {
+	id := strings.ToLower(attrs.value("id"))
 	if id == "" || len(s.p.Inputs)+len(s.p.Uploads) >= maxControls {
 		return
 	}
-	kind := strings.ToLower(attrs["type"])
+	kind := strings.ToLower(attrs.value("type"))
 	switch {
 	case isUpload(local), local == "input" && kind == "file":
 		if s.p.Uploads == nil {
@@ -506,13 +504,28 @@ func (p *Page) Code() bool {
 	return false
 }
 
-func isServer(attrs map[string]string) bool {
-	return strings.EqualFold(strings.TrimSpace(attrs["runat"]), "server")
+// isElement says whether an element, in any case, is one that a page is asked for; most are
+// not. local is the part of a name behind its prefix.
+func isElement(name []byte, local bool) bool {
+	if len(name) > maxElement {
+		return false
+	}
+	var lower [maxElement]byte
+	for i, c := range name {
+		lower[i] = small[c]
+	}
+	switch n := string(lower[:len(name)]); n {
+	case "script", "object", "input", "textarea", "select":
+		return true
+	case "scriptlet", "declaration", "expression":
+		return local
+	default:
+		return local && (isInput(n) || isUpload(n))
+	}
 }
 
-func isFormElement(name string) bool {
-	return name == "input" || name == "textarea" || name == "select"
-}
+// maxElement is the length of the longest such name.
+const maxElement = len("radiobuttonlist")
 
 // after gives the position behind the next stop, or the end of the text.
 func (s *splitter) after(from int, stop string) int {
@@ -562,9 +575,39 @@ func (s *splitter) tagEnd(from int) int {
 	return -1
 }
 
-// attributes reads name="value" pairs, quoted in any way or not at all. The first
-// of two values of one name counts.
-func attributes(b []byte, into map[string]string) {
+// attribute is name="value". Both are parts of the page.
+type attribute struct{ name, value []byte }
+
+// attributes are those of one tag, of each name the first.
+type attributes []attribute
+
+// value gives the value of the attribute with a name, "" without one.
+func (a attributes) value(name string) string {
+	if i := a.find([]byte(name)); i >= 0 {
+		return string(a[i].value)
+	}
+	return ""
+}
+
+// server says whether the element is one for the server.
+func (a attributes) server() bool {
+	i := a.find([]byte("runat"))
+	return i >= 0 && bytes.EqualFold(bytes.TrimSpace(a[i].value), []byte("server"))
+}
+
+func (a attributes) find(name []byte) int {
+	for i := range a {
+		if len(a[i].name) == len(name) && bytes.EqualFold(a[i].name, name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// readAttributes reads pairs of name and value, quoted in any way or not at all, into the
+// space of others.
+func readAttributes(b []byte, into attributes) attributes {
+	into = into[:0]
 	for i := 0; i < len(b) && len(into) < 64; {
 		for i < len(b) && !isNameByte(b[i]) {
 			i++
@@ -573,34 +616,35 @@ func attributes(b []byte, into map[string]string) {
 		for i < len(b) && isNameByte(b[i]) {
 			i++
 		}
-		name := strings.ToLower(string(b[start:i]))
+		name := b[start:i]
 		i = skipSpace(b, i, len(b))
-		value := ""
+		var value []byte
 		if i < len(b) && b[i] == '=' {
 			i = skipSpace(b, i+1, len(b))
 			value, i = attributeValue(b, i)
 		}
-		if _, twice := into[name]; !twice && name != "" {
-			into[name] = value
+		if len(name) > 0 && into.find(name) < 0 {
+			into = append(into, attribute{name, value})
 		}
 	}
+	return into
 }
 
-func attributeValue(b []byte, i int) (string, int) {
+func attributeValue(b []byte, i int) ([]byte, int) {
 	if i >= len(b) {
-		return "", i
+		return nil, i
 	}
 	if q := b[i]; q == '"' || q == '\'' {
 		if end := bytes.IndexByte(b[i+1:], q); end >= 0 {
-			return string(b[i+1 : i+1+end]), i + end + 2
+			return b[i+1 : i+1+end], i + end + 2
 		}
-		return string(b[i+1:]), len(b)
+		return b[i+1:], len(b)
 	}
 	start := i
 	for i < len(b) && b[i] > ' ' && b[i] != '>' {
 		i++
 	}
-	return string(b[start:i]), i
+	return b[start:i], i
 }
 
 func isNameByte(c byte) bool {
