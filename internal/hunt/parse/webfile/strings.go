@@ -461,6 +461,9 @@ func (l *lexer) pattern(i, end int) (int, bool) {
 // phpEnd gives the position of the ?> that ends PHP code: not one inside a string
 // or a comment of several lines.
 func phpEnd(b []byte, i int) int {
+	if !bytes.Contains(b[i:], []byte("?>")) {
+		return len(b) // as in most files that are PHP and nothing else
+	}
 	for i < len(b) {
 		switch c := b[i]; {
 		case !phpTurns[c]:
