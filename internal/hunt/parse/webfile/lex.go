@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"html"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -71,10 +70,10 @@ type lexer struct {
 	full  bool
 	lang  Lang
 	b     []byte
-	// s is b once more. Texts of tokens are cut out of it and not copied one by one, and
-	// lower is s with small letters, "" until a word needs it.
-	s, lower string
-	buf      []byte // where strings are put together
+	// s is b once more. Texts of tokens are cut out of it and not copied one by one.
+	s      string
+	smalls [128]string // words in small letters that were met
+	buf    []byte      // where strings are put together
 
 	depth int // of brackets, inside which a newline does not end a statement of Basic
 	nest  int // of interpolated strings
@@ -148,18 +147,21 @@ func (l *lexer) emit(k Kind, text string, at int) {
 
 // lex reads b, of which s is a copy. Every branch moves on by at least one byte.
 func (l *lexer) lex(b []byte, s string) {
-	l.b, l.s, l.lower = b, s, ""
+	l.b, l.s = b, s
 	basic := l.lang.Basic()
 	for i, end := 0, len(b); i < end && !l.full; {
 		c := b[i]
+		class := classes[c]
 		switch {
-		case isLetter(c):
+		case class&letter != 0:
 			i = l.word(i, end)
-		case isSpace(c):
+		case class&space != 0:
 			if c == '\n' && basic && l.depth <= 0 {
 				l.emit(Break, "", i)
 			}
 			i++
+		case class&digit != 0:
+			i = l.number(i, end)
 		case c == '/' && i+1 < end && (b[i+1] == '/' || b[i+1] == '*') && !basic:
 			i = l.comment(i, end)
 		case c == '#' && (l.lang == PHP || l.lang == CSharp && l.lineStart(i)):
@@ -176,7 +178,7 @@ func (l *lexer) lex(b []byte, s string) {
 			i = l.typographic(i, end, quoteAt(b, i, end))
 		case isWordByte(c) || c == '$' && l.wordAt(i+1, end) || c == '\\' && l.escapedWord(i, end) || c == '@' && l.wordAt(i+1, end):
 			i = l.word(i, end)
-		case c >= '0' && c <= '9' || c == '&' && basic && l.basicNumber(i, end):
+		case c == '&' && basic && l.basicNumber(i, end):
 			i = l.number(i, end)
 		default:
 			if next, ok := l.quoted(i, end); ok {
@@ -290,25 +292,21 @@ func (l *lexer) word(i, end int) int {
 		i++
 	}
 	from := i
-	latin := true
-	for ; i < end; i++ {
-		c := l.b[i]
-		if !isWordByte(c) && (c < '0' || c > '9') && (c != '$' || i > from && l.lang != JScript) {
+	var seen class
+	for b := l.b[:end]; i < len(b); i++ {
+		class := classes[b[i]]
+		if class&(letter|underscore|digit|other) == 0 && (b[i] != '$' || i > from && l.lang != JScript) ||
+			class&other != 0 && l.lang != PHP && quoteAt(b, i, end) > 0 {
 			break
 		}
-		if c >= 0x80 {
-			if l.lang != PHP && quoteAt(l.b, i, end) > 0 {
-				break
-			}
-			latin = false
-		}
+		seen |= class
 	}
 	plain := l.b[from:i]
-	if i < end && l.b[i] == '\\' && l.escapedWord(i, end) || !latin && hasInvisible(plain) {
+	if i < end && l.b[i] == '\\' && l.escapedWord(i, end) || seen&other != 0 && hasInvisible(plain) {
 		return l.oddWord(start, from, end)
 	}
 	text := l.s[from:i]
-	if l.lang != PHP || plain[0] != '$' { // the case of a variable counts in PHP
+	if seen&(capital|other) != 0 && (l.lang != PHP || plain[0] != '$') { // the case of a variable counts in PHP
 		text = l.small(from, i)
 	}
 	if l.lang.Basic() && text == "rem" {
@@ -325,30 +323,75 @@ func (l *lexer) word(i, end int) int {
 
 // small gives a part of the code in small letters.
 func (l *lexer) small(from, to int) string {
-	capital := false
+	var seen class
 	for _, c := range l.b[from:to] {
-		if c >= utf8.RuneSelf {
-			return strings.ToLower(l.s[from:to])
-		}
-		capital = capital || c >= 'A' && c <= 'Z'
+		seen |= classes[c]
 	}
-	if !capital {
-		return l.s[from:to]
+	word := l.s[from:to]
+	switch {
+	case seen&other != 0:
+		return strings.ToLower(word)
+	case seen&capital == 0 || word == "":
+		return word
 	}
-	if l.lower == "" {
-		l.lower = lowerLatin(l.b)
+	// Few words with capitals are not met again soon.
+	known := &l.smalls[(uint(word[0])*7+uint(word[len(word)/2])*3+uint(word[len(word)-1])+uint(len(word)))%uint(len(l.smalls))]
+	if !isSmallOf(*known, word) {
+		*known = strings.ToLower(word)
 	}
-	return l.lower[from:to]
+	return *known
 }
 
-// lowerLatin makes the Latin letters small and keeps every other byte where it is.
-func lowerLatin(b []byte) string {
-	lower := bytes.Clone(b)
-	for i, c := range lower {
-		lower[i] = small[c]
+// isSmallOf says whether a word is another of Latin letters in small ones.
+func isSmallOf(lower, word string) bool {
+	if len(lower) != len(word) {
+		return false
 	}
-	return string(lower)
+	for i := range len(word) {
+		if lower[i] != small[word[i]] {
+			return false
+		}
+	}
+	return true
 }
+
+// class is what a character can be in code.
+type class uint8
+
+// The classes.
+const (
+	letter class = 1 << iota // of the Latin alphabet
+	capital
+	underscore
+	digit
+	space
+	other // not of ASCII
+	ends  // the second character of an operator
+)
+
+// classes gives the class of each character.
+var classes = func() (table [256]class) {
+	for i := range table {
+		switch c := byte(i); {
+		case isLetter(c):
+			table[i] = letter
+			if c < 'a' {
+				table[i] |= capital
+			}
+		case c == '_':
+			table[i] = underscore
+		case c >= '0' && c <= '9':
+			table[i] = digit
+		case isSpace(c):
+			table[i] = space
+		case c >= utf8.RuneSelf:
+			table[i] = other
+		case strings.IndexByte(operatorEnds, c) >= 0:
+			table[i] = ends
+		}
+	}
+	return table
+}()
 
 // small gives the small letter of each Latin letter, and every other byte itself.
 var small = func() (table [256]byte) {
@@ -444,9 +487,19 @@ func hexRune(b []byte, i, n int) (rune, bool) {
 	if n <= 0 || i+n > len(b) {
 		return 0, false
 	}
-	v, err := strconv.ParseUint(string(b[i:i+n]), 16, 32)
-	if err != nil || v > utf8.MaxRune {
-		return 0, false
+	var v uint64
+	for _, c := range b[i : i+n] {
+		switch {
+		case c >= '0' && c <= '9':
+			v = v<<4 | uint64(c-'0')
+		case isHex(c):
+			v = v<<4 | uint64(c|0x20-'a'+10)
+		default:
+			return 0, false
+		}
+		if v > utf8.MaxRune {
+			return 0, false
+		}
 	}
 	return rune(v), true
 }
@@ -511,7 +564,7 @@ func (l *lexer) punct(i, end int) int {
 			return i + 1
 		}
 	}
-	if i+1 < end && strings.IndexByte(operatorEnds, l.b[i+1]) >= 0 {
+	if i+1 < end && classes[l.b[i+1]]&ends != 0 {
 		for _, op := range operators {
 			if op[0] == c && strings.HasPrefix(l.s[i:], op) {
 				if l.lang.Basic() && (op == "==" || op == "&&" || op == "??" || op == "::") {

@@ -209,7 +209,7 @@ func (l *lexer) holes(text string, at int, join byte) {
 
 // inner reads code that stands inside a string.
 func (l *lexer) inner(code []byte, text string, at int) {
-	b, s, lower, depth, fixed, base := l.b, l.s, l.lower, l.depth, l.fixed, l.base
+	b, s, depth, fixed, base := l.b, l.s, l.depth, l.fixed, l.base
 	if !l.fixed {
 		l.fixed, l.base = true, l.base+at
 	}
@@ -218,7 +218,7 @@ func (l *lexer) inner(code []byte, text string, at int) {
 	l.lex(code, text)
 	l.emit(Punct, ")", at)
 	l.nest--
-	l.b, l.s, l.lower, l.depth, l.fixed, l.base = b, s, lower, depth, fixed, base
+	l.b, l.s, l.depth, l.fixed, l.base = b, s, depth, fixed, base
 }
 
 // closing gives the position of the '}' that ends a hole, -1 if there is none.
@@ -290,14 +290,23 @@ func (l *lexer) phpSingle(i, end int) int {
 func (l *lexer) phpDouble(i, end int, quote byte) int {
 	body := i + 1
 	j := body
+	plain := true
 	for j < end && l.b[j] != quote {
-		if l.b[j] == '\\' {
+		switch l.b[j] {
+		case '\\':
 			j++
+			plain = false
+		case '$', '{':
+			plain = false
 		}
 		j++
 	}
 	j = min(j, end)
-	l.interpolate(body, j, i)
+	if plain {
+		l.emit(String, l.s[body:j], i)
+	} else {
+		l.interpolate(body, j, i)
+	}
 	return min(j+1, end)
 }
 
