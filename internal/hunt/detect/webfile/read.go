@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"postern"
@@ -53,7 +54,7 @@ func (l *look) read(s role) error {
 	if s == roleNamed {
 		keep, pages = chunk, false
 	}
-	l.raw, err = io.ReadAll(io.TeeReader(io.LimitReader(r, keep), all))
+	l.raw, err = readAll(io.TeeReader(io.LimitReader(r, keep), all), nil, min(l.f.Size, keep))
 	read := int64(len(l.raw))
 	if err == nil && read == keep {
 		read, err = l.rest(r, all, read, pages)
@@ -116,8 +117,37 @@ func (l *look) gate() (quiet bool, err error) {
 		return false, err
 	}
 	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, maxStatic))
+	space := l.d.files.Take()
+	if space == nil {
+		space = new([]byte)
+	}
+	defer l.d.files.Put(space)
+	b, err := readAll(io.LimitReader(r, maxStatic), *space, l.f.Size)
+	if cap(b) <= keptStatic {
+		*space = b
+	}
 	return err == nil && !marked(b), err
+}
+
+// keptStatic is how large the space for a file may be to be kept for the next.
+const keptStatic = 256 << 10
+
+// readAll reads what there is into a space, which grows at once to what is said to come.
+func readAll(r io.Reader, into []byte, size int64) ([]byte, error) {
+	b := slices.Grow(into[:0], int(min(max(size, 0), maxRead))+bytes.MinRead)
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+		if len(b) == cap(b) {
+			b = slices.Grow(b, bytes.MinRead)
+		}
+	}
 }
 
 // marked says whether code that a server would run may stand in a file. It is

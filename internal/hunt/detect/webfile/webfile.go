@@ -59,6 +59,7 @@ type Detector struct {
 	staging  []string
 
 	tokens detect.Spares[[]page.Token] // nothing of them is kept after the analysis of a page
+	files  detect.Spares[[]byte]
 }
 
 // New makes a detector.
