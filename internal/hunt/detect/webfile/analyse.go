@@ -77,26 +77,39 @@ type analysis struct {
 	does                 [deeds]bool
 }
 
-// keptTokens is how large the space for the words of a page may be to be kept for the
-// next: 40 bytes a word.
+// space is what the analysis of a page takes for its words. Nothing in it is kept, so that
+// it serves the next page.
+type space struct {
+	toks         []page.Token
+	said         vocabulary
+	match, folds pairs
+
+	ends, joined, worded, next []int32 // as those of a program
+	here, muted                []bool
+}
+
+// keptTokens is how large the space for a page may be to be kept for the next, in words of
+// some 70 bytes.
 const keptTokens = 16 << 10
 
 // analyse finds out what the code of a page does with what comes with a request.
 func (d *Detector) analyse(p *page.Page) analysis {
-	space := d.tokens.Take()
-	if space == nil {
-		space = new([]page.Token)
+	s := d.spaces.Take()
+	if s == nil {
+		s = new(space)
 	}
-	defer d.tokens.Put(space)
-	toks, cut := p.Tokens(*space)
+	defer d.spaces.Put(s)
+	toks, cut := p.Tokens(s.toks)
 	if cap(toks) <= keptTokens {
-		*space = toks
+		s.toks = toks
 		defer clear(toks) // they hold the text of the page
+	} else {
+		s = new(space) // such a page has one of its own
 	}
 	a := analysis{cut: cut, tokens: len(toks), dotNet: p.Engine == page.ASPNET}
-	r := reading{d: d, a: &a, fold: folder{budget: maxFolded}}
+	r := reading{d: d, a: &a, fold: folder{budget: maxFolded, pairs: &s.folds}}
 	r.odd(toks)
-	g := r.read(toks, p, 0)
+	g := r.read(s, toks, p, 0)
 	if p.Encoded {
 		a.signs[signEncoded] = true
 	}
@@ -117,9 +130,10 @@ type reading struct {
 }
 
 // read looks at a program and at the programs in its strings.
-func (r *reading) read(toks []page.Token, p *page.Page, depth int) *program {
+func (r *reading) read(s *space, toks []page.Token, p *page.Page, depth int) *program {
 	toks = r.fold.fold(toks)
-	g := newProgram(r.d.words, toks, p)
+	s.said = r.d.words.vocabularyOf(toks, s.said)
+	g := newProgram(s.said, toks, p, s)
 	var objects map[string]string
 	if p != nil {
 		objects = p.Objects
@@ -258,10 +272,10 @@ func (r *reading) layer(s string, t page.Token, depth int) {
 		for i := range toks {
 			toks[i].Off = t.Off
 		}
-		r.read(toks, inner, depth+1)
+		r.read(new(space), toks, inner, depth+1)
 		return
 	}
-	r.read(page.Lex(s, lang, t.Off, maxLayerTokens), nil, depth+1)
+	r.read(new(space), page.Lex(s, lang, t.Off, maxLayerTokens), nil, depth+1)
 }
 
 // unpack undoes gzip, in which programs in strings often are.

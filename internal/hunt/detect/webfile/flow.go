@@ -1,6 +1,7 @@
 package webfile
 
 import (
+	"slices"
 	"strings"
 
 	page "postern/internal/hunt/parse/webfile"
@@ -67,6 +68,7 @@ type program struct {
 	sources map[int]source
 	first   *source
 	vars    map[string]variable
+	space   *space // of what is worked out for each position
 	// firsts are the positions behind the first assignment to each name, nil until
 	// one is asked for.
 	firsts map[string]int
@@ -74,8 +76,10 @@ type program struct {
 	ownDatabase bool
 }
 
-func newProgram(words *lexicon, toks []page.Token, p *page.Page) *program {
-	g := &program{vocabulary: words.vocabularyOf(toks), toks: toks, match: brackets(toks), tainted: map[string]source{}}
+// newProgram takes the words of a program and the space in which it works. The words may lie
+// in it as well.
+func newProgram(said vocabulary, toks []page.Token, p *page.Page, s *space) *program {
+	g := &program{vocabulary: said, toks: toks, space: s, match: s.match.of(toks), tainted: map[string]source{}}
 	if p != nil {
 		g.inputs, g.uploads = p.Inputs, p.Uploads
 	}
@@ -118,10 +122,14 @@ func (g *program) follow() {
 	g.mark()
 }
 
-// brackets pairs brackets of any kind; one that does not fit is passed over.
-func brackets(toks []page.Token) []int32 {
-	match := make([]int32, len(toks))
-	var open []int32
+// pairs is the space for how brackets pair.
+type pairs struct{ match, open []int32 }
+
+// of pairs the brackets of any kind in a program: the partner of each, and -1 for every
+// other word. One that does not fit is passed over. It holds until the next is asked for.
+func (p *pairs) of(toks []page.Token) []int32 {
+	p.match = slices.Grow(p.match[:0], len(toks))
+	match, open := p.match[:len(toks)], p.open[:0]
 	for i := range toks {
 		t := &toks[i]
 		match[i] = -1
@@ -142,6 +150,7 @@ func brackets(toks []page.Token) []int32 {
 			}
 		}
 	}
+	p.open = open
 	return match
 }
 
@@ -342,7 +351,8 @@ func (g *program) statementEnd(i int) int {
 // asked for at no cost.
 func (g *program) measure() {
 	n := len(g.toks)
-	g.ends = make([]int32, n+1)
+	g.space.ends = cleared(g.space.ends, n+1)
+	g.ends = g.space.ends
 	g.ends[n] = int32(n)
 	for i := n - 1; i >= 0; i-- {
 		t := &g.toks[i]
@@ -360,7 +370,8 @@ func (g *program) measure() {
 // joints counts up to every token what is joined, to be asked for at no cost as well.
 func (g *program) joints() {
 	n := len(g.toks)
-	g.joined, g.worded = make([]int32, n+1), make([]int32, n+1)
+	g.space.joined, g.space.worded = cleared(g.space.joined, n+1), cleared(g.space.worded, n+1)
+	g.joined, g.worded = g.space.joined, g.space.worded
 	for i := range g.toks {
 		t := &g.toks[i]
 		g.joined[i+1], g.worded[i+1] = g.joined[i], g.worded[i]
@@ -378,7 +389,8 @@ func (g *program) joints() {
 
 // mute finds what stands in calls that make something harmless of it.
 func (g *program) mute() {
-	g.muted = make([]bool, len(g.toks))
+	g.space.muted = cleared(g.space.muted, len(g.toks))
+	g.muted = g.space.muted
 	for i := 0; i+1 < len(g.toks); i++ {
 		if end := int(g.match[i+1]); end > 0 && g.is(i, harmlessWord) && g.toks[i+1].Is("(") && g.makesHarmless(i) {
 			for ; i < end; i++ {
@@ -394,7 +406,8 @@ func (g *program) mute() {
 func (g *program) mark() {
 	n := len(g.toks)
 	if g.next == nil {
-		g.next, g.here = make([]int32, n+1), make([]bool, n)
+		g.space.next, g.space.here = cleared(g.space.next, n+1), cleared(g.space.here, n)
+		g.next, g.here = g.space.next, g.space.here
 		for i := range g.sources {
 			g.here[i] = !g.muted[i] && !g.compared(i)
 		}

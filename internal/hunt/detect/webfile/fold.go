@@ -40,6 +40,7 @@ type folder struct {
 	joined, decoded int
 	coded           int // steps that changed something
 	args            []page.Token
+	pairs           *pairs
 }
 
 // fold gives the program with every constant worked out as far as is possible. It
@@ -624,7 +625,7 @@ func (f *folder) propagate(toks []page.Token) []page.Token {
 		return toks
 	}
 	// A name that is also a parameter of a function may have any value there.
-	for _, fn := range functions(toks, brackets(toks)) {
+	for _, fn := range functions(toks, f.pairs.of(toks)) {
 		for _, p := range fn.params {
 			delete(values, p)
 			delete(lists, p)

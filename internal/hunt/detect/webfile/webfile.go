@@ -58,7 +58,7 @@ type Detector struct {
 	compiled []string
 	staging  []string
 
-	tokens detect.Spares[[]page.Token] // nothing of them is kept after the analysis of a page
+	spaces detect.Spares[space]
 	files  detect.Spares[[]byte]
 }
 

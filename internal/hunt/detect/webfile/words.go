@@ -1,6 +1,7 @@
 package webfile
 
 import (
+	"slices"
 	"strings"
 
 	page "postern/internal/hunt/parse/webfile"
@@ -130,10 +131,9 @@ type vocabulary struct {
 	strings     []int32 // the positions of the strings
 }
 
-// vocabularyOf looks every word of a program up.
-func (x *lexicon) vocabularyOf(toks []page.Token) vocabulary {
-	numbers := make([]uint16, 2*len(toks))
-	v := vocabulary{lexicon: x, slot: numbers[:len(toks)], known: numbers[len(toks):], said: make([]bool, len(x.words))}
+// vocabularyOf looks every word of a program up. It takes the space of an old vocabulary.
+func (x *lexicon) vocabularyOf(toks []page.Token, old vocabulary) vocabulary {
+	v := vocabulary{lexicon: x, slot: cleared(old.slot, len(toks)), known: cleared(old.known, len(toks)), said: cleared(old.said, len(x.words)), strings: old.strings[:0]}
 	for i := range toks {
 		switch t := &toks[i]; t.Kind {
 		case page.Ident:
@@ -149,6 +149,13 @@ func (x *lexicon) vocabularyOf(toks []page.Token) vocabulary {
 		}
 	}
 	return v
+}
+
+// cleared gives n zero values in the space of a slice.
+func cleared[T any](s []T, n int) []T {
+	s = slices.Grow(s[:0], n)[:n]
+	clear(s)
+	return s
 }
 
 // is says whether the word at i has one of the traits.

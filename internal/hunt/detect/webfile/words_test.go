@@ -108,7 +108,7 @@ func FuzzShortcuts(f *testing.F) {
 		}
 		p := page.Split(page.Decode(content), shortcutNames[int(which)%len(shortcutNames)])
 		toks, _ := p.Tokens(nil)
-		fold := folder{budget: maxFolded}
+		fold := folder{budget: maxFolded, pairs: new(pairs)}
 		for i := range toks {
 			before := toks[:i]
 			if _, s, ok := fold.value(toks, i, &before); ok && !begins(toks, i) {
@@ -116,7 +116,7 @@ func FuzzShortcuts(f *testing.F) {
 			}
 		}
 		toks = fold.fold(toks)
-		g := newProgram(words, toks, p)
+		g := newProgram(words.vocabularyOf(toks, vocabulary{}), toks, p, new(space))
 		for i := range toks {
 			if toks[i].Kind != page.Ident {
 				continue
@@ -132,7 +132,7 @@ func FuzzShortcuts(f *testing.F) {
 		if g.next != nil {
 			return
 		}
-		followed := newProgram(words, toks, p)
+		followed := newProgram(words.vocabularyOf(toks, vocabulary{}), toks, p, new(space))
 		followed.follow()
 		if got, want := g.constructs(p.Objects), followed.constructs(p.Objects); !reflect.DeepEqual(got, want) {
 			t.Fatalf("nothing comes in, and following it gives other constructs: got %+v, want %+v", got, want)
