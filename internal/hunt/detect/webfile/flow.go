@@ -245,7 +245,7 @@ func isMember(before page.Token) bool {
 }
 
 func isAssignment(t *page.Token) bool {
-	if t.Kind != page.Punct || !strings.HasSuffix(t.Text, "=") {
+	if t.Kind != page.Punct || t.Text == "" || t.Text[len(t.Text)-1] != '=' {
 		return false
 	}
 	switch t.Text {

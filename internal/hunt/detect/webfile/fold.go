@@ -48,14 +48,86 @@ type folder struct {
 func (f *folder) fold(toks []page.Token) []page.Token {
 	for range maxRounds {
 		before, work := len(toks), f.coded
-		toks = f.join(toks)
-		toks = f.reduce(toks)
-		toks = f.propagate(toks)
+		s := survey(toks)
+		if s.joins {
+			toks = f.join(toks)
+		}
+		if len(toks) != before {
+			toks = f.reduce(toks, 0)
+		} else if s.begins < before {
+			toks = f.reduce(toks, s.begins)
+		}
+		if s.gives || len(toks) != before || f.coded != work {
+			toks = f.propagate(toks)
+		}
 		if len(toks) == before && f.coded == work || f.budget <= 0 {
 			break
 		}
 	}
 	return toks
+}
+
+// surveyed is what there may be to fold in a program: the cheap question before folding,
+// since most programs have little that could be.
+type surveyed struct {
+	joins  bool // constants that are joined
+	begins int  // where the first other constant may begin, or the end
+	gives  bool // a name that may be given one
+}
+
+// survey goes through a program once.
+func survey(toks []page.Token) surveyed {
+	s := surveyed{begins: len(toks)}
+	for i := 0; i+1 < len(toks); i++ {
+		next := &toks[i+1]
+		switch t := &toks[i]; t.Kind {
+		case page.String, page.Number:
+			if next.Kind == page.Punct && i+2 < len(toks) {
+				s.joins = s.joins || toks[i+2].Kind == t.Kind && joins(next)
+				if begins(toks, i) {
+					s.begins = min(s.begins, i)
+				}
+			}
+		case page.Ident:
+			if next.Kind == page.Punct && begins(toks, i) {
+				s.begins = min(s.begins, i)
+			}
+		case page.Punct:
+			switch t.Text {
+			case "=", ":=":
+				s.gives = s.gives || i > 0 && mayGive(toks, i)
+			case "(":
+				// One behind a value is that of a call. What stands before it has not moved if
+				// nothing else begins before it.
+				if begins(toks, i) && (next.Kind != page.String || !afterValue(toks[:i])) {
+					s.begins = min(s.begins, i)
+				}
+			case "{", "~":
+				if begins(toks, i) {
+					s.begins = min(s.begins, i)
+				}
+			}
+		}
+	}
+	return s
+}
+
+// mayGive says whether the assignment at i may be one of a constant or of a list of them.
+func mayGive(toks []page.Token, i int) bool {
+	if toks[i+1].Kind == page.String {
+		return i+2 < len(toks) && ends(&toks[i+2])
+	}
+	_, ok := listOpens(toks, i+1)
+	return ok
+}
+
+// joins says whether an operator joins strings or numbers.
+func joins(t *page.Token) bool {
+	switch t.Text {
+	case "+", "&", ".", "-", "*", "/", "^":
+		return true
+	}
+	return false
 }
 
 // concat says whether a token joins strings in its language.
@@ -182,10 +254,11 @@ func number(t page.Token) (int64, bool) {
 	return n, err == nil
 }
 
-// reduce replaces calls of pure functions with constant arguments by their value.
-func (f *folder) reduce(toks []page.Token) []page.Token {
-	out := toks[:0]
-	for i := 0; i < len(toks); i++ {
+// reduce replaces calls of pure functions with constant arguments by their value. None
+// begins before first.
+func (f *folder) reduce(toks []page.Token, first int) []page.Token {
+	out := toks[:first]
+	for i := first; i < len(toks); i++ {
 		if kind := toks[i].Kind; kind != page.Number && kind != page.Break && f.budget > 0 && begins(toks, i) {
 			t := toks[i]
 			if next, s, ok := f.value(toks, i, &out); ok {
@@ -209,13 +282,16 @@ func begins(toks []page.Token, i int) bool {
 	t, next, third := &toks[i], &toks[i+1], &toks[i+2]
 	switch t.Kind {
 	case page.Ident:
-		return next.Is("(") && (third.Kind == page.String || third.Kind == page.Number)
+		return (third.Kind == page.String || third.Kind == page.Number) && next.Is("(") && pureCalls[t.Text]
 	case page.String:
-		return next.Is(".") && third.Kind == page.Ident || next.Is("->") || next.Is("[") || next.Is("^")
+		if t.Lang == page.PHP { // whose strings have no methods
+			return next.Is("[") || next.Is("^")
+		}
+		return next.Is(".") && third.Kind == page.Ident || next.Is("->") || next.Is("[")
 	case page.Punct:
 		switch t.Text {
 		case "(":
-			return next.Kind == page.String || next.Word("char")
+			return next.Kind == page.String && third.Is(")") || next.Word("char")
 		case "{":
 			return next.Kind == page.String || next.Kind == page.Number
 		case "~":
@@ -284,6 +360,13 @@ func (f *folder) value(toks []page.Token, i int, out *[]page.Token) (next int, s
 	}
 	return 0, "", false
 }
+
+// pureCalls are the functions that call works out.
+var pureCalls = set(`chr chrw chrb fromcharcode tochar convertfromutf32 string strreverse strrev
+	base64_decode frombase64string atob decodebase64 decodebuffer decode b64decode getstring getbytes tostring cstr strval
+	trim ltrim rtrim lcase tolower strtolower ucase toupper strtoupper str_rot13 hex2bin fromhexstring pack
+	urldecode rawurldecode unescape decodeuricomponent decodeuri gzinflate gzuncompress gzdecode
+	replace str_replace str_ireplace strtr`)
 
 // plainCalls change how a string is held or spelled, and hide nothing.
 var plainCalls = set("getstring getbytes tostring trim ltrim rtrim cstr strval lcase tolower strtolower ucase toupper strtoupper string replace str_replace str_ireplace chr chrw chrb")
@@ -603,16 +686,9 @@ func invert(s string) string {
 // propagate puts the value of a name in the name's place, where the program
 // gives it one value, a constant, in one place.
 func (f *folder) propagate(toks []page.Token) []page.Token {
-	values, lists := named(toks)
+	values, lists, names := named(toks)
 	if len(values)+len(lists) == 0 {
 		return toks
-	}
-	var names filter
-	for name := range values {
-		names.add(name)
-	}
-	for name := range lists {
-		names.add(name)
 	}
 	stands := func(i int, out []page.Token) bool {
 		return toks[i].Kind == page.Ident && names.may(slotOf(toks[i].Text)) && (len(out) == 0 || !isMember(out[len(out)-1])) && !assigned(toks, i)
@@ -663,7 +739,7 @@ func (f *folder) propagate(toks []page.Token) []page.Token {
 }
 
 // named finds the names to which a program assigns once, a constant.
-func named(toks []page.Token) (values map[string]page.Token, lists map[string][]page.Token) {
+func named(toks []page.Token) (values map[string]page.Token, lists map[string][]page.Token, names filter) {
 	var set []int32 // the positions of assignments
 	for i := 1; i < len(toks); i++ {
 		t := &toks[i]
@@ -674,12 +750,13 @@ func named(toks []page.Token) (values map[string]page.Token, lists map[string][]
 		if t.Text != "=" && t.Text != ":=" || i+1 >= len(toks) {
 			continue
 		}
-		if next := &toks[i+1]; next.Kind == page.String && next.Text != "" && i+2 < len(toks) && ends(toks[i+2]) {
+		if next := &toks[i+1]; next.Kind == page.String && next.Text != "" && i+2 < len(toks) && ends(&toks[i+2]) {
 			if name := target(toks, i); name != "" {
 				if values == nil {
 					values = map[string]page.Token{}
 				}
 				values[name] = *next
+				names.add(name)
 			}
 		} else if list := constantList(toks, i+1); list != nil {
 			if name := target(toks, i); name != "" {
@@ -687,15 +764,19 @@ func named(toks []page.Token) (values map[string]page.Token, lists map[string][]
 					lists = map[string][]page.Token{}
 				}
 				lists[name] = list
+				names.add(name)
 			}
 		}
 	}
 	if len(values)+len(lists) == 0 {
-		return nil, nil
+		return nil, nil, names
 	}
 	seen := map[string]bool{}
 	for _, i := range set {
 		name := target(toks, int(i))
+		if !names.may(slotOf(name)) {
+			continue
+		}
 		if t := &toks[i]; seen[name] || t.Text != "=" && t.Text != ":=" {
 			delete(values, name)
 			delete(lists, name)
@@ -703,26 +784,37 @@ func named(toks []page.Token) (values map[string]page.Token, lists map[string][]
 			seen[name] = true
 		}
 	}
-	return values, lists
+	return values, lists, names
 }
 
-func ends(t page.Token) bool {
+func ends(t *page.Token) bool {
 	return t.Kind == page.Break || t.Is("}") || t.Is(",")
 }
 
 // constantList reads [c, c, …], new string[]{c, c, …} or array(c, c, …).
 func constantList(toks []page.Token, i int) []page.Token {
+	open, ok := listOpens(toks, i)
+	if !ok {
+		return nil
+	}
+	args, _, ok := constants(nil, toks, open)
+	if !ok || len(args) == 0 {
+		return nil
+	}
+	return args
+}
+
+// listOpens gives the bracket of the list that may be assigned at i. It is one that begins
+// with a constant.
+func listOpens(toks []page.Token, i int) (open int, ok bool) {
 	for k := i; k < min(i+8, len(toks)) && toks[k].Kind != page.Break; k++ {
 		t := &toks[k]
 		if t.Kind != page.Punct {
 			continue
 		}
 		if t.Is("{") || t.Is("[") && k == i || t.Is("(") && toks[k-1].Word("array") {
-			if args, _, ok := constants(nil, toks, k); ok && len(args) > 0 {
-				return args
-			}
-			return nil
+			return k, k+1 < len(toks) && (toks[k+1].Kind == page.String || toks[k+1].Kind == page.Number)
 		}
 	}
-	return nil
+	return 0, false
 }

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,7 +116,13 @@ func FuzzShortcuts(f *testing.F) {
 				t.Fatalf("a constant at %d is passed over: %q of %v", i, s, toks[i:])
 			}
 		}
+		fold = folder{budget: maxFolded, pairs: new(pairs)}
+		all := folder{budget: maxFolded, pairs: new(pairs)}
+		want := all.foldAll(slices.Clone(toks))
 		toks = fold.fold(toks)
+		if !slices.Equal(toks, want) || fold.joined != all.joined || fold.decoded != all.decoded || fold.budget != all.budget {
+			t.Fatalf("asking first folds to something else: got %v, want %v", toks, want)
+		}
 		g := newProgram(words.vocabularyOf(toks, vocabulary{}), toks, p, new(space))
 		for i := range toks {
 			if toks[i].Kind != page.Ident {
