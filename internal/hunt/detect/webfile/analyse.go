@@ -92,8 +92,12 @@ type space struct {
 // some 70 bytes.
 const keptTokens = 16 << 10
 
-// analyse finds out what the code of a page does with what comes with a request.
-func (d *Detector) analyse(p *page.Page) analysis {
+// analyse finds out what the code of a page does with what comes with a request. brief says
+// that nothing but score and constructs is asked for where there are none.
+func (d *Detector) analyse(p *page.Page, brief bool) analysis {
+	if brief && len(p.Regions) == 0 && silent(p) {
+		return analysis{cut: p.Cut, dotNet: p.Engine == page.ASPNET}
+	}
 	s := d.spaces.Take()
 	if s == nil {
 		s = new(space)
@@ -109,7 +113,12 @@ func (d *Detector) analyse(p *page.Page) analysis {
 	a := analysis{cut: cut, tokens: len(toks), dotNet: p.Engine == page.ASPNET}
 	r := reading{d: d, a: &a, fold: folder{budget: maxFolded, pairs: &s.folds}}
 	r.odd(toks)
-	g := r.read(s, toks, p, 0)
+	toks = r.fold.fold(toks)
+	s.said = d.words.vocabularyOf(toks, s.said)
+	if brief && s.said.idle(toks, p) {
+		return a
+	}
+	g := r.read(newProgram(s.said, toks, p, s), p, 0)
 	if p.Encoded {
 		a.signs[signEncoded] = true
 	}
@@ -130,10 +139,7 @@ type reading struct {
 }
 
 // read looks at a program and at the programs in its strings.
-func (r *reading) read(s *space, toks []page.Token, p *page.Page, depth int) *program {
-	toks = r.fold.fold(toks)
-	s.said = r.d.words.vocabularyOf(toks, s.said)
-	g := newProgram(s.said, toks, p, s)
+func (r *reading) read(g *program, p *page.Page, depth int) *program {
 	var objects map[string]string
 	if p != nil {
 		objects = p.Objects
@@ -221,15 +227,14 @@ func (g *program) checksNames() bool {
 // strings opens those strings of a program that may be programs themselves.
 func (r *reading) strings(g *program, dangerous bool, depth int) {
 	for _, at := range g.strings {
-		i, t := int(at), &g.toks[at]
-		if len(t.Text) < 8 || r.layers >= maxLayers {
-			continue
+		t := &g.toks[at]
+		if r.layers >= maxLayers {
+			return
 		}
-		switch {
-		case t.Text == "unsafe" || len(t.Text) < 12 && !t.Odd:
-		case t.Odd || dangerous && g.evaluated(i):
+		switch plain, coded := opened(g.toks, int(at), dangerous); {
+		case plain:
 			r.layer(t.Text, *t, depth)
-		case len(t.Text) >= 64 && looksBase64(t.Text):
+		case coded:
 			if s, ok := unbase64(t.Text); ok {
 				r.layer(s, *t, depth)
 			}
@@ -237,11 +242,24 @@ func (r *reading) strings(g *program, dangerous bool, depth int) {
 	}
 }
 
+// opened says whether the string at i is looked at as a program, as it stands or decoded
+// from base64. dangerous says that the program around it does something that counts.
+func opened(toks []page.Token, i int, dangerous bool) (plain, coded bool) {
+	switch t := &toks[i]; {
+	case len(t.Text) < 8, len(t.Text) < 12 && !t.Odd:
+	case t.Odd || dangerous && evaluated(toks, i):
+		return true, false
+	case len(t.Text) >= 64 && looksBase64(t.Text):
+		return false, true
+	}
+	return false, false
+}
+
 // evaluated says whether the string at i stands in the brackets of a function
 // that evaluates or compiles.
-func (g *program) evaluated(i int) bool {
-	for k := i - 1; k >= 0 && i-k < 32 && g.toks[k].Kind != page.Break; k-- {
-		switch g.toks[k].Text {
+func evaluated(toks []page.Token, i int) bool {
+	for k := i - 1; k >= 0 && i-k < 32 && toks[k].Kind != page.Break; k-- {
+		switch toks[k].Text {
 		case "eval", "execute", "executeglobal", "assert", "create_function", "executestatement", "addcode", "addscript",
 			"compileassemblyfromsource", "preg_replace", "call_user_func", "array_map", "write", "writealltext", "fwrite", "fputs", "file_put_contents":
 			return true
@@ -272,15 +290,23 @@ func (r *reading) layer(s string, t page.Token, depth int) {
 		for i := range toks {
 			toks[i].Off = t.Off
 		}
-		r.read(new(space), toks, inner, depth+1)
+		r.readLayer(toks, inner, depth+1)
 		return
 	}
-	r.read(new(space), page.Lex(s, lang, t.Off, maxLayerTokens), nil, depth+1)
+	r.readLayer(page.Lex(s, lang, int(t.Off), maxLayerTokens), nil, depth+1)
 }
+
+func (r *reading) readLayer(toks []page.Token, p *page.Page, depth int) {
+	toks = r.fold.fold(toks)
+	r.read(newProgram(r.d.words.vocabularyOf(toks, vocabulary{}), toks, p, new(space)), p, depth)
+}
+
+// gzipped is what the form of gzip begins with.
+const gzipped = "\x1f\x8b"
 
 // unpack undoes gzip, in which programs in strings often are.
 func unpack(s string) string {
-	if !strings.HasPrefix(s, "\x1f\x8b") {
+	if !strings.HasPrefix(s, gzipped) {
 		return s
 	}
 	z, err := gzip.NewReader(strings.NewReader(s))
@@ -371,14 +397,14 @@ func (r *reading) native(g *program) {
 	answers := g.says("standardoutput")
 	for _, i := range g.strings {
 		t := &g.toks[i]
-		if !secret && !answers && !digests && t.Lang != page.JScript && !strings.Contains(t.Text, "p_") && !strings.Contains(t.Text, "P_") {
+		if !secret && !answers && !digests && t.Lang != page.JScript && !mayNameCommand(t.Text) {
 			continue // nothing below would come of it
 		}
 		switch lower := strings.ToLower(t.Text[:min(len(t.Text), 256)]); {
 		case strings.Contains(lower, "machinekeysection"):
 			section = max(section, int(i))
-		case strings.Contains(lower, "xp_"+"cmdshell"), strings.Contains(lower, "sp_"+"oacreate"):
-			r.a.constructs = append(r.a.constructs, construct{deed: databases, flow: unclear, off: t.Off})
+		case namesCommand(lower):
+			r.a.constructs = append(r.a.constructs, construct{deed: databases, flow: unclear, off: int(t.Off)})
 		case strings.Contains(lower, "cmd.exe"), strings.Contains(lower, "powershell"), strings.TrimSpace(lower) == "cmd":
 			r.a.interpreter = answers
 		case lower == "unsafe" && t.Lang == page.JScript:
@@ -395,6 +421,24 @@ func (r *reading) native(g *program) {
 	}
 	if len(machine) >= 2 {
 		r.a.constructs = append(r.a.constructs, construct{deed: native, flow: unclear, off: at})
+	}
+}
+
+// namesCommand says whether a statement, in lower case, is one by which a database runs a
+// command of the system. mayNameCommand is the cheap question before it.
+func namesCommand(lower string) bool {
+	return strings.Contains(lower, "xp_"+"cmdshell") || strings.Contains(lower, "sp_"+"oacreate")
+}
+
+func mayNameCommand(s string) bool {
+	for at := 0; ; at++ {
+		i := strings.IndexByte(s[at:], '_')
+		if i < 0 {
+			return false
+		}
+		if at += i; at > 0 && s[at-1]|0x20 == 'p' {
+			return true
+		}
 	}
 }
 

@@ -92,7 +92,11 @@ func (g *program) besides(i int) bool {
 }
 
 // otherWords are words of constructs that are no calls of a known name.
-var otherWords = set("arguments filename commandtext connectionstring preg_replace preg_filter mb_ereg_replace")
+var otherWords = set("arguments filename commandtext connectionstring")
+
+// patternFunctions are the functions of PHP that evaluate what they replace by, if the
+// pattern says so.
+var patternFunctions = set("preg_replace preg_filter mb_ereg_replace")
 
 // maxConstructs is how many are kept of one program; the worst real pages have
 // a few hundred, and a report shows five.
@@ -409,7 +413,7 @@ func (g *program) other(i int) (construct, bool) {
 		c.deed, c.flow = queries, unclear
 		return c, true
 	// a pattern with the modifier that has the replacement evaluated
-	case t.Lang == page.PHP && (t.Text == "preg_replace" || t.Text == "preg_filter" || t.Text == "mb_ereg_replace") && i+1 < len(g.toks) && g.toks[i+1].Is("(") && g.match[i+1] > 0:
+	case t.Lang == page.PHP && patternFunctions[t.Text] && i+1 < len(g.toks) && g.toks[i+1].Is("(") && g.match[i+1] > 0:
 		args := g.arguments(i + 1)
 		if len(args) < 2 || !evalModifier(g.toks[args[0][0]:args[0][1]]) {
 			return c, false

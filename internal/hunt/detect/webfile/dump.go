@@ -31,7 +31,7 @@ func (l *look) dump(d *page.Dump, text page.Text, runs bool) {
 	f.Evidence = []postern.Evidence{l.evidence(line, text.Offset(at), text.Excerpt(l.raw, at, maxExcerpt))}
 
 	inner := page.Split(page.Plain([]byte(markup.Value)), l.name)
-	a := l.d.analyse(inner)
+	a := l.d.analyse(inner, false)
 	for i, c := range a.constructs {
 		if i < maxShown {
 			f.Explain = append(f.Explain, c.say(line))

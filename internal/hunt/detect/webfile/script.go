@@ -111,24 +111,25 @@ func (l *look) view(text page.Text) view {
 	if v.format == formatMailbox || v.format == formatRequest {
 		v.text = page.Plain(l.raw)
 	}
-	l.judge(&v)
+	l.judge(&v, true)
 	if len(l.tail) > 0 {
 		end := view{raw: l.tail, base: l.tailAt, format: v.format, text: page.Decode(l.tail)}
-		if l.judge(&end); end.score > v.score {
+		if l.judge(&end, true); end.score > v.score {
 			return end
 		}
 	}
 	return v
 }
 
-// judge analyses a view and adds what place, name and format are worth.
-func (l *look) judge(v *view) {
+// judge analyses a view and adds what place, name and format are worth. brief says that of a
+// page that does nothing, nothing is told but for what its format or language is.
+func (l *look) judge(v *view, brief bool) {
 	v.text.Bytes = v.text.Bytes[:min(len(v.text.Bytes), maxRead)]
 	v.page = page.Split(v.text, l.name)
 	v.text = v.page.Text
 	v.code = v.page.Code()
 	v.unknown = v.code && foreign(v.page)
-	v.analysis = l.d.analyse(v.page)
+	v.analysis = l.d.analyse(v.page, brief && v.format == formatNone && !v.unknown)
 	if v.cut {
 		l.problem(postern.Limit, postern.Say("webfile.problem.code", "bound", page.MaxTokens))
 	}
@@ -346,7 +347,7 @@ func (l *look) config() {
 	}
 	text := page.Decode(l.raw)
 	v := view{raw: l.raw, text: text}
-	l.judge(&v)
+	l.judge(&v, false)
 	if !v.code {
 		return
 	}

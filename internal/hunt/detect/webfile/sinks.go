@@ -162,6 +162,7 @@ type compiledSink struct {
 	sink
 	afterSet map[string]bool
 	needed   []uint16 // numbers of words
+	ofClass  bool     // they stand for COM classes
 }
 
 // COM classes by which scripts start programs, evaluate text or write files, as

@@ -38,10 +38,8 @@ func (g *program) findSources() {
 			if named || g.is(i, originWord) {
 				s, ok = g.sourceAt(i)
 			}
-		case t.Kind == page.String && t.Lang == page.PHP && t.Text != "" && (t.Text[0] == '_' || t.Text[0]|0x20 == 'p'):
-			lower := strings.ToLower(t.Text)
-			ok = lower == "php://input" || phpHidden[lower] && t.Text == strings.ToUpper(t.Text)
-			s.hidden = lower != "php://input"
+		case g.reads && t.Kind == page.String:
+			s.hidden, ok = phpString(t)
 		}
 		if !ok {
 			continue
@@ -59,6 +57,17 @@ func (g *program) findSources() {
 			g.first = &first
 		}
 	}
+}
+
+// phpString says whether a token is a string of PHP by which a request can be read, and
+// whether it is the name of a variable, hidden in it.
+func phpString(t *page.Token) (hidden, ok bool) {
+	if t.Kind != page.String || t.Lang != page.PHP || len(t.Text) < len("_GET") || t.Text[0] != '_' && t.Text[0]|0x20 != 'p' || len(t.Text) > len("php://input") {
+		return false, false
+	}
+	lower := strings.ToLower(t.Text)
+	hidden = phpHidden[lower] && t.Text == strings.ToUpper(t.Text)
+	return hidden, hidden || lower == "php://input"
 }
 
 func (g *program) sourceAt(i int) (s source, ok bool) {

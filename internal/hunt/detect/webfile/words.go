@@ -33,6 +33,9 @@ type lexicon struct {
 	words  []string
 	traits []trait
 	sinks  [][]*compiledSink
+	// sinkWords are the numbers of the words of sinks, connecting those of what says which
+	// database is opened and asked, patterns those of patternFunctions.
+	sinkWords, connecting, patterns []uint16
 	// first is the number of the first word in each slot, 0 if there is none, and next
 	// that of the next in the same slot as a word.
 	first [slots]uint16
@@ -56,7 +59,7 @@ func slotOf(s string) uint16 {
 // asked are words that the analysis asks for one by one.
 const asked = `getlogicaldrives driveinfo getdrives assembly createdecryptor transformfinalblock getextension pathinfo
 	getextensionname registry getsubkeynames standardoutput md5 sha1 computehash hashpasswordforstoringinconfigfile
-	new write writeline processstartinfo process postedfile`
+	new write writeline processstartinfo process postedfile startinfo arguments filename`
 
 // newLexicon makes the lexicon.
 func newLexicon() *lexicon {
@@ -74,18 +77,28 @@ func newLexicon() *lexicon {
 		x.learnAll(words, t)
 	}
 	x.learnAll(databaseConnections, otherWord)
+	for w := range databaseConnections {
+		x.connecting = append(x.connecting, x.learn(w, 0))
+	}
+	x.connecting = append(x.connecting, x.learn("commandtext", 0), x.learn("connectionstring", 0))
+	for w := range patternFunctions {
+		x.patterns = append(x.patterns, x.learn(w, otherWord))
+	}
 	x.learnAll(phpSources, otherWord|originWord)
 	x.learnAll(harmlessCalls, harmlessWord)
 	x.learnAll(parseCalls, harmlessWord)
 	x.learnAll(fills, changeWord)
 	x.learnAll(drains, changeWord)
 	for _, s := range sinks {
-		c := &compiledSink{sink: s, afterSet: set(s.after)}
+		c := &compiledSink{sink: s, afterSet: set(s.after), ofClass: strings.HasPrefix(s.needs, "#")}
 		for _, w := range strings.Fields(s.needs) {
 			c.needed = append(c.needed, x.learn(w, 0))
 		}
 		for _, w := range strings.Fields(s.words) {
 			n := x.learn(w, sinkWord)
+			if x.sinks[n] == nil {
+				x.sinkWords = append(x.sinkWords, n)
+			}
 			x.sinks[n] = append(x.sinks[n], c)
 		}
 	}
@@ -129,6 +142,9 @@ type vocabulary struct {
 	said        []bool  // by number
 	traits      trait   // of all words
 	strings     []int32 // the positions of the strings
+	// reads says that one of them is what reads a request in PHP, hides that it is the name
+	// of a variable that does.
+	reads, hides bool
 }
 
 // vocabularyOf looks every word of a program up. It takes the space of an old vocabulary.
@@ -146,6 +162,10 @@ func (x *lexicon) vocabularyOf(toks []page.Token, old vocabulary) vocabulary {
 			}
 		case page.String:
 			v.strings = append(v.strings, int32(i))
+			if t.Lang == page.PHP {
+				hidden, ok := phpString(t)
+				v.hides, v.reads = v.hides || hidden, v.reads || ok
+			}
 		}
 	}
 	return v
