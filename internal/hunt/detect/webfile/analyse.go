@@ -273,7 +273,7 @@ func (r *reading) layer(s string, t page.Token, depth int) {
 	s = unpack(s)
 	if isAssembly(s) {
 		r.a.signs[signAssembly] = true
-		r.a.signOff = cmp.Or(r.a.signOff, t.Off)
+		r.a.signOff = cmp.Or(r.a.signOff, int(t.Off))
 		return
 	}
 	if !looksLikeCode(s) {
@@ -349,7 +349,7 @@ func (r *reading) odd(toks []page.Token) {
 		if t := &toks[i]; t.Odd && (t.Kind == page.Ident || t.Kind == page.Punct || t.Kind == page.String) {
 			if n++; n == 3 {
 				r.a.signs[signOdd] = true
-				r.a.signOff = cmp.Or(r.a.signOff, t.Off)
+				r.a.signOff = cmp.Or(r.a.signOff, int(t.Off))
 			}
 		}
 	}
@@ -380,10 +380,10 @@ func (r *reading) native(g *program) {
 			}
 			if nativeWords[t.Text] {
 				machine[t.Text] = true
-				at = t.Off
+				at = int(t.Off)
 			}
 			if registry && registryHives[t.Text] {
-				hives[t.Text], hive = true, t.Off
+				hives[t.Text], hive = true, int(t.Off)
 			}
 			switch t.Text {
 			case "machinekeysection":
@@ -414,7 +414,7 @@ func (r *reading) native(g *program) {
 		}
 	}
 	if section >= 0 && secret {
-		r.a.constructs = append(r.a.constructs, construct{deed: keys, flow: unclear, off: g.toks[section].Off})
+		r.a.constructs = append(r.a.constructs, construct{deed: keys, flow: unclear, off: int(g.toks[section].Off)})
 	}
 	if len(hives) >= 3 {
 		r.a.constructs = append(r.a.constructs, construct{deed: surveys, flow: unclear, off: hive})

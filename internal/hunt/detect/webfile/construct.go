@@ -125,7 +125,7 @@ func (g *program) construct(i int, s *compiledSink) (construct, bool) {
 	if !ok {
 		return construct{}, false
 	}
-	c := construct{deed: s.deed, off: t.Off, lang: t.Lang}
+	c := construct{deed: s.deed, off: int(t.Off), lang: t.Lang}
 	if s.deed == queries {
 		// Behind the statement stands the connection, which is told apart.
 		if to = g.statement(i, from, to); from == to {
@@ -387,7 +387,7 @@ func (g *program) namesPage(from, to int) bool {
 // other finds constructs that are not calls of a known name.
 func (g *program) other(i int) (construct, bool) {
 	t := g.toks[i]
-	c := construct{off: t.Off, lang: t.Lang}
+	c := construct{off: int(t.Off), lang: t.Lang}
 	switch {
 	// info.Arguments = value, process.StartInfo.FileName = value
 	case (t.Text == "arguments" || t.Text == "filename") && i > 1 && isMember(g.toks[i-1]) && i+1 < len(g.toks) && g.toks[i+1].Is("="):

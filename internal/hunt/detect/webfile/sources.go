@@ -44,7 +44,7 @@ func (g *program) findSources() {
 		if !ok {
 			continue
 		}
-		s.off = t.Off
+		s.off = int(t.Off)
 		if s.param == "" && !s.file {
 			s.param = g.parameterName(i)
 		}
@@ -261,7 +261,7 @@ func (g *program) serviceParameters() {
 		}
 		if fn, ok := g.declared()[t.Text]; ok && i+1 < len(g.toks) && g.toks[i+1].Is("(") && fn.body == int(g.match[i+1])+1 {
 			for _, p := range fn.params {
-				g.offer(p, t.Off)
+				g.offer(p, int(t.Off))
 			}
 			offered = -1
 		}

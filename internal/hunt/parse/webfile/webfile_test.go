@@ -368,11 +368,11 @@ func FuzzPage(f *testing.F) {
 		}
 		toks, _ := p.Tokens(nil)
 		for _, tok := range toks {
-			if tok.Off < 0 || tok.Off > len(p.Text.Bytes) {
+			if tok.Off < 0 || int(tok.Off) > len(p.Text.Bytes) {
 				t.Fatalf("token at %d of %d", tok.Off, len(p.Text.Bytes))
 			}
-			if text.Offset(tok.Off) > int64(len(raw))+1 {
-				t.Fatalf("token leads to byte %d of %d", text.Offset(tok.Off), len(raw))
+			if text.Offset(int(tok.Off)) > int64(len(raw))+1 {
+				t.Fatalf("token leads to byte %d of %d", text.Offset(int(tok.Off)), len(raw))
 			}
 		}
 		if p.Engine == ClassicASP {
