@@ -1,6 +1,7 @@
 package webfile
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -380,7 +381,11 @@ func FuzzPage(f *testing.F) {
 				if tok.Kind != Ident || tok.Odd || tok.Lang != VBScript {
 					continue
 				}
-				if at := p.Text.Bytes[tok.Off:]; !hasFold(at, tok.Text) && !strings.EqualFold(strings.ToLower(string(at[:min(len(at), len(tok.Text))])), tok.Text) && isPlain(tok.Text) {
+				at := p.Text.Bytes[tok.Off:]
+				if bytes.HasPrefix(at, []byte("$\"")) && IndexFold(at, tok.Text) >= 0 {
+					continue // a word in the hole of a string has the place of the string
+				}
+				if !hasFold(at, tok.Text) && !strings.EqualFold(strings.ToLower(string(at[:min(len(at), len(tok.Text))])), tok.Text) && isPlain(tok.Text) {
 					t.Errorf("word %q does not stand at its offset: %q", tok.Text, at[:min(len(at), 20)])
 				}
 			}
