@@ -50,10 +50,24 @@ func (t Token) Word(word string) bool { return t.Kind == Ident && t.Text == word
 // space of into, which may be nil. cut says that the page had more than MaxTokens.
 func (p *Page) Tokens(into []Token) (toks []Token, cut bool) {
 	l := lexer{out: into[:0], limit: MaxTokens}
+	if size := p.codeSize() / codePerToken; size > cap(into) {
+		l.out = make([]Token, 0, min(size, MaxTokens))
+	}
 	for _, r := range p.Regions {
 		l.region(p.Text.Bytes, r)
 	}
 	return l.out, l.full || p.Cut
+}
+
+// codePerToken is how many bytes of code there are to a token at least, in most pages.
+const codePerToken = 6
+
+func (p *Page) codeSize() int {
+	n := 0
+	for _, r := range p.Regions {
+		n += r.End - r.Start
+	}
+	return n
 }
 
 // Lex reads a piece of code that stood hidden in a string. Every token has the
