@@ -87,8 +87,11 @@ func (a *app) hunt(ctx context.Context, o huntOptions, paths []string) error {
 		return usage("cmd.bad-value", "flag", "--threads", "value", o.threads)
 	}
 	floor := int64(memoryFloor)
-	if len(o.rules.yara)+len(o.rules.sigma) > 0 {
-		floor += memoryBrought
+	switch {
+	case len(o.rules.yara) > 0:
+		floor += memoryYARA
+	case len(o.rules.sigma) > 0:
+		floor += memorySigma
 	}
 	defer a.boundMemoryAt(floor, garbagePercent)()
 	defer beside(ctx, func(ctx context.Context) { readAhead(ctx, paths) })()

@@ -17,9 +17,11 @@ const (
 	// kept beyond it may have several times as much garbage beside it: looking through
 	// it takes the collector long, and must not be done for every few megabytes.
 	memoryPlain = 20 << 20
-	// memoryBrought is added where the user brings rules: each time that garbage is
-	// collected all of them are looked through.
-	memoryBrought = 32 << 20
+	// memorySigma and memoryYARA are added where the user brings rules: each time that
+	// garbage is collected all of them are looked through. Files that YARA rules are asked
+	// about leave more of it than rows and records do.
+	memorySigma = 32 << 20
+	memoryYARA  = 64 << 20
 	// memoryMost is the garbage that may lie beside much that is kept, such as the
 	// compiled rules of all public collections.
 	memoryMost = 64 << 20
