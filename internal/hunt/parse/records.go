@@ -39,11 +39,20 @@ type Channel struct {
 	// Wants says whether any rule can be about records with an id, and by which gate
 	// to tell that a record is worth parsing: it is given the text of the record's
 	// values in lower case, with a NUL between them, but not what is no text, such as
-	// numbers (see [OnlyText]); nil passes all. What a gate would stop may be parsed
-	// all the same.
+	// numbers (see [OnlyText]), unless it is a [WholeGate]; nil passes all. What a gate
+	// would stop may be parsed all the same.
 	Wants func(id uint32) (gate Gate, wanted bool)
 	// Values names those values, in their order, that the records leave without one.
 	Values []string
+}
+
+// WholeGate is a gate of records that looks for whole values, and so for numbers. If it
+// does, it is shown a NUL before the first value, and also the values that are no text,
+// written as the event has them; those in which a dash stands, such as dates and
+// identifiers, may be left out.
+type WholeGate interface {
+	Gate
+	Whole() bool
 }
 
 // RecordsOf gives the kind of log that begins like head, nil if none does.

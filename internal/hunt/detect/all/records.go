@@ -92,10 +92,12 @@ func (r *Rows) kind(channel string, id uint32) kind {
 }
 
 // recordGate makes the gate of the rules; nil if there is a rule of which nothing can be
-// said. Only text can be seen by a gate.
+// said. What can be a number is seen only where it is a whole value, and without a dash.
 func recordGate(rules []*sigma.Rule) parse.Gate {
-	gate := sigma.NewGate(rules, func(n sigma.Need) bool {
-		return about(n.Field) && !slices.ContainsFunc(n.Literals, func(l string) bool { return !parse.OnlyText(l) })
+	gate := sigma.NewGate(rules, func(n sigma.Need) (ok, whole bool) {
+		text := !slices.ContainsFunc(n.Literals, func(l string) bool { return !parse.OnlyText(l) })
+		whole = !text && n.Exact && !slices.ContainsFunc(n.Literals, func(l string) bool { return strings.Contains(l, "-") })
+		return about(n.Field) && (text || whole), whole
 	})
 	if gate == nil {
 		return nil
@@ -105,7 +107,7 @@ func recordGate(rules []*sigma.Rule) parse.Gate {
 
 // about says whether a field tells records of a kind apart.
 func about(field string) bool {
-	return !slices.ContainsFunc([]string{"Channel", "Provider_Name", "Computer"}, func(same string) bool { return strings.EqualFold(field, same) })
+	return !slices.ContainsFunc([]string{"Channel", "Provider_Name", "Computer", "EventID"}, func(same string) bool { return strings.EqualFold(field, same) })
 }
 
 // LookAtRecord evaluates the rules for a record.

@@ -8,15 +8,21 @@ import "slices"
 type Gate struct {
 	index  *index
 	planes []uint64 // both, as in group
+	whole  bool
 }
+
+// Whole says whether the gate looks for whole values: the text that it is given then has
+// a NUL before and behind each value.
+func (g *Gate) Whole() bool { return g.whole }
 
 // maxGateBits bounds what a gate keeps on the stack. Rules beyond it share a bit with
 // others: then an event passes that need not.
 const maxGateBits = 2048
 
-// NewGate makes the gate of the rules by those of their needs that are usable. It is nil
-// if there are no rules, or none of the needs of some rule is usable: every event passes.
-func NewGate(rules []*Rule, usable func(Need) bool) *Gate {
+// NewGate makes the gate of the rules by those of their needs that are usable; the literals
+// of some are to be looked for as whole values. It is nil if there are no rules, or none of
+// the needs of some rule is usable: every event passes.
+func NewGate(rules []*Rule, usable func(Need) (ok, whole bool)) *Gate {
 	if len(rules) == 0 {
 		return nil
 	}
@@ -24,7 +30,8 @@ func NewGate(rules []*Rule, usable func(Need) bool) *Gate {
 	fields := newTable()
 	for i, r := range rules {
 		for _, n := range r.Needs() {
-			if !usable(n) {
+			ok, whole := usable(n)
+			if !ok {
 				continue
 			}
 			field := keyword
@@ -33,7 +40,7 @@ func NewGate(rules []*Rule, usable func(Need) bool) *Gate {
 			}
 			var c clause
 			for _, l := range n.Literals {
-				c = append(c, atom{field, literal{text: l}})
+				c = append(c, atom{field, literal{text: l, start: whole, end: whole}})
 			}
 			clauses[i] = append(clauses[i], c)
 		}
@@ -56,7 +63,12 @@ func NewGate(rules []*Rule, usable func(Need) bool) *Gate {
 				set(g.planes, marksOf([]int32{number}))
 			}
 			for _, a := range c {
-				b.add(a.literal, number)
+				if l := a.literal; l.start {
+					g.whole = true
+					b.add(literal{text: "\x00" + l.text + "\x00"}, number)
+				} else {
+					b.add(l, number)
+				}
 			}
 		}
 	}
@@ -67,7 +79,8 @@ func NewGate(rules []*Rule, usable func(Need) bool) *Gate {
 	return g
 }
 
-// Pass says whether a rule can match an event with a text, which is in lower case.
+// Pass says whether a rule can match an event with a text, which is in lower case; see
+// [Gate.Whole].
 func (g *Gate) Pass(text []byte) bool {
 	var words [2 * maxGateBits / 64]uint64
 	n := copy(words[:], g.planes) / 2

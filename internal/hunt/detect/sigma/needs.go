@@ -13,7 +13,7 @@ import (
 type Need struct {
 	Field    string // as the rule spells it; compare without case and blanks
 	Literals []string
-	Exact    bool // a value is the literal, not only contains it
+	Exact    bool // a value is the literal, not only contains it; without a field, that of any
 }
 
 // Needs gives conditions that every event that matches the rule fulfils, all of
@@ -47,12 +47,10 @@ func (r *Rule) need(c clause) (Need, bool) {
 		if lit == "" {
 			return n, false
 		}
-		n.Exact = n.Exact && a.start && a.end && lit == a.text
+		n.Exact = n.Exact && a.field != keyword && a.start && a.end && lit == a.text
 		n.Literals = append(n.Literals, lit)
 	}
-	if field == keyword {
-		n.Exact = false
-	} else {
+	if field != keyword {
 		n.Field = r.own.names[field]
 	}
 	slices.Sort(n.Literals)

@@ -108,7 +108,7 @@ func TestProcessCreation(t *testing.T) {
 
 func TestGate(t *testing.T) {
 	t.Parallel()
-	all := func(Need) bool { return true }
+	all := func(Need) (bool, bool) { return true, false }
 	rules := []*Rule{
 		mustCompile(t, one("Image|endswith: 'w3wp.exe'")),
 		mustCompile(t, one("Image|endswith: '\\cmd.exe'\nCommandLine|contains: [whoami, systeminfo]")),
@@ -129,8 +129,33 @@ func TestGate(t *testing.T) {
 	if NewGate(append(rules, mustCompile(t, one("Image|re: '.*'"))), all) != nil {
 		t.Error("a gate that a rule without needs does not pass")
 	}
-	if NewGate(rules, func(n Need) bool { return n.Field != "CommandLine" }) != nil {
+	if NewGate(rules, func(n Need) (bool, bool) { return n.Field != "CommandLine", false }) != nil {
 		t.Error("a gate that the rule about the command line alone does not pass")
+	}
+}
+
+// A number is looked for as a whole value: any number has its digits.
+func TestGateOfWholeValues(t *testing.T) {
+	t.Parallel()
+	rules := []*Rule{
+		mustCompile(t, one("Share|endswith: c$\nMask: '0x2'")),
+		mustCompile(t, one("Port: [3389, 88]")),
+		mustCompile(t, ruleText("s: {From: 25}\nt: {To: 25}\ncondition: s or t")),
+	}
+	g := NewGate(rules, func(n Need) (ok, whole bool) { return true, n.Exact })
+	if !g.Whole() {
+		t.Fatal("a gate for numbers that is given text alone")
+	}
+	for text, want := range map[string]bool{
+		"": false, "\x00": false, "\x00ipc$\x000x20\x00": false, "\x00ipc$\x000x2\x00": true, "\x000x2\x00": false,
+		"\x003389\x00": true, "\x0033890\x0013389\x00888\x00": false, "\x001\x0088\x00": true, "\x0025\x00": true, "\x00125\x00": false,
+	} {
+		if got := g.Pass([]byte(text)); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	if NewGate(rules, func(n Need) (ok, whole bool) { return true, false }).Whole() {
+		t.Error("a gate for parts of values asks for whole ones")
 	}
 }
 
@@ -141,7 +166,7 @@ func TestGateOfVeryManyRules(t *testing.T) {
 	for i := range 2*maxGateBits + 100 {
 		rules = append(rules, mustCompile(t, one(fmt.Sprintf("A|contains: aa%dz\nB|contains: bb%dz", i, i))))
 	}
-	g := NewGate(rules, func(Need) bool { return true })
+	g := NewGate(rules, func(Need) (bool, bool) { return true, false })
 	for i := range rules {
 		if text := fmt.Sprintf("xaa%dz\x00bb%dzx", i, i); !g.Pass([]byte(text)) {
 			t.Errorf("%q does not pass", text)

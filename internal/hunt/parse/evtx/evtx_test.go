@@ -360,6 +360,38 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// whole is a gate that looks for whole values.
+type whole struct{ passing }
+
+func (*whole) Whole() bool { return true }
+
+// A gate that looks for whole values is shown numbers as well, and nothing of what has a dash.
+func TestGateOfWholeValues(t *testing.T) {
+	t.Parallel()
+	e := process(0)
+	e.Data = append(e.Data, eventlog.Value{Name: "Mask", Value: eventlog.Hex32(0x2A)}, eventlog.Value{Name: "Signed", Value: true},
+		eventlog.Value{Name: "User", Value: eventlog.SID{1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0}})
+	gate := &whole{}
+	opt := parse.RecordOptions{Channel: func(string) *parse.Channel {
+		return &parse.Channel{Source: "sysmon", Wants: func(uint32) (parse.Gate, bool) { return gate, true }}
+	}}
+	if _, err := Scan(context.Background(), bytes.NewReader(logOf(t, e)), "x.evtx", opt); err != nil {
+		t.Fatal(err)
+	}
+	if len(gate.seen) != 1 {
+		t.Fatalf("the gate saw %q", gate.seen)
+	}
+	text := gate.seen[0]
+	for _, value := range []string{"4000", "c:\\windows\\system32\\cmd.exe", "0x2a", "true", "1"} {
+		if !strings.Contains(text, "\x00"+value+"\x00") {
+			t.Errorf("the gate does not see %q as a whole in %q", value, text)
+		}
+	}
+	if strings.Contains(text, "s-1-5") {
+		t.Errorf("the gate is shown an identifier in %q", text)
+	}
+}
+
 // TestIdleGate has a gate let all pass for a while: it is asked no more, tried again, and
 // then stops what it should.
 func TestIdleGate(t *testing.T) {

@@ -40,21 +40,25 @@ func FuzzScan(f *testing.F) {
 			if r.at < 0 || r.end > len(fresh.data) {
 				t.Fatalf("record from %d to %d of %d bytes", r.at, r.end, len(fresh.data))
 			}
-			var text string
-			all := true
+			var text, whole string
+			all, allWhole := true, true
 			if fresh.locate(r) {
-				b, ok := fresh.folded(nil)
+				b, ok := fresh.folded(nil, false)
 				text, all = string(b), ok
+				b, ok = fresh.folded(nil, true)
+				whole, allWhole = string(b), ok
 			}
 			rec := fresh.decode(r)
-			if !all {
-				return nil
-			}
 			for _, field := range append(rec.Data, rec.System...) {
-				for _, word := range strings.FieldsFunc(string(appendFoldedASCII(nil, field.Value)), func(r rune) bool { return r >= 0x80 || r == 0 }) {
-					if parse.OnlyText(word) && !strings.Contains(text, word) {
+				folded := string(appendFoldedASCII(nil, field.Value))
+				for _, word := range strings.FieldsFunc(folded, func(r rune) bool { return r >= 0x80 || r == 0 }) {
+					if all && parse.OnlyText(word) && !strings.Contains(text, word) {
 						t.Fatalf("the gate does not see %q of %s = %q in %q", word, field.Name, field.Value, text)
 					}
+				}
+				ascii := !strings.ContainsFunc(field.Value, func(r rune) bool { return r >= 0x80 })
+				if allWhole && ascii && folded != "" && !strings.Contains(folded, "-") && !strings.Contains(whole, "\x00"+folded+"\x00") {
+					t.Fatalf("the gate does not see %s = %q as a whole in %q", field.Name, field.Value, whole)
 				}
 			}
 			return nil

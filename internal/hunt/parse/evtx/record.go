@@ -146,16 +146,20 @@ func (c *chunks) time(r *raw) (_ time.Time, sure bool) {
 }
 
 // folded appends the text of all values of the record at hand as ASCII in lower
-// case with a NUL between, for a gate. What is no text, such as a number, has none;
-// ok is false if there may be text that a gate cannot see.
-func (c *chunks) folded(dst []byte) (_ []byte, ok bool) {
+// case with a NUL behind each, for a gate. What is no text, such as a number, has none
+// unless the gate looks for whole values; ok is false if there may be text that a gate
+// cannot see.
+func (c *chunks) folded(dst []byte, whole bool) (_ []byte, ok bool) {
 	if c.rest < c.until && c.data[c.rest] != tokenEnd {
 		return dst, false
 	}
-	return c.foldedIn(dst, c.opened, 0)
+	if whole {
+		dst = append(dst, 0)
+	}
+	return c.foldedIn(dst, c.opened, whole, 0)
 }
 
-func (c *chunks) foldedIn(dst []byte, inst instance, depth int) (_ []byte, ok bool) {
+func (c *chunks) foldedIn(dst []byte, inst instance, whole bool, depth int) (_ []byte, ok bool) {
 	if inst.prog.mixed {
 		return dst, false
 	}
@@ -176,12 +180,18 @@ func (c *chunks) foldedIn(dst []byte, inst instance, depth int) (_ []byte, ok bo
 				if inst.prog == nil {
 					break
 				}
-				if dst, ok = c.foldedIn(dst, inst, depth+1); !ok {
+				if dst, ok = c.foldedIn(dst, inst, whole, depth+1); !ok {
 					return dst, false
 				}
 				at = next
 			}
 			c.args = c.args[:bottom]
+		default:
+			if whole {
+				if dst, ok = appendWhole(dst, a.typ, c.data[a.from:a.to]); !ok {
+					return dst, false
+				}
+			}
 		}
 	}
 	return dst, true

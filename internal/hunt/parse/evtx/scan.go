@@ -54,6 +54,7 @@ type channel struct {
 
 type want struct {
 	gate    parse.Gate
+	whole   bool // it looks for whole values
 	wanted  bool
 	seen    int // records for which there was a gate
 	stopped int // of those in its last trial
@@ -219,7 +220,7 @@ func (f *file) pass(w *want) bool {
 	case turn >= gateTrial && w.stopped < gateTrial/4:
 		return true
 	}
-	text, ok := f.folded(f.text[:0])
+	text, ok := f.folded(f.text[:0], w.whole)
 	f.text = text
 	if !ok || w.gate.Pass(text) {
 		return true
@@ -292,6 +293,8 @@ func (ch *channel) want(id uint32) *want {
 		w = &want{wanted: true}
 		if ch.Wants != nil {
 			w.gate, w.wanted = ch.Wants(id)
+			g, ok := w.gate.(parse.WholeGate)
+			w.whole = ok && g.Whole()
 		}
 		if id <= 0xffff {
 			ch.wants[id] = w

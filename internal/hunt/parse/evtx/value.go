@@ -100,6 +100,35 @@ func appendValue(dst []byte, typ byte, b []byte) (_ []byte, bad int) {
 	return appendHex(dst, b), 0
 }
 
+// appendWhole appends a value that is no text in lower case and a NUL, for a gate that
+// looks for whole values; none is in one with a dash in it. Ok is false for one that only
+// decoding tells.
+func appendWhole(dst []byte, typ byte, b []byte) (_ []byte, ok bool) {
+	switch typ {
+	case typeNull:
+		return dst, true
+	case typeGUID:
+		return dst, len(b) == sizeOf(typ)
+	case typeSID:
+		return dst, len(b) >= 8 && len(b) == 8+4*int(b[1])
+	case typeFileTime:
+		return dst, len(b) == sizeOf(typ) && fileTime(binary.LittleEndian.Uint64(b)).Year() <= 9999
+	case typeSystemTime:
+		return dst, len(b) == sizeOf(typ) && !systemTime(b).IsZero()
+	}
+	if typ&array != 0 {
+		return dst, false
+	}
+	from := len(dst)
+	dst, _ = appendValue(dst, typ, b)
+	for i, c := range dst[from:] {
+		if 'A' <= c && c <= 'Z' {
+			dst[from+i] += 'a' - 'A'
+		}
+	}
+	return append(dst, 0), true
+}
+
 // unsigned reads a number of any usual width.
 func unsigned(b []byte) (uint64, bool) {
 	switch len(b) {
