@@ -14,13 +14,14 @@ type chooser struct {
 	same    []bool         // by slot: all events of the group have the same value
 	shared  map[atom]int   // rules that could be found by an atom
 	rates   map[atom]uint8 // class of an atom
+	chances map[*node]float64
 }
 
 // identities are what events of one source have in common.
 var identities = []string{"channel", "eventid", "provider_name", "computer"}
 
 func newChooser(t *table, clauses [][]clause) *chooser {
-	c := &chooser{shared: make(map[atom]int), rates: make(map[atom]uint8)}
+	c := &chooser{shared: make(map[atom]int), rates: make(map[atom]uint8), chances: make(map[*node]float64)}
 	for slot, name := range t.names {
 		c.entries = append(c.entries, t.rates(int32(slot)))
 		c.same = append(c.same, slices.Contains(identities, string(appendName(nil, name))))

@@ -182,7 +182,7 @@ func newGroup(rules []*Rule, at []placed, common map[string]string) *group {
 		g.rests = append(g.rests, rest{step: -1, all: r.all})
 		if left := r.rest(r.root, g.binds[i], two); left != nil {
 			g.rests[i].step = int32(len(g.steps))
-			g.steps = g.steps.write(r, left, g.binds[i])
+			g.steps = g.steps.write(r, left, g.binds[i], choose)
 		}
 		g.all = g.all || r.all && two[0] == nil
 		for plane, c := range two {

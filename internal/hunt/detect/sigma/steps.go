@@ -11,9 +11,9 @@ type step struct {
 	it   *item
 }
 
-// write appends a condition of a rule, of which bind gives the slots of the fields; the
-// cheapest parts come first.
-func (s steps) write(r *Rule, n *node, bind []int32) steps {
+// write appends a condition of a rule, of which bind gives the slots of the fields, in the
+// order that the chooser gives its parts.
+func (s steps) write(r *Rule, n *node, bind []int32, choose *chooser) steps {
 	at := len(s)
 	s = append(s, step{op: n.op, slot: keyword})
 	if n.op == opItem {
@@ -23,8 +23,8 @@ func (s steps) write(r *Rule, n *node, bind []int32) steps {
 			s[at].slot = bind[it.field]
 		}
 	}
-	for _, kid := range n.cheap {
-		s = s.write(r, kid, bind)
+	for _, kid := range choose.order(r, n, bind) {
+		s = s.write(r, kid, bind, choose)
 	}
 	s[at].next = int32(len(s))
 	return s
