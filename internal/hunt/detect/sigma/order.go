@@ -9,17 +9,19 @@ import (
 // order gives the parts of a step in the order in which they are asked: first those that
 // most likely decide it for the time that they take. It decides nothing but the time.
 func (ch *chooser) order(r *Rule, n *node, bind []int32) []*node {
+	if len(n.cheap) < 2 {
+		return n.cheap
+	}
 	const least = 0.01 // what hardly ever decides comes by its cost alone
-	ranks := make(map[*node]float64, len(n.cheap))
-	for _, kid := range n.cheap {
+	rank := func(kid *node) float64 {
 		decides := ch.chance(r, kid, bind)
 		if n.op == opAnd {
 			decides = 1 - decides
 		}
-		ranks[kid] = float64(kid.cost) / max(decides, least)
+		return float64(kid.cost) / max(decides, least)
 	}
 	kids := slices.Clone(n.cheap)
-	slices.SortStableFunc(kids, func(a, b *node) int { return cmp.Compare(ranks[a], ranks[b]) })
+	slices.SortStableFunc(kids, func(a, b *node) int { return cmp.Compare(rank(a), rank(b)) })
 	return kids
 }
 
