@@ -299,8 +299,10 @@ func (w *windows) seal() {
 	}
 }
 
-// hash is multiplicative, by 2³² over the golden ratio.
-func (w *windows) hash(key uint32) uint32 { return key * 0x9e3779b1 >> w.shift }
+// hashFactor makes the hashes, which are multiplicative: 2³² over the golden ratio.
+const hashFactor = 0x9e3779b1
+
+func (w *windows) hash(key uint32) uint32 { return key * hashFactor >> w.shift }
 
 // caseBit is what a letter in lower case has and one in upper case has not; windows are
 // compared as if all their bytes had it, so that they are found in a value of any case.
@@ -387,38 +389,58 @@ func texts(ev *postern.Event) iter.Seq[string] {
 // may says whether a literal can be in an event. To ask is much less work than to fold all
 // values, which nearly no event needs.
 func (x *index) may(ev *postern.Event) bool {
-	for text := range texts(ev) {
-		if x.windows[0].may(text) {
+	w := x.windows[0]
+	for _, fields := range [...][]postern.Field{ev.Derived, ev.Fields} {
+		for i := range fields {
+			if w.may(fields[i].Value) {
+				return true
+			}
+		}
+	}
+	return w.may(ev.Raw)
+}
+
+// may says whether some window stands in a text that is long enough for a literal.
+func (w *windows) may(v string) bool {
+	return len(v) >= maxWindow-1+w.stride && w.stands(v)
+}
+
+func (w *windows) stands(v string) bool {
+	filter, shift, stride := w.filter, w.shift%32, w.stride
+	for i := 0; i <= len(v)-maxWindow; i += stride {
+		at := v[i : i+maxWindow]
+		key := uint32(at[0])<<24 | uint32(at[1])<<16 | uint32(at[2])<<8 | uint32(at[3]) | caseBits
+		if h := key * hashFactor >> shift; filter[h/64]>>(h%64)&1 != 0 && w.has(key) {
 			return true
 		}
 	}
 	return false
 }
 
-func (w *windows) may(v string) bool {
-	if len(v) < maxWindow-1+w.stride { // no literal is as short
-		return false
-	}
-	for i := 0; i+maxWindow <= len(v); i += w.stride {
-		key := (uint32(v[i])<<24 | uint32(v[i+1])<<16 | uint32(v[i+2])<<8 | uint32(v[i+3])) | caseBits
-		if h := w.hash(key); w.filter[h/64]>>(h%64)&1 != 0 {
-			for _, known := range w.keys[w.starts[h>>w.cut]:w.starts[h>>w.cut+1]] {
-				if known == key {
-					return true
-				}
-			}
-		}
-	}
-	return false
+// has says whether a window that the filter lets through is one of a literal.
+func (w *windows) has(key uint32) bool {
+	h := w.hash(key) >> w.cut
+	return slices.Contains(w.keys[w.starts[h]:w.starts[h+1]], key)
 }
 
 func (w *windows) scan(v []byte, words []uint64) {
-	for i := 0; i+maxWindow <= len(v); i += w.stride {
-		key := binary.BigEndian.Uint32(v[i:]) | caseBits
-		if h := w.hash(key); w.filter[h/64]>>(h%64)&1 != 0 {
-			w.compare(v, i, key, h, words)
+	for i := w.next(v, 0); i >= 0; i = w.next(v, i+w.stride) {
+		w.compare(v, i, words)
+	}
+}
+
+// next gives the place from i on where some window may stand, -1 if there is none. It is
+// the loop in which most of the time goes, and does nothing else so that all that it needs
+// stays in registers.
+func (w *windows) next(v []byte, i int) int {
+	filter, shift, stride := w.filter, w.shift%32, w.stride
+	for ; i <= len(v)-maxWindow; i += stride {
+		key := binary.BigEndian.Uint32(v[i:i+maxWindow]) | caseBits
+		if h := key * hashFactor >> shift; filter[h/64]>>(h%64)&1 != 0 {
+			return i
 		}
 	}
+	return -1
 }
 
 // scanShort is scan for windows of less than four bytes.
@@ -426,21 +448,26 @@ func (w *windows) scanShort(v []byte, words []uint64) {
 	if len(v) < w.n {
 		return
 	}
-	mask := uint32(1<<(8*w.n) - 1)
+	filter, shift, mask := w.filter, w.shift%32, uint32(1<<(8*w.n)-1)
 	var key uint32
 	for _, c := range v[:w.n-1] {
 		key = key<<8 | uint32(c|caseBit)
 	}
 	for i := w.n - 1; i < len(v); i++ {
 		key = (key<<8 | uint32(v[i]|caseBit)) & mask
-		if h := w.hash(key); w.filter[h/64]>>(h%64)&1 != 0 {
-			w.compare(v, i+1-w.n, key, h, words)
+		if h := key * hashFactor >> shift; filter[h/64]>>(h%64)&1 != 0 {
+			w.compare(v, i+1-w.n, words)
 		}
 	}
 }
 
 // compare sets the bits of the literals whose window stands at a place of the value.
-func (w *windows) compare(v []byte, place int, key, h uint32, words []uint64) {
+func (w *windows) compare(v []byte, place int, words []uint64) {
+	var key uint32
+	for _, c := range v[place : place+w.n] {
+		key = key<<8 | uint32(c|caseBit)
+	}
+	h := w.hash(key)
 	for at, end := w.starts[h>>w.cut], w.starts[h>>w.cut+1]; at < end; at++ {
 		if w.keys[at] != key {
 			continue
