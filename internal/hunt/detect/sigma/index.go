@@ -21,20 +21,16 @@ import (
 // or as few as the shortest of them allows: as many windows of each literal, one after
 // the other, are in the filter, and one of them stands at such a place.
 //
-// What must stand at the end of a value, as most names of programs must, is looked
-// for there alone.
+// What must stand at the end of a value, as most names of programs must, or be all of it, is
+// looked for there alone.
 type index struct {
-	whole   map[string][]mark   // values that must be equal
-	lengths [maxLength + 1]bool // of whole; the last one is of all that are longer
+	whole   map[string][]mark // values that must be equal, and are too short for ends
 	windows []*windows
 	ends    []*ends
 	direct  []entry // short ones, so few that they are looked for one by one
 	anchors bool    // some literal must stand at the start or end of a value
 	loose   bool    // a value that is not folded tells whether a literal can be in it, see may
 }
-
-// maxLength is the longest value whose length is told from others.
-const maxLength = 63
 
 // maxWindow is the longest window in bytes; shorter literals have tables of
 // their own length.
@@ -54,11 +50,23 @@ const (
 // ends are literals that stand at the end of values, by their last n bytes.
 type ends struct {
 	n      int
-	filter [4]uint64 // one bit a hash
+	filter []uint64 // one bit a hash
+	shift  uint
 	at     map[uint64][]entry
 }
 
-func endHash(key uint64) uint64 { return key * 0x9e3779b97f4a7c15 >> 56 }
+func (e *ends) hash(key uint64) uint64 { return key * 0x9e3779b97f4a7c15 >> e.shift }
+
+// seal makes the filter, once all literals are there.
+func (e *ends) seal() {
+	size := max(bits.Len(uint(len(e.at)*filterBits-1)), 6)
+	e.shift = uint(64 - size)
+	e.filter = make([]uint64, 1<<size/64)
+	for key := range e.at {
+		h := e.hash(key)
+		e.filter[h/64] |= 1 << (h % 64)
+	}
+}
 
 // lastBytes packs the last n bytes of a text that has as many.
 func lastBytes[T string | []byte](s T, n int) uint64 {
@@ -78,8 +86,6 @@ func (x *index) addEnd(l literal, marks []mark) {
 	}
 	e := x.ends[i]
 	key := lastBytes(l.text, n)
-	h := endHash(key)
-	e.filter[h/64] |= 1 << (h % 64)
 	e.at[key] = append(e.at[key], entry{literal: l, marks: marks})
 }
 
@@ -88,13 +94,14 @@ func (e *ends) scan(v []byte, words []uint64) {
 		return
 	}
 	key := lastBytes(v, e.n)
-	h := endHash(key)
+	h := e.hash(key)
 	if e.filter[h/64]>>(h%64)&1 == 0 {
 		return
 	}
-	for _, entry := range e.at[key] {
-		if from := len(v) - len(entry.text); from >= 0 && string(v[from:]) == entry.text {
-			set(words, entry.marks)
+	here := e.at[key]
+	for i := range here {
+		if l := &here[i]; l.in(v) {
+			set(words, l.marks)
 		}
 	}
 }
@@ -170,14 +177,13 @@ func (b *builder) build(entries string) *index {
 	for _, l := range b.order {
 		x.anchors = x.anchors || l.start || l.end
 		switch {
+		case l.end && len(l.text) >= minEnd:
+			x.addEnd(l, marksOf(b.numbers[l]))
 		case l.start && l.end:
 			if x.whole == nil {
 				x.whole = make(map[string][]mark)
 			}
 			x.whole[l.text] = marksOf(b.numbers[l])
-			x.lengths[min(len(l.text), maxLength)] = true
-		case l.end && len(l.text) >= minEnd:
-			x.addEnd(l, marksOf(b.numbers[l]))
 		default:
 			n := min(len(l.text), maxWindow)
 			tables[n-1] = append(tables[n-1], l)
@@ -185,6 +191,9 @@ func (b *builder) build(entries string) *index {
 				shortest = min(shortest, len(l.text))
 			}
 		}
+	}
+	for _, e := range x.ends {
+		e.seal()
 	}
 	for i, literals := range tables {
 		if len(literals) == 0 {
@@ -328,7 +337,7 @@ func (w *windows) ascii() bool {
 
 // scan sets the bits of all literals that the folded value holds.
 func (x *index) scan(v []byte, words []uint64) {
-	if x.lengths[min(len(v), maxLength)] {
+	if len(v) < minEnd && x.whole != nil {
 		set(words, x.whole[string(v)])
 	}
 	for _, e := range x.ends {
