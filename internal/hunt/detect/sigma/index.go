@@ -108,22 +108,31 @@ func (e *ends) scan(v []byte, words []uint64) {
 
 // windows are literals by a window of n bytes in each.
 type windows struct {
-	n       int      // bytes of a window
-	stride  int      // from one place that is looked at to the next
-	filter  []uint64 // one bit a hash
-	shift   uint
-	keys    []uint32 // the windows, in the order of their hashes
-	entries []entry  // beside keys, apart from them as most are never looked at
-	starts  []uint32 // by hash, cut to fewer bits: where its keys begin; one more for the end
-	cut     uint
+	n      int      // bytes of a window
+	stride int      // from one place that is looked at to the next
+	filter []uint64 // one bit a hash
+	shift  uint
+	keys   []uint32 // the windows, in the order of their hashes
+	places []place  // beside keys, apart from them as most are never looked at
+	starts []uint32 // by hash, cut to fewer bits: where its keys begin; one more for the end
+	cut    uint
+	texts  []byte // of all literals
+	marks  []mark // of all literals
 }
 
-// entry is a literal to compare where its window was seen.
+// place is where a window stands in a literal. It is small and has no pointers, as there
+// are ten thousands: they stay in the caches, and the collector of garbage passes them by.
+type place struct {
+	text, size   uint32 // of the literal in texts
+	marks, count uint32 // of the literal in marks
+	before       uint32 // bytes of the literal before the window
+	start, end   bool
+}
+
+// entry is a literal and the bits to be set where it is found.
 type entry struct {
 	literal
-	window uint32
-	before int // bytes of the literal before the window
-	marks  []mark
+	marks []mark
 }
 
 // mark is bits of one word to be set where a literal is found.
@@ -261,7 +270,8 @@ func (w *windows) fill(literals []literal, numbers map[literal][]int32, entries 
 			count[windowAt(l.text, i, w.n)]++
 		}
 	}
-	for _, l := range literals {
+	var all []standing
+	for number, l := range literals {
 		best, bestClass, bestCount := 0, -1, 0
 		for i := 0; i+w.n+w.stride-1 <= len(l.text); i++ {
 			class, shared := rarestClass, 0
@@ -273,12 +283,17 @@ func (w *windows) fill(literals []literal, numbers map[literal][]int32, entries 
 				best, bestClass, bestCount = i, class, shared
 			}
 		}
-		marks := marksOf(numbers[l])
 		for k := best; k < best+w.stride; k++ {
-			w.entries = append(w.entries, entry{literal: l, window: windowAt(l.text, k, w.n), before: k, marks: marks})
+			all = append(all, standing{window: windowAt(l.text, k, w.n), literal: number, before: k})
 		}
 	}
-	w.seal()
+	w.seal(all, literals, numbers)
+}
+
+// standing is a window of a literal, by its number.
+type standing struct {
+	window          uint32
+	literal, before int
 }
 
 // filterBits is the size of the filter a window in it: one place in 32 is let
@@ -289,20 +304,34 @@ const filterBits = 32
 // one place for each window.
 const filterCut = 5
 
-// seal makes the tables, once all entries are there.
-func (w *windows) seal() {
-	size := max(bits.Len(uint(len(w.entries)*filterBits-1)), 6)
+// seal makes the tables, once all windows are there.
+func (w *windows) seal(all []standing, literals []literal, numbers map[literal][]int32) {
+	size := max(bits.Len(uint(len(all)*filterBits-1)), 6)
 	w.shift = uint(32 - size)
 	w.cut = uint(min(size, filterCut))
 	w.filter = make([]uint64, 1<<size/64)
 	w.starts = make([]uint32, 1<<(size-int(w.cut))+1)
-	slices.SortStableFunc(w.entries, func(a, b entry) int { return cmp.Compare(w.hash(a.window), w.hash(b.window)) })
-	for _, e := range w.entries {
-		h := w.hash(e.window)
+	slices.SortStableFunc(all, func(a, b standing) int { return cmp.Compare(w.hash(a.window), w.hash(b.window)) })
+	w.keys, w.places = make([]uint32, len(all)), make([]place, len(all))
+	first := make([]int, len(literals)) // by literal: its first place and one more
+	for i, s := range all {
+		h := w.hash(s.window)
 		w.filter[h/64] |= 1 << (h % 64)
 		w.starts[h>>w.cut+1]++
-		w.keys = append(w.keys, e.window)
+		w.keys[i] = s.window
+		p := &w.places[i]
+		if at := first[s.literal]; at > 0 {
+			*p = w.places[at-1]
+		} else {
+			l := literals[s.literal]
+			marks := marksOf(numbers[l])
+			*p = place{text: uint32(len(w.texts)), size: uint32(len(l.text)), marks: uint32(len(w.marks)), count: uint32(len(marks)), start: l.start, end: l.end}
+			w.texts, w.marks = append(w.texts, l.text...), append(w.marks, marks...)
+			first[s.literal] = i + 1
+		}
+		p.before = uint32(s.before)
 	}
+	w.texts, w.marks = slices.Clone(w.texts), slices.Clone(w.marks) // without the room to grow
 	for i := 1; i < len(w.starts); i++ {
 		w.starts[i] += w.starts[i-1]
 	}
@@ -481,12 +510,12 @@ func (w *windows) compare(v []byte, place int, words []uint64) {
 		if w.keys[at] != key {
 			continue
 		}
-		e := &w.entries[at]
-		from := place - e.before
-		to := from + len(e.text)
-		if from < 0 || to > len(v) || e.start && from > 0 || e.end && to < len(v) || string(v[from:to]) != e.text {
+		p := &w.places[at]
+		from := place - int(p.before)
+		to := from + int(p.size)
+		if from < 0 || to > len(v) || p.start && from > 0 || p.end && to < len(v) || !bytes.Equal(v[from:to], w.texts[p.text:p.text+p.size]) {
 			continue
 		}
-		set(words, e.marks)
+		set(words, w.marks[p.marks:p.marks+p.count])
 	}
 }

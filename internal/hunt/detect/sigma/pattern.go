@@ -151,7 +151,7 @@ func compileText(t text, cased bool) pattern {
 	case len(p.segments) == 0:
 		p.shape = shapeExact
 	case len(p.segments) == 1 && singles == 0:
-		p.lit = p.segments[0][0].lit
+		p.lit, p.segments = p.segments[0][0].lit, nil
 		switch {
 		case p.start && p.end && stars == 0:
 			p.shape = shapeExact
