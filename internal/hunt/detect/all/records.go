@@ -117,7 +117,8 @@ func (h *hostRows) LookAtRecord(ev *postern.Event) []postern.Finding {
 		h.trees.See(ev)
 	}
 	var path [maxPath]byte
-	matches := h.set.EvalAt(string(sigma.AppendPath(path[:0], channel, id)), ev, nil)
+	var room [usualMatches]sigma.Match
+	matches := h.set.EvalAt(string(sigma.AppendPath(path[:0], channel, id)), ev, room[:0])
 	var findings []postern.Finding
 	if len(matches) > 0 {
 		findings = h.found(ev, matches)
@@ -133,6 +134,9 @@ func (h *hostRows) LookAtRecord(ev *postern.Event) []postern.Finding {
 	}
 	return findings
 }
+
+// usualMatches is how many rules a record matches that matches any, mostly; more are no mistake.
+const usualMatches = 4
 
 // maxPath is the length of usual paths of channels and ids; a longer one is no mistake.
 const maxPath = 128
@@ -156,28 +160,38 @@ const maxExcerpt = 4 << 10
 
 // excerpt gives a record as text: the values that decided first, and then its data.
 func excerpt(ev *postern.Event, m *sigma.Match) string {
-	size, fields := 0, m.Fields()
-	for _, f := range ev.Fields {
+	fields := m.Fields()
+	var room [16]int
+	size, decided := 0, room[:0]
+	for i := range ev.Fields {
+		f := &ev.Fields[i]
 		size += len("; =") + len(f.Name) + len(f.Value)
+		if slices.Contains(fields, f.Name) {
+			decided = append(decided, i)
+		}
 	}
 	var b strings.Builder
 	b.Grow(min(size, maxExcerpt))
 	put := func(s string) { b.WriteString(s[:min(len(s), maxExcerpt-b.Len())]) }
-	list := func(decided bool) {
-		for _, f := range ev.Fields {
-			if !decided && f.Value == "" || slices.Contains(fields, f.Name) != decided {
-				continue
-			}
-			if b.Len() > 0 {
-				put("; ")
-			}
-			put(f.Name)
-			put("=")
-			put(f.Value)
+	list := func(f *postern.Field) {
+		if b.Len() > 0 {
+			put("; ")
+		}
+		put(f.Name)
+		put("=")
+		put(f.Value)
+	}
+	for _, i := range decided {
+		list(&ev.Fields[i])
+	}
+	for i := range ev.Fields {
+		switch {
+		case len(decided) > 0 && decided[0] == i:
+			decided = decided[1:]
+		case ev.Fields[i].Value != "":
+			list(&ev.Fields[i])
 		}
 	}
-	list(true)
-	list(false)
 	if s := b.String(); utf8.ValidString(s) { // which is told sooner than mended
 		return s
 	}
