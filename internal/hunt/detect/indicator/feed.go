@@ -90,7 +90,7 @@ func Read(r io.Reader, name string, b *Builder, opt Options) (*Feed, error) {
 		err = f.bad(postern.Say("indicator.too-large", "bound", maxFeed>>30))
 	}
 	known := f.Used + f.Restricted + f.Context + f.Revoked
-	if err == nil && known == 0 && (f.Unsupported == 0 || f.Format == "list") {
+	if err == nil && known == 0 && f.foreign == 0 {
 		err = f.none(postern.Say("indicator.nothing"))
 	}
 	if err != nil {
@@ -174,6 +174,9 @@ type reader struct {
 	b    *Builder
 	opt  Options
 	full bool
+	// foreign counts the indicators that nothing here is compared with: what has them is
+	// a feed, if not one to hunt with.
+	foreign int
 }
 
 func (f *reader) bad(what postern.Text) error { return &ErrFeed{Name: f.Name, What: what} }
@@ -183,6 +186,9 @@ func (f *reader) none(what postern.Text) error { return &ErrFeed{Name: f.Name, W
 // unsupported books an indicator that cannot be used, with where it stands and why.
 func (f *reader) unsupported(what postern.ProblemKind, why postern.Text) {
 	f.Unsupported++
+	if what != postern.Malformed && why.Key != "indicator.unknown-form" {
+		f.foreign++
+	}
 	if f.Unsupported <= maxUnsupported {
 		f.problem(what, why)
 	}
@@ -220,6 +226,7 @@ func (f *reader) add(e Entry, where any) {
 			f.problem(postern.Limit, postern.Say("indicator.too-many", "bound", maxIndicators))
 		}
 		f.Unsupported++
+		f.foreign++
 	case addedMany:
 		f.unsupported(postern.Limit, postern.Say("indicator.many-scans", "where", where, "bound", maxScans))
 	default:

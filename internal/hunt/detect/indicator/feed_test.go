@@ -92,6 +92,10 @@ func TestFeeds(t *testing.T) {
 		{name: "semicolons, expiry, TLP, to_ids", format: "csv", feed: "type;value;comment;valid_until;tlp;to_ids\nip-dst;192.0.2.1;\"one; with \"\"quotes\"\"\nand a line\";2030-01-01;amber;1\nip-dst;192.0.2.2;;2020-01-01;;1\nip-dst;192.0.2.3;;;red;1\nip-dst;192.0.2.4;;;nobody knows;1\nip-dst;192.0.2.5;;;;0\nip-dst;192.0.2.999;;;;\nmutex;x;;;;\nip-dst;192.0.2.6;;soon;;\nfilename|sha256;a.exe|" + sha + ";;;;\n",
 			want: []string{"address 192.0.2.1 amber until 2030-01-01 (one; with \"quotes\"\nand a line)", "address 192.0.2.2 until 2020-01-01", "sha256 " + sha + " (a.exe)"},
 			said: []string{"bad-value 8 address", "unknown-kind 9 mutex", "bad-time 10", "expired 1", "restricted 2", "context 1"}},
+		{name: "quotation marks never closed", format: "csv", feed: "type,value,comment\nip,192.0.2.1,\"open\nip,192.0.2.2,\"closed\"\nip,192.0.2.3,\"open again\n\"ip\",\"192.0.2.4\",\"two\nlines, \"\"quoted\"\"\" \n" +
+			"ip,192.0.2.5,\"\"\nip,192.0.2.6,\"two\nlines\" and more\nip,\"192.0.2.7\",\"a\nb\",\"c\nd\"\nmutex,x,\nip,192.0.2.8,\"to the end\n\nip,192.0.2.9,\nmutex,y,",
+			want: []string{"address 192.0.2.2 (closed)", "address 192.0.2.4 (two\nlines, \"quoted\")", "address 192.0.2.5", "address 192.0.2.7 (a\nb)", "address 192.0.2.9"},
+			said: []string{"bad-row 2", "bad-row 4", "bad-row 8", "unknown-kind 13 mutex", "bad-row 14", "unknown-kind 17 mutex"}},
 		{name: "a pack's file", format: "csv", feed: "value,place,note,source,first_seen\nbob.aspx,owa/auth,,MSTIC,\n",
 			want: []string{"file-name bob.aspx in owa/auth"}},
 		{name: "STIX", format: "stix", feed: `{"type":"bundle","objects":[
@@ -196,12 +200,24 @@ func TestNoFeed(t *testing.T) {
 		`{"a":` + strings.Repeat("[", 500): "indicator.bad-json",
 		"<html></html>":                    "indicator.not-openioc",
 		"<ioc><definition>":                "indicator.bad-xml",
+		"type,value,comment\nip,192.0.2.9,\"never closed\n": "indicator.nothing",
+		"type,value\nip,192.0.2.999\nip,\n":                 "indicator.nothing",
+		"value,comment\nwhat is this,x\n":                   "indicator.nothing",
 	} {
 		_, err := Read(strings.NewReader(feed), "x", NewBuilder(), Options{Now: now})
 		var bad *ErrFeed
 		if !errors.As(err, &bad) || bad.What.Key != want {
 			t.Errorf("%.40q: got %v, want %s", feed, err, want)
 		}
+	}
+}
+
+// A table of what nothing here is compared with is a feed all the same.
+func TestForeignFeed(t *testing.T) {
+	t.Parallel()
+	f, err := Read(strings.NewReader("type,value\nmutex,x\n"), "x.csv", NewBuilder(), Options{Now: now})
+	if err != nil || f.Used != 0 || f.Unsupported != 1 {
+		t.Errorf("got %+v, %v, want a feed of which nothing is used", f, err)
 	}
 }
 

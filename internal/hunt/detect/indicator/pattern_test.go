@@ -117,7 +117,7 @@ func TestTableBounds(t *testing.T) {
 	}{
 		"a long line in a list":  {"192.0.2.1\n" + long + "\n192.0.2.2\n", 2, 1},
 		"a long cell":            {"type,value,comment\nip,192.0.2.1," + long + "\nip,192.0.2.2,x\n", 2, 0},
-		"a quote never closed":   {"type,value\nip,192.0.2.1\nip,\"192.0.2.2\n" + strings.Repeat("ip,192.0.2.3\n", 50), 1, 1},
+		"a quote never closed":   {"type,value\nip,192.0.2.1\nip,\"192.0.2.2\n" + strings.Repeat("ip,192.0.2.3\n", 50), 51, 1},
 		"quotes that are closed": {"type,value,comment\nip,192.0.2.1,\"a\nb\nc\"\nip,192.0.2.2,\n", 2, 0},
 		"a value too long":       {"type,value\nip,192.0.2.1\nurl,http://a/" + strings.Repeat("x", maxValue) + "\n", 1, 1},
 	} {

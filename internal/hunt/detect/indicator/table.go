@@ -88,10 +88,11 @@ func headerOf(head []byte, name string) (*columns, int, byte) {
 }
 
 func columnsOf(line string, delim byte, name string) *columns {
-	cells, whole := splitRow(nil, line, delim)
-	if !whole {
+	row := splitter{delim: delim}
+	if row.add(line); row.open != "" {
 		return nil
 	}
+	cells := row.cells
 	for i := range cells {
 		cells[i] = wordCleaner.Replace(strings.ToLower(strings.TrimSpace(cells[i])))
 	}
@@ -141,17 +142,14 @@ func (f *reader) csv(in *bufio.Reader, c *columns, delim byte, before int) error
 		if strings.TrimSpace(text) == "" || text[0] == '#' {
 			continue
 		}
-		first, whole := lines.n, false
-		for joined := 0; ; joined++ {
-			if cells, whole = splitRow(cells[:0], text, delim); whole || joined == maxJoined || len(text) > maxLine || !lines.Scan() {
-				break
-			}
-			text += "\n" + lines.Text()
-		}
-		if !whole {
+		first := lines.n
+		row := splitter{cells: cells[:0], delim: delim}
+		row.add(text)
+		if row.open != "" && !lines.join(&row) {
 			f.unsupported(postern.Malformed, postern.Say("indicator.bad-row", "line", first))
 			continue
 		}
+		cells = row.cells
 		f.row(cells, c, first)
 	}
 	if err := lines.Err(); err != nil {
@@ -160,43 +158,93 @@ func (f *reader) csv(in *bufio.Reader, c *columns, delim byte, before int) error
 	return nil
 }
 
-// splitRow parts a row into cells, RFC 4180. It says false if a quote is open at its end.
-func splitRow(cells []string, row string, delim byte) ([]string, bool) {
+// join adds lines to a row until its last cell is closed. If it never is, the quotation
+// mark that opened it is a mistake of its own line: those that were tried with it are
+// given back, and each is a row again.
+func (l *lines) join(row *splitter) bool {
+	var tried []string
+	for size := len(row.open); len(tried) < maxJoined && size <= maxLine && l.Scan(); {
+		text := l.Text()
+		tried = append(tried, text)
+		size += len(text)
+		switch row.add(text); {
+		case row.broken:
+			l.giveBack(tried)
+			return false
+		case row.open == "":
+			return true
+		}
+	}
+	l.giveBack(tried)
+	return false
+}
+
+// splitter parts a row into cells, RFC 4180.
+type splitter struct {
+	cells []string
+	delim byte
+	open  string // the rest of the row from a quotation mark on that is not closed yet
+	// broken says that a cell of several lines is followed by something else than the next
+	// cell: the quotation mark that closed it was meant to open another one.
+	broken bool
+}
+
+// add parts one line more.
+func (s *splitter) add(line string) {
+	row := line
+	if s.open != "" {
+		row = s.open + "\n" + line
+		if strings.IndexByte(line, '"') < 0 {
+			s.open = row
+			return
+		}
+		s.open = ""
+	}
 	for {
 		row = strings.TrimLeft(row, " ")
-		if strings.HasPrefix(row, `"`) {
-			end := 1
-			doubled := false
-			for {
-				i := strings.IndexByte(row[end:], '"')
-				if i < 0 {
-					return cells, false
-				}
-				end += i
-				if end+1 < len(row) && row[end+1] == '"' {
-					end, doubled = end+2, true
-					continue
-				}
-				break
-			}
-			cell := row[1:end]
-			if doubled {
-				cell = strings.ReplaceAll(cell, `""`, `"`)
-			}
-			cells = append(cells, cell)
-			row = row[end+1:]
-			i := strings.IndexByte(row, delim)
+		if !strings.HasPrefix(row, `"`) {
+			i := strings.IndexByte(row, s.delim)
 			if i < 0 {
-				return cells, true
+				s.cells = append(s.cells, row)
+				return
 			}
+			s.cells = append(s.cells, row[:i])
 			row = row[i+1:]
 			continue
 		}
-		i := strings.IndexByte(row, delim)
-		if i < 0 {
-			return append(cells, row), true
+		end := 1
+		doubled := false
+		for {
+			i := strings.IndexByte(row[end:], '"')
+			if i < 0 {
+				s.open = row
+				return
+			}
+			end += i
+			if end+1 < len(row) && row[end+1] == '"' {
+				end, doubled = end+2, true
+				continue
+			}
+			break
 		}
-		cells = append(cells, row[:i])
+		cell := row[1:end]
+		row = row[end+1:]
+		i := strings.IndexByte(row, s.delim)
+		behind := row
+		if i >= 0 {
+			behind = row[:i]
+		}
+		if strings.IndexByte(cell, '\n') >= 0 && strings.TrimSpace(behind) != "" {
+			s.broken = true
+			return
+		}
+		if doubled {
+			cell = strings.ReplaceAll(cell, `""`, `"`)
+		}
+		s.cells = append(s.cells, cell)
+		if i < 0 {
+			return
+		}
 		row = row[i+1:]
 	}
 }
@@ -335,7 +383,10 @@ func (f *reader) list(in *bufio.Reader) error {
 // is left out.
 type lines struct {
 	*bufio.Scanner
-	n int
+	n     int
+	ahead []string // lines that were given back, the next one first
+	given bool     // the line is one of them
+	line  string   // that one
 }
 
 func newLines(in *bufio.Reader) *lines {
@@ -367,6 +418,24 @@ func newLines(in *bufio.Reader) *lines {
 }
 
 func (l *lines) Scan() bool {
+	if l.given = len(l.ahead) > 0; l.given {
+		l.line, l.ahead = l.ahead[0], l.ahead[1:]
+	} else if !l.Scanner.Scan() {
+		return false
+	}
 	l.n++
-	return l.Scanner.Scan()
+	return true
+}
+
+func (l *lines) Text() string {
+	if l.given {
+		return l.line
+	}
+	return l.Scanner.Text()
+}
+
+// giveBack makes the last lines come once more.
+func (l *lines) giveBack(last []string) {
+	l.n -= len(last)
+	l.ahead = append(last, l.ahead...)
 }
