@@ -67,18 +67,24 @@ func (e *Evidence) openMember(outer *File, no int, name string) (io.ReadCloser, 
 		return nil, fmt.Errorf("open %s: %w: %w", p, errTold, fs.ErrNotExist)
 	}
 	m := a.members[no]
+	m.grant = a.account.claimed(a.memberOf(&m), m.grant)
 	r, err := guardOpen(a.format, &m)
 	if err != nil {
+		if m.grant > 0 && m.flags&free == 0 {
+			a.account.shorter(a.memberOf(&m), m.grant, 0)
+		}
 		release()
 		e.broken(p, 0, err)
 		return nil, fmt.Errorf("open %s: %w: %w", p, errTold, err)
 	}
-	reader := memberReader{e: e, account: a.account, path: p, m: m, r: r, grant: m.grant, release: release}
+	reader := memberReader{e: e, account: a.account, path: p, of: a.memberOf(&m), m: m, r: r, grant: m.grant, release: release}
 	if ra, ok := r.(randomAccess); ok && m.grant == m.size {
 		return &memberReaderAt{reader, ra}, nil
 	}
 	return &reader, nil
 }
+
+func (a *archive) memberOf(m *member) memberOf { return memberOf{a.index.outer, m.name} }
 
 func guardOpen(f format, m *member) (r io.ReadCloser, err error) {
 	defer func() {
@@ -373,7 +379,7 @@ func (a *archive) read(k kind, f *File, rest io.Reader, ra randomAccess) format 
 		}
 		m := member{size: unknownSize}
 		m.setTime(f.ModTime)
-		a.add(streamName(f.Path), m)
+		a.add(streamName(f.Path), m, 0)
 		return stream{e: a.e, k: k, outer: f}
 	}
 	if ra == nil {

@@ -134,7 +134,7 @@ func (s *sealedBundle) list(x *index, n int, p bundle.Part) error {
 			copy(sum[:], b)
 		}
 		s.sums = append(s.sums, sum)
-		if !x.add(f.Path, m) {
+		if !x.add(f.Path, m, f.Size) {
 			return errFull
 		}
 		return nil

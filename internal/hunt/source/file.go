@@ -226,6 +226,7 @@ type memberReader struct {
 	e       *Evidence
 	account *allowance
 	path    string
+	of      memberOf
 	m       member
 	r       io.ReadCloser
 	release func()
@@ -271,6 +272,11 @@ func (r *memberReader) Read(b []byte) (int, error) {
 // ended says what the end of the packed stream means.
 func (r *memberReader) ended(err error) {
 	r.done = true
+	r.settle()
+	if r.read < r.m.grant && r.m.flags&free == 0 {
+		r.account.shorter(r.of, r.m.grant, r.read)
+		r.m.grant, r.grant = r.read, r.read
+	}
 	known := r.m.size != unknownSize
 	switch {
 	case err != io.EOF:
@@ -293,13 +299,21 @@ func (r *memberReader) fail(err error) {
 
 func (r *memberReader) Err() error { return r.err }
 
+// settle gives back what was taken while reading and not used. That does not wait for
+// Close: the reader of an archive inside an archive stays open with it.
+func (r *memberReader) settle() {
+	if r.grant > r.m.grant && r.m.flags&free == 0 {
+		r.account.settle(r.of, r.m.grant, r.grant, r.read)
+		r.m.grant = max(r.read, r.m.grant)
+		r.grant = r.m.grant
+	}
+}
+
 func (r *memberReader) Close() error {
 	if r.release == nil {
 		return nil
 	}
-	if unused := r.grant - max(r.read, r.m.grant); unused > 0 && r.m.flags&free == 0 {
-		r.account.giveBack(unused)
-	}
+	r.settle()
 	err := guardClose(r.r)
 	r.release()
 	r.release = nil

@@ -307,6 +307,62 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// lying gives a zip file of which the directory says of the member "lies" that it has
+// other bytes than it has.
+func lying(t *testing.T, said uint32, entries ...entry) []byte {
+	t.Helper()
+	z := zipOf(t, zip.Deflate, entries...)
+	at := bytes.LastIndex(z, []byte("lies")) - 46
+	if at < 0 || !bytes.HasPrefix(z[at:], []byte("PK\x01\x02")) {
+		t.Fatal("there is no member that lies")
+	}
+	binary.LittleEndian.PutUint32(z[at+24:], said)
+	return z
+}
+
+// TestLyingMember has a member that says of itself that it has far more than there is:
+// what others are, they are all the same.
+func TestLyingMember(t *testing.T) {
+	t.Parallel()
+	row := strings.Repeat("row ", 1000)
+	z := lying(t, 2<<30, entry{"a.zip", string(zipOf(t, zip.Deflate, entry{"a.log", row}))}, entry{"lies", "42 bytes, and not one more than there are.."},
+		entry{"b.zip", string(zipOf(t, zip.Deflate, entry{"b.log", row}))}, entry{"c.tgz", string(gzipOf(t, tarOf(t, entry{"c.log", row})))},
+		entry{"d.log.gz", string(gzipOf(t, []byte(row)))}, entry{"e.log", row})
+	_, content, problems := one(t, "x.zip", z, Options{})
+	for _, name := range []string{"a.zip!/a.log", "b.zip!/b.log", "c.tgz!/c.log", "d.log.gz!/d.log", "e.log"} {
+		if content["x.zip!/"+name] != row {
+			t.Errorf("%s has %d bytes, want %d", name, len(content["x.zip!/"+name]), len(row))
+		}
+	}
+	equal(t, "problems", problems, []string{"truncated member-truncated x.zip!/lies"})
+}
+
+// TestLyingMemberThatCould has one whose packed bytes could become what it says, so that
+// the allowance pays for it. What there is not of it is given back when it is read, and
+// not a second time when its archive is opened again.
+func TestLyingMemberThatCould(t *testing.T) {
+	t.Parallel()
+	noise := make([]byte, 8<<10)
+	rand.NewChaCha8([32]byte{1}).Read(noise)
+	z := lying(t, 1<<20, entry{"lies", string(noise)}, entry{"a.zip", string(zipOf(t, zip.Store, entry{"a.log", strings.Repeat("a", 9000)}))}, entry{"b.log", strings.Repeat("b", 9000)})
+	dir := put(t, map[string][]byte{"x.zip": z, "y.zip": zipOf(t, zip.Deflate, entry{"y", "y"})})
+	e, p := open(t, dir, Options{Limits: Limits{FreeBytes: 40 << 10, Ratio: 1, OpenArchives: 1}})
+	for range 3 {
+		_, content := walk(t, e)
+		e.mounts.evictIdle()
+		if a, b := content["x.zip!/a.zip!/a.log"], content["x.zip!/b.log"]; len(a) != 9000 || len(b) != 9000 {
+			t.Errorf("%d and %d bytes beside the member that lies, want all", len(a), len(b))
+		}
+		account := e.spending.allowances["x.zip"]
+		unpacked := int64(len(noise) + 9000 + 9000 + len(zipOf(t, zip.Store, entry{"a.log", strings.Repeat("a", 9000)})))
+		if left := int64(40<<10) + int64(len(z)) - account.left; left < unpacked || left > unpacked+9000 {
+			t.Errorf("%d bytes are taken, want %d and what a second reading of one member takes", left, unpacked)
+		}
+	}
+	e.Close()
+	equal(t, "problems", p.keys(), []string{"limit allowance x.zip", "truncated member-truncated x.zip!/lies"})
+}
+
 type zeroReader struct{}
 
 func (zeroReader) Read(b []byte) (int, error) {

@@ -35,7 +35,8 @@ const (
 	aes256
 	noChecksum // AE-2: the authentication code stands for the CRC
 	sparse
-	free // costs nothing: bytes of a file that is already paid for
+	free      // costs nothing: bytes of a file that is already paid for
+	paidFirst // can be read as far as the allowance pays when the archive is opened, and no further
 )
 
 // index is the list of an archive's members under safe, unique names.
@@ -49,8 +50,7 @@ type index struct {
 	names     map[string]int32
 	nameBytes int
 	taken     int64
-	refused   int // members that the allowance did not pay for at all
-	cut       int // members that it paid for in part
+	unpaid    int // members that the allowance did not pay for, or in part
 
 	suffix map[string]int    // the next free ~2, ~3 … of a name
 	alias  map[string]string // folders whose name a file had already
@@ -64,24 +64,28 @@ func newIndex(e *Evidence, outer string, account *allowance) *index {
 
 // add puts a member into the list under a safe form of its name. It answers
 // false when the archive may have no more members.
-func (x *index) add(raw string, m member) bool {
+//
+// The allowance pays for the member, but not for more than most, which is what its
+// packed bytes can become: an archive must not use up what belongs to others by saying
+// that it has much. What is not paid for is tried again when the member is read, since
+// others may have turned out shorter by then.
+func (x *index) add(raw string, m member, most int64) bool {
 	name, ok := x.accept(raw)
 	if !ok {
 		return false
 	}
-	if m.flags&free != 0 || m.size <= 0 {
-		m.grant = max(m.size, 0)
-	} else {
-		m.grant = x.pay(m.size)
-		switch {
-		case m.grant == 0:
-			x.refused++
+	m.name = x.place(name)
+	if m.flags&free != 0 {
+		m.grant = m.size
+	} else if claim := x.account.claimed(memberOf{x.outer, m.name}, max(min(m.size, most), 0)); claim > 0 {
+		m.grant = x.pay(claim)
+		if m.grant < claim {
+			x.unpaid++
+		}
+		if m.grant == 0 && m.flags&paidFirst != 0 {
 			return true
-		case m.grant < m.size:
-			x.cut++
 		}
 	}
-	m.name = x.place(name)
 	if m.name != name {
 		x.e.problem(x.outer, postern.Malformed, postern.Say("source.name-twice", "name", printable(name), "as", printable(m.name)))
 	}
@@ -194,8 +198,8 @@ func (x *index) numbered(name string, willDo func(string) bool) string {
 
 // finish tells what the allowance did not pay for and drops what only building needs.
 func (x *index) finish() {
-	if x.refused+x.cut > 0 {
-		x.e.problem(x.outer, postern.Limit, postern.Say("source.allowance", "count", x.refused+x.cut))
+	if x.unpaid > 0 {
+		x.e.problem(x.outer, postern.Limit, postern.Say("source.allowance", "count", x.unpaid))
 	}
 	x.suffix, x.alias = nil, nil
 }

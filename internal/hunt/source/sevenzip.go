@@ -116,7 +116,7 @@ func (a *sevenArchive) list(x *index) {
 			refused[block.err.Error()] = block.err
 			continue
 		case block != nil && block.closed:
-			x.refused++
+			x.unpaid++
 			continue
 		case mode.IsDir() && block == nil:
 			if !x.addFolder(f.Name) {
@@ -132,13 +132,13 @@ func (a *sevenArchive) list(x *index) {
 			block.pay(no, x.pay(size), size)
 			continue
 		}
-		m := member{size: size, offset: int64(no), crc: f.CRC32}
+		m := member{size: size, offset: int64(no), crc: f.CRC32, flags: paidFirst}
 		if f.CRC32 != 0 {
 			m.flags |= hasCRC
 		}
 		m.setTime(f.Modified)
 		before := x.taken
-		if !x.add(f.Name, m) {
+		if !x.add(f.Name, m, size) {
 			return
 		}
 		block.pay(no, x.taken-before, size)

@@ -18,7 +18,17 @@ type allowance struct {
 	// taken is what each archive has taken when it was opened, so that opening it
 	// a second time costs nothing.
 	taken map[string]int64
+	// real is how much is paid for of members that are longer or shorter than their
+	// archive says, or of which it does not say how long they are.
+	real map[memberOf]int64
 }
+
+// memberOf is a member of an archive.
+type memberOf struct{ archive, name string }
+
+// maxReal is how many members of an archive on disk the allowance remembers. Of more,
+// nothing is given back, and each reading is paid for.
+const maxReal = 10_000
 
 // of gives the allowance of an archive on disk.
 func (s *spending) of(path string, size int64, l Limits) *allowance {
@@ -60,8 +70,72 @@ func (a *allowance) take(n int64) int64 {
 func (a *allowance) giveBack(n int64) {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
+	a.add(n)
+}
+
+// add is giveBack for who holds the lock.
+func (a *allowance) add(n int64) {
 	a.left += n
 	a.of.left += n
+}
+
+// settle closes the account of one reading of a member: granted bytes were paid for,
+// known of them before it began, and read were needed. What was read for the first time
+// is paid for from now on; a second reading costs nothing.
+func (a *allowance) settle(m memberOf, known, granted, read int64) {
+	a.of.mu.Lock()
+	defer a.of.mu.Unlock()
+	needed := max(read, known)
+	a.add(granted - needed)
+	if needed == known {
+		return
+	}
+	paid, found := a.real[m]
+	if !found {
+		paid = known
+	}
+	if needed > paid && !a.remember(m, paid, needed) {
+		return
+	}
+	a.add(min(paid, needed) - known) // another reading at the same time has paid for that
+}
+
+// shorter gives back what was taken for a member on the word of its archive when there
+// turns out to be less of it.
+func (a *allowance) shorter(m memberOf, paid, real int64) {
+	a.of.mu.Lock()
+	defer a.of.mu.Unlock()
+	if _, twice := a.real[m]; !twice && a.taken[m.archive] >= paid-real && a.remember(m, paid, real) {
+		a.add(paid - real)
+	}
+}
+
+// remember notes how much of a member is paid for, if that is not what its archive says
+// of it. The caller holds the lock.
+func (a *allowance) remember(m memberOf, before, now int64) bool {
+	if _, found := a.real[m]; !found && len(a.real) >= maxReal {
+		return false
+	}
+	if a.real == nil {
+		a.real = make(map[memberOf]int64)
+	}
+	a.real[m] = now
+	if a.taken == nil {
+		a.taken = make(map[string]int64)
+	}
+	a.taken[m.archive] += now - before
+	return true
+}
+
+// claimed is how much of a member is to be paid for: what its archive says unless it is
+// known.
+func (a *allowance) claimed(m memberOf, said int64) int64 {
+	a.of.mu.Lock()
+	defer a.of.mu.Unlock()
+	if real, known := a.real[m]; known {
+		return real
+	}
+	return said
 }
 
 // reopen starts the account of one archive anew.

@@ -84,7 +84,7 @@ func readTar(x *index, ra randomAccess) format {
 				x.e.problem(x.outer, postern.Unsupported, postern.Say("source.member-special", "name", printable(h.Name)))
 				continue
 			}
-			ok = x.add(h.Name, m)
+			ok = x.add(h.Name, m, m.size)
 		case tar.TypeDir:
 			ok = x.addFolder(h.Name)
 		case tar.TypeLink:
@@ -111,7 +111,7 @@ func readTar(x *index, ra randomAccess) format {
 		}
 		m := x.members[no] // the same bytes under another name, but not for nothing:
 		m.flags &^= free   // 100,000 links to one member are a bomb, too
-		if !x.add(l.name, m) {
+		if !x.add(l.name, m, ra.Size()) {
 			break
 		}
 	}

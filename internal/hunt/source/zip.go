@@ -506,7 +506,31 @@ func (l *zipLister) add(h *zipHeader) bool {
 			return true
 		}
 	}
-	return x.add(name, m)
+	return x.add(name, m, l.z.most(&m))
+}
+
+// most is how many bytes a member can become: by its method, and by how much of what it
+// says is packed can be in the file.
+func (z *zipArchive) most(m *member) int64 {
+	const (
+		deflate = 1032     // 258 bytes in two bits
+		zstd    = 32 << 10 // a block of 128 KiB in four bytes
+		bzip2   = 2 << 20  // a block of 900,000 runs of 51 in some twenty bytes and more
+	)
+	packed := max(min(m.packed, z.ra.Size()-m.offset), 0)
+	each := int64(1)
+	switch m.method {
+	case zipDeflate:
+		each = deflate
+	case zipZstd:
+		each = zstd
+	case zipBzip2:
+		each = bzip2
+	}
+	if packed > (1<<62)/each {
+		return 1 << 62
+	}
+	return packed * each
 }
 
 // decode gives the name as text. Without a word about the encoding, names that
