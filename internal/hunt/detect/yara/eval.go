@@ -46,6 +46,7 @@ type machine struct {
 	data    []byte // the file, or its beginning
 	size    int64
 	file    *module.File
+	entry   startPlace
 	matches *pattern.Matches
 	// external variables in the order of externals; known says which have a value.
 	external [5]string
@@ -494,18 +495,6 @@ func (m *machine) window(n *node, text []byte, from, to int64, ok bool) truth {
 		}
 	}
 	return no
-}
-
-// entrypoint is the old name for the place where a program starts, in the file.
-func (m *machine) entrypoint() (int64, bool) {
-	for _, name := range []string{"pe", "elf"} {
-		if mod, ok := module.Lookup(name); ok {
-			if v := mod.Load(m.file).Field("entry_point"); v.Type() == module.Int {
-				return v.Int(), true
-			}
-		}
-	}
-	return 0, false
 }
 
 func (m *machine) between(n *node) (from, to int64, ok bool) {

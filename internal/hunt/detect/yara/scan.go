@@ -369,7 +369,7 @@ func (o *result) find(err error) {
 func (r *Rules) evaluate(s *scratch, out *result) {
 	m := &s.m
 	clear(m.matched)
-	m.file = &module.File{Data: m.data}
+	m.file, m.entry = &module.File{Data: m.data}, startPlace{}
 	for i := range r.survivor(s) {
 		m.matched[i] = m.eval(r.rules[i])
 		if m.over {
