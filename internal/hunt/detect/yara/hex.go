@@ -1,6 +1,7 @@
 package yara
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,17 +16,26 @@ import (
 // What this reader does not know (alternatives, mistakes) is left to the parser. It
 // also reads two forms as YARA does and the parser does not: ~5? and [0-0].
 
-// placeholder stands for a hex string in the text that the parser is given.
-const placeholder = "hex string of postern: "
+// Alphabets of base64 are kept from the parser as well if they have escapes: YARA counts
+// their 64 bytes, and the parser the letters with which they are written.
 
-// hexString is one that was taken out of a rule.
-type hexString struct {
+// Placeholders for hex strings and alphabets in the text that the parser is given.
+const (
+	placeholder         = " of postern: "
+	hexPlaceholder      = "hex string" + placeholder
+	alphabetPlaceholder = "alphabet" + placeholder
+)
+
+// kept is a hex string or an alphabet that was taken out of a rule.
+type kept struct {
 	from, to int // in the text of the rule
 	tokens   ast.HexTokens
+	alphabet string // as it is written
 }
 
-// without gives a rule's text with placeholders for its hex strings, on the same lines.
-func without(text string, all []hexString) string {
+// without gives a rule's text with placeholders for what was taken out, on the same
+// lines. An alphabet that comes twice has one placeholder: YARA allows no other beside it.
+func without(text string, all []kept) string {
 	if len(all) == 0 {
 		return text
 	}
@@ -33,7 +43,12 @@ func without(text string, all []hexString) string {
 	at := 0
 	for i, h := range all {
 		b.WriteString(text[at:h.from])
-		b.WriteString(`"` + placeholder + strconv.Itoa(i) + `"`)
+		if h.alphabet != "" {
+			i = slices.IndexFunc(all, func(other kept) bool { return other.alphabet == h.alphabet })
+			fmt.Fprintf(&b, `"%-64s"`, alphabetPlaceholder+strconv.Itoa(i))
+		} else {
+			b.WriteString(`"` + hexPlaceholder + strconv.Itoa(i) + `"`)
+		}
 		for range strings.Count(text[h.from:h.to], "\n") {
 			b.WriteByte('\n')
 		}
@@ -43,9 +58,9 @@ func without(text string, all []hexString) string {
 	return b.String()
 }
 
-// restore puts the hex strings back into a parsed rule. A modifier that only texts
-// have is a mistake.
-func restore(r *ast.Rule, all []hexString) *refusal {
+// restore puts hex strings and alphabets back into a parsed rule. A modifier of a hex
+// string that only texts have is a mistake.
+func restore(r *ast.Rule, all []kept) *refusal {
 	if len(all) == 0 {
 		return nil
 	}
@@ -54,7 +69,12 @@ func restore(r *ast.Rule, all []hexString) *refusal {
 		if !ok {
 			continue
 		}
-		number, ok := strings.CutPrefix(text.Value, placeholder)
+		if number, ok := strings.CutPrefix(text.Base64Alphabet, alphabetPlaceholder); ok {
+			if n, err := strconv.Atoi(strings.TrimSpace(number)); err == nil && n < len(all) {
+				text.Base64Alphabet = all[n].alphabet
+			}
+		}
+		number, ok := strings.CutPrefix(text.Value, hexPlaceholder)
 		if !ok {
 			continue
 		}

@@ -300,9 +300,9 @@ func (f *file) parse() {
 	}
 	for _, p := range sound {
 		if p.rule != nil && p.refuse == nil {
-			p.refuse = restore(p.rule, p.hexes)
+			p.refuse = restore(p.rule, p.kept)
 		}
-		p.text, p.hexes = "", nil // the tree has it all
+		p.text, p.kept = "", nil // the tree has it all
 	}
 }
 

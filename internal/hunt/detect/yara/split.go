@@ -11,9 +11,9 @@ type item struct {
 	kind itemKind
 	line int    // of its first word
 	name string // of the rule, module or file
-	// text of a rule, "" for the others, with placeholders for its hex strings.
-	text  string
-	hexes []hexString
+	// text of a rule, "" for the others, with placeholders for what was kept from the parser.
+	text string
+	kept []kept
 }
 
 type itemKind uint8
@@ -40,7 +40,7 @@ type splitter struct {
 	pos   int
 	line  int
 	items []item
-	hexes []hexString // of the rule that is being read
+	kept  []kept // of the rule that is being read
 }
 
 // next takes one item; false at the end.
@@ -92,18 +92,18 @@ func (s *splitter) rule(start, line int, word string) {
 		return
 	}
 	body, bodyLine := s.pos, s.line
-	s.hexes = nil
+	s.kept = nil
 	if !s.body() {
-		s.pos, s.line, s.hexes = body, bodyLine, nil
+		s.pos, s.line, s.kept = body, bodyLine, nil
 		s.toNextRule()
 	}
 	it.text = string(s.src[start:s.pos])
 	if !strings.Contains(it.text, placeholder) {
-		for i := range s.hexes {
-			s.hexes[i].from -= start
-			s.hexes[i].to -= start
+		for i := range s.kept {
+			s.kept[i].from -= start
+			s.kept[i].to -= start
 		}
-		it.text, it.hexes = without(it.text, s.hexes), s.hexes
+		it.text, it.kept = without(it.text, s.kept), s.kept
 	}
 	s.items = append(s.items, it)
 }
@@ -154,9 +154,15 @@ func (s *splitter) body() bool {
 				return depth == 0
 			}
 		case '"':
-			if _, ok := s.quoted(); !ok {
+			from := s.pos
+			text, ok := s.quoted()
+			if !ok {
 				return false
 			}
+			if last == '(' {
+				s.alphabet(from, text)
+			}
+			last = c
 			continue
 		case '/':
 			if s.comment() {
@@ -189,7 +195,20 @@ func (s *splitter) hex() {
 		return
 	}
 	if tokens, ok := readHex(string(s.src[s.pos : in.pos+1])); ok {
-		s.hexes = append(s.hexes, hexString{s.pos, in.pos + 1, tokens})
+		s.kept = append(s.kept, kept{from: s.pos, to: in.pos + 1, tokens: tokens})
+	}
+}
+
+// alphabet keeps a text in parentheses from the parser if it is an alphabet of base64 with
+// escapes. One of another length is left to be refused.
+func (s *splitter) alphabet(from int, text string) {
+	before := bytes.TrimRight(bytes.TrimSuffix(bytes.TrimRight(s.src[:from], " \t\r\n"), []byte("(")), " \t\r\n")
+	word := bytes.TrimRightFunc(before, func(r rune) bool { return r < 128 && isWord(byte(r)) })
+	if name := string(before[len(word):]); name != "base64" && name != "base64wide" || !strings.Contains(text, `\`) {
+		return
+	}
+	if alphabet, err := unescape(text); err == nil && len(alphabet) == 64 {
+		s.kept = append(s.kept, kept{from: from, to: s.pos, alphabet: text})
 	}
 }
 
