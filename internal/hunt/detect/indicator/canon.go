@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // text is what keys are made of: a value of a feed, or bytes of a row.
@@ -24,7 +26,7 @@ func appendKey(dst []byte, k kind, v string) ([]byte, bool) {
 	case kindMD5:
 		return appendHex(dst, v, 16)
 	case kindName:
-		return appendLower(dst, v), v != "" && !strings.ContainsAny(v, `/\`)
+		return append(dst, strings.ToLower(v)...), v != "" && !strings.ContainsAny(v, "/\\\x00")
 	case kindPath:
 		p := serverPath(v)
 		return append(dst, p...), strings.Trim(p, "/") != ""
@@ -37,7 +39,7 @@ func appendKey(dst []byte, k kind, v string) ([]byte, bool) {
 	case kindParameter:
 		return append(dst, v...), v != "" && !strings.ContainsAny(v, "&=\r\n")
 	case kindDomain:
-		d := strings.TrimSuffix(strings.TrimPrefix(v, "*."), ".")
+		d := asked(strings.TrimSuffix(strings.TrimPrefix(v, "*."), "."))
 		return appendLower(dst, d), isDomain(d)
 	}
 	return dst, false
@@ -61,6 +63,20 @@ func appendLower[T text](dst []byte, v T) []byte {
 		dst = append(dst, c)
 	}
 	return dst
+}
+
+// asked is a name in the form in which it is asked of the DNS and of servers, whose logs
+// have it so: with other letters than those of ASCII it is written with them.
+func asked(name string) string {
+	for i := range len(name) {
+		if name[i] >= 0x80 {
+			if ascii, err := idna.Lookup.ToASCII(name); err == nil {
+				return ascii
+			}
+			break
+		}
+	}
+	return name
 }
 
 // appendAgent gives an agent the form that HttpProxy (two blanks for a comma), IIS
@@ -165,7 +181,7 @@ func appendURL(dst []byte, v string) ([]byte, bool) {
 		if !strings.HasPrefix(rest, "/") {
 			rest = "/" + rest
 		}
-		v = host + rest
+		v = asked(host) + rest
 	} else if !strings.Contains(v, "/") || strings.ContainsAny(v, " \t") {
 		return dst, false
 	}

@@ -97,7 +97,7 @@ func comparable0(k postern.IndicatorKind, v string) string {
 		}
 		return v
 	}
-	return string(appendLower(nil, v))
+	return strings.ToLower(v)
 }
 
 // holds says whether a value, in the form in which its kind is compared, passes.

@@ -134,12 +134,13 @@ type wide struct {
 	in   *bufio.Reader
 	big  bool
 	rest []byte
+	err  error // why there is no more
 }
 
 func (w *wide) unit() (uint16, error) {
 	var b [2]byte
 	if _, err := io.ReadFull(w.in, b[:]); err != nil {
-		return 0, io.EOF
+		return 0, err
 	}
 	if w.big {
 		return uint16(b[0])<<8 | uint16(b[1]), nil
@@ -148,20 +149,22 @@ func (w *wide) unit() (uint16, error) {
 }
 
 func (w *wide) Read(p []byte) (int, error) {
-	for len(w.rest) < min(len(p), 4096) {
-		u, err := w.unit()
-		if err != nil {
+	for len(w.rest) < min(len(p), 4096) && w.err == nil {
+		var u, low uint16
+		if u, w.err = w.unit(); w.err != nil {
 			break
 		}
 		r := rune(u)
 		if utf16.IsSurrogate(r) {
-			low, _ := w.unit()
+			if low, w.err = w.unit(); w.err == io.EOF {
+				w.err = io.ErrUnexpectedEOF
+			}
 			r = utf16.DecodeRune(r, rune(low))
 		}
 		w.rest = utf8.AppendRune(w.rest, r)
 	}
 	if len(w.rest) == 0 && len(p) > 0 {
-		return 0, io.EOF
+		return 0, w.err
 	}
 	n := copy(p, w.rest)
 	w.rest = append(w.rest[:0], w.rest[n:]...)
@@ -214,6 +217,10 @@ func (f *reader) add(e Entry, where any) {
 	default:
 		e.Value = strings.TrimSpace(e.Value)
 	}
+	if !legible(&e) {
+		f.unsupported(postern.Encoding, postern.Say("indicator.not-utf8", "where", where, "value", strings.ToValidUTF8(cut(e.Value, 80), "\uFFFD")))
+		return
+	}
 	switch f.b.add(e, true) {
 	case addedOK:
 		f.Used++
@@ -232,6 +239,20 @@ func (f *reader) add(e Entry, where any) {
 	default:
 		f.unsupported(postern.Malformed, postern.Say("indicator.bad-value", "where", where, "kind", e.Kind, "value", cut(e.Value, 80)))
 	}
+}
+
+// legible says whether what is compared is text. In another encoding it would be used and
+// never be found. What is only said is made so.
+func legible(e *Entry) bool {
+	for _, s := range [...]*string{&e.Note, &e.ID, &e.Source} {
+		*s = strings.ToValidUTF8(*s, "\uFFFD")
+	}
+	for i := range e.And {
+		if !utf8.ValidString(e.And[i].Value) {
+			return false
+		}
+	}
+	return utf8.ValidString(e.Value)
 }
 
 // summary says what was left out on purpose.

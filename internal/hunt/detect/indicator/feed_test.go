@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 	"unicode/utf16"
 
@@ -95,7 +96,11 @@ func TestFeeds(t *testing.T) {
 		{name: "quotation marks never closed", format: "csv", feed: "type,value,comment\nip,192.0.2.1,\"open\nip,192.0.2.2,\"closed\"\nip,192.0.2.3,\"open again\n\"ip\",\"192.0.2.4\",\"two\nlines, \"\"quoted\"\"\" \n" +
 			"ip,192.0.2.5,\"\"\nip,192.0.2.6,\"two\nlines\" and more\nip,\"192.0.2.7\",\"a\nb\",\"c\nd\"\nmutex,x,\nip,192.0.2.8,\"to the end\n\nip,192.0.2.9,\nmutex,y,",
 			want: []string{"address 192.0.2.2 (closed)", "address 192.0.2.4 (two\nlines, \"quoted\")", "address 192.0.2.5", "address 192.0.2.7 (a\nb)", "address 192.0.2.9"},
-			said: []string{"bad-row 2", "bad-row 4", "bad-row 8", "unknown-kind 13 mutex", "bad-row 14", "unknown-kind 17 mutex"}},
+			said: []string{"bad-row 2", "bad-row 4", "bad-row 8", "unknown-kind 9 lines\" and more", "unknown-kind 13 mutex", "bad-row 14", "unknown-kind 17 mutex"}},
+		{name: "a kind without a value", format: "csv", feed: "type,value,comment\nip,192.0.2.1,x\nip,,no address\n,,\nip\n",
+			want: []string{"address 192.0.2.1 (x)"}, said: []string{"bad-value 3 address", "bad-value 5 address"}},
+		{name: "other letters than those of ASCII", format: "csv", feed: "type,value,comment\nfilename,R\u00c9SUM\u00c9.aspx,\ndomain,*.M\u00fcnchen.example,\nurl,http://m\u00fcnchen.example/\u00e4,\n",
+			want: []string{"domain xn--mnchen-3ya.example", "file-name r\u00e9sum\u00e9.aspx", "url xn--mnchen-3ya.example/\u00e4"}},
 		{name: "a pack's file", format: "csv", feed: "value,place,note,source,first_seen\nbob.aspx,owa/auth,,MSTIC,\n",
 			want: []string{"file-name bob.aspx in owa/auth"}},
 		{name: "STIX", format: "stix", feed: `{"type":"bundle","objects":[
@@ -208,6 +213,45 @@ func TestNoFeed(t *testing.T) {
 		var bad *ErrFeed
 		if !errors.As(err, &bad) || bad.What.Key != want {
 			t.Errorf("%.40q: got %v, want %s", feed, err, want)
+		}
+	}
+}
+
+// What is not UTF-8 would be used and never found.
+func TestOtherEncoding(t *testing.T) {
+	t.Parallel()
+	for _, feed := range []string{
+		"type,value,comment\nfilename,caf\xe9.aspx,\nip,192.0.2.1,caf\xe9\n",
+		"{\"objects\":[{\"type\":\"indicator\",\"id\":\"2\",\"name\":\"x\",\"pattern\":\"[file:name = 'caf\xe9.aspx']\"},{\"type\":\"indicator\",\"id\":\"3\",\"name\":\"caf\xe9\",\"pattern\":\"[ipv4-addr:value = '192.0.2.1']\"}]}",
+	} {
+		b := NewBuilder()
+		f, err := Read(strings.NewReader(feed), "x", b, Options{Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff([]string{"address 192.0.2.1 (caf\uFFFD)"}, contents(b.Set())); diff != "" {
+			t.Errorf("contents (-want +got):\n%s", diff)
+		}
+		if diff := gocmp.Diff([]string{"not-utf8 2"}, said(f)); diff != "" {
+			t.Errorf("problems (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// A feed in UTF-16 ends in its middle like any other.
+func TestWideFeedCut(t *testing.T) {
+	t.Parallel()
+	feed := toWide("type,value\nip,192.0.2.1\nip,192.0.2.2\n")
+	broken := errors.New("broken")
+	for name, r := range map[string]io.Reader{
+		"half a letter":    strings.NewReader(feed[:len(feed)-1]),
+		"half of a pair":   strings.NewReader(feed + "\x3d\xd8"),
+		"a disk that ends": io.MultiReader(strings.NewReader(feed), iotest.ErrReader(broken)),
+	} {
+		_, err := Read(r, "x", NewBuilder(), Options{Now: now})
+		var bad *ErrFeed
+		if !errors.As(err, &bad) || bad.What.Key != "indicator.unreadable" {
+			t.Errorf("%s: got %v, want that it is unreadable", name, err)
 		}
 	}
 }

@@ -224,7 +224,7 @@ func parse4[T text](v T) (netip.Addr, bool) {
 
 // hosts visits a name and the domains that it is in, or an address.
 func hosts(v string, buf []byte, f visit) {
-	v = hostOnly(v)
+	v = asked(hostOnly(v))
 	if addr, ok := parseAddr(v); ok {
 		var b [17]byte
 		f(kindAddress, appendAddr(b[:0], addr))
@@ -259,6 +259,9 @@ func pageName(path []byte, f visit) bool {
 			part = path[:slash]
 		}
 		if dot := bytes.LastIndexByte(part, '.'); dot > 0 && pages[string(part[dot:])] {
+			if slices.IndexFunc(part, func(c byte) bool { return c >= 0x80 }) >= 0 {
+				part = bytes.ToLower(part)
+			}
 			return f(kindName, part)
 		}
 		if slash < 0 {

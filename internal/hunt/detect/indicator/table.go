@@ -283,7 +283,7 @@ func (f *reader) row(cells []string, c *columns, line int) {
 		return
 	}
 	e.Value = cell(cells, c.value)
-	if e.Value == "" {
+	if e.Value == "" && cell(cells, c.kind) == "" {
 		return
 	}
 	if c.kind < 0 {
