@@ -341,6 +341,11 @@ func (e *Evidence) kindOf(f *File, head []byte, ra randomAccess) kind {
 		k, name = image, strings.ToUpper(path.Ext(f.Path)[1:]) // said at its end, or by no bytes of its own
 	}
 	switch {
+	case strings.EqualFold(path.Ext(f.Path), partExt):
+		if k != noArchive && k != image {
+			e.problem(f.Path, postern.Unsupported, postern.Say("source.part"))
+		}
+		return noArchive
 	case k == noArchive:
 		// An empty file holds nothing back, and a file that the user named need not
 		// be an archive.

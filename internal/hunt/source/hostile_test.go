@@ -307,6 +307,61 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// TestBehindTheEnd has archives behind the end of others, and an end that hides what is
+// before it.
+func TestBehindTheEnd(t *testing.T) {
+	t.Parallel()
+	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+	a, b := zipOf(t, zip.Deflate, entry{"a.log", "aaa"}), zipOf(t, zip.Deflate, entry{"b.log", "bbb"})
+	longer := zipOf(t, zip.Deflate, entry{"b.log", "bbb"}, entry{"c.log", "ccc"})
+	noDirectory := b[:bytes.Index(b, []byte("PK\x01\x02"))]
+	none := append([]byte("PK\x05\x06"), make([]byte, 18)...)
+	commented := append(bytes.Clone(a[:len(a)-2]), byte(len(none)), 0)
+	elsewhere := bytes.Clone(none) // an empty directory where the true one is
+	binary.LittleEndian.PutUint32(elsewhere[16:], uint32(len(a)))
+	ta, tb := tarOf(t, entry{"a.log", "aaa"}), tarOf(t, entry{"b.log", "bbb"})
+	unlisted := "malformed zip-unlisted "
+	tests := []struct {
+		name     string
+		data     []byte
+		members  string
+		problems []string
+	}{
+		{"same.zip", join(a, b), "b.log a.log", []string{unlisted + "same.zip"}},
+		{"longer.zip", join(a, longer), "b.log c.log a.log", []string{unlisted + "longer.zip"}},
+		{"three.zip", join(a, longer, a), "a.log a.log~2 b.log c.log", []string{"malformed name-twice three.zip", unlisted + "three.zip"}},
+		{"comment.zip", join(commented, none), "a.log", []string{unlisted + "comment.zip"}},
+		{"second.zip", join(a, elsewhere), "a.log", []string{unlisted + "second.zip"}},
+		{"half.zip", join(a, noDirectory), "a.log b.log", []string{unlisted + "half.zip"}},
+		{"text.zip", join(a, []byte("a text behind it")), "a.log", nil},
+		{"program.zip", join([]byte("MZ and a program"), a), "a.log", nil},
+		{"two.tar", join(ta, tb), "a.log b.log", nil},
+		{"text.tar", join(ta, []byte("a text behind it")), "a.log", []string{"malformed tar-behind text.tar"}},
+		{"zeros.tar", join(ta, make([]byte, 100_000)), "a.log", nil},
+		{"two.tgz", gzipOf(t, join(ta, tb)), "a.log b.log", nil},
+		{"parts.tgz", join(gzipOf(t, ta), gzipOf(t, tb)), "a.log b.log", nil},
+		{"x.7z.001", sevenOf([]entry{{"a.log", "aaa"}}, 0)[:60], "", []string{"unsupported part x.7z.001"}},
+		{"x.zip.001", a[:40], "", []string{"unsupported part x.zip.001"}},
+		{"exchange.log.001", []byte("a log that is numbered"), "", nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			paths, content, problems := one(t, test.name, test.data, Options{})
+			var members []string
+			for _, p := range paths[1:] {
+				name := strings.TrimPrefix(p, test.name+"!/")
+				members = append(members, name)
+				if want := strings.Repeat(name[:1], 3); content[p] != want {
+					t.Errorf("%s: %q, want %q", p, content[p], want)
+				}
+			}
+			equal(t, "members", members, strings.Fields(test.members))
+			equal(t, "problems", problems, test.problems)
+		})
+	}
+}
+
 // lying gives a zip file of which the directory says of the member "lies" that it has
 // other bytes than it has.
 func lying(t *testing.T, said uint32, entries ...entry) []byte {

@@ -118,7 +118,7 @@ var archiveNames = map[string]bool{
 	".zst": true, ".tzst": true, ".bz2": true, ".tbz": true, ".tbz2": true, bundleExt: true,
 	// Named so that a person learns that they were not opened. Cabinets are not: a
 	// Windows disk is full of its own.
-	".rar": true, ".xz": true, ".txz": true,
+	".rar": true, ".xz": true, ".txz": true, partExt: true,
 	// Images of disks, as collectors make them.
 	".vhdx": true, ".vhd": true, ".vmdk": true, ".e01": true, ".ex01": true, ".l01": true, ".lx01": true, ".ad1": true, ".aff4": true,
 }
@@ -126,6 +126,10 @@ var archiveNames = map[string]bool{
 // bundleExt is how people are told to name sealed bundles. Other programs use it as
 // well, so that a file of the name that is no archive is nothing to tell about.
 const bundleExt = ".bundle"
+
+// partExt is how 7-Zip names the first of the parts that it cuts an archive into. Logs
+// that are numbered end so, too.
+const partExt = ".001"
 
 // namedArchive asks the cheap question first. It must not allocate: it is asked
 // of every file.

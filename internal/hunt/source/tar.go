@@ -2,6 +2,7 @@ package source
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +57,12 @@ func readTar(x *index, ra randomAccess) format {
 		}
 		h, err := nextHeader(r)
 		if err == io.EOF {
-			break
+			next, more := x.behind(section)
+			if !more {
+				break
+			}
+			r, known, skip = tar.NewReader(section), next, 0
+			continue
 		}
 		if err != nil {
 			if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -116,6 +122,30 @@ func readTar(x *index, ra randomAccess) format {
 		}
 	}
 	return &tarArchive{ra}
+}
+
+// behind goes behind the end of a tar file, which is two blocks of zeros and as many
+// more as fill a tape. Programs put one tar file behind another so; what is none is told.
+func (x *index) behind(section *io.SectionReader) (at int64, more bool) {
+	at, _ = section.Seek(0, io.SeekCurrent)
+	buf := make([]byte, 64<<10)
+	for x.e.ctx.Err() == nil {
+		n, _ := section.ReadAt(buf, at)
+		if n == 0 {
+			return 0, false
+		}
+		if i := bytes.IndexFunc(buf[:n], func(r rune) bool { return r != 0 }); i >= 0 {
+			at += int64(i / tarBlockLen * tarBlockLen)
+			if block := buf[:tarBlockLen]; readAt(section, block, at) && tarBlock(block) {
+				_, err := section.Seek(at, io.SeekStart)
+				return at, err == nil
+			}
+			x.e.problem(x.outer, postern.Malformed, postern.Say("source.tar-behind", "size", section.Size()-at))
+			return 0, false
+		}
+		at += int64(n)
+	}
+	return 0, false
 }
 
 // nextHeader is Next without the panics that hostile headers might provoke.

@@ -74,10 +74,12 @@ func readZip(x *index, ra randomAccess) format {
 	case found:
 		list.directory(end)
 		if list.seen == 0 && end.count > 0 {
-			list.scan()
+			list.all()
+		} else {
+			list.unlisted(end)
 		}
 	default:
-		list.scan()
+		list.all()
 	}
 	list.finish()
 	return z
@@ -86,6 +88,7 @@ func readZip(x *index, ra randomAccess) format {
 // zipDirEnd is the end record: where the directory is.
 type zipDirEnd struct {
 	from, to int64 // of the directory
+	behind   int64 // where the record and its comment end
 	base     int64 // what stands before the archive in the file
 	count    uint64
 	split    bool
@@ -120,6 +123,7 @@ func readZipEnd(ra randomAccess, at int64, b []byte) (zipDirEnd, bool) {
 	if int(le.Uint16(b[20:])) > len(b)-zipEndLen {
 		return zipDirEnd{}, false // the comment would not fit: these are other bytes
 	}
+	behind := at + zipEndLen + int64(le.Uint16(b[20:]))
 	count, length, offset := uint64(le.Uint16(b[10:])), uint64(le.Uint32(b[12:])), uint64(le.Uint32(b[16:]))
 	disk := uint32(le.Uint16(b[4:]))
 	if count == 0xffff || length == 0xffffffff || offset == 0xffffffff {
@@ -142,12 +146,12 @@ func readZipEnd(ra randomAccess, at int64, b []byte) (zipDirEnd, bool) {
 	if length > uint64(at) {
 		return zipDirEnd{}, false
 	}
-	end := zipDirEnd{from: at - int64(length), to: at, count: count}
+	end := zipDirEnd{from: at - int64(length), to: at, count: count, behind: behind}
 	end.base = end.from - int64(min(offset, uint64(at)))
 	// Something may stand before the archive, and offsets may count from it or from
-	// the file's beginning. If the directory is where the offset says, they count
-	// from the beginning.
-	if end.base != 0 && offset <= uint64(at) && (end.base < 0 || l32(ra, int64(offset)) == zipCentral) {
+	// the file's beginning. If the directory is not before its end but where the offset
+	// says, they count from the beginning.
+	if end.base != 0 && offset <= uint64(at) && (end.base < 0 || l32(ra, int64(offset)) == zipCentral && l32(ra, end.from) != zipCentral) {
 		end.from, end.base = int64(offset), 0
 	}
 	return end, true
@@ -167,13 +171,37 @@ type zipLister struct {
 	z   *zipArchive
 	buf []byte
 
-	seen     int // members and folders
-	locked   int // encrypted, and no password opens them
-	oldNames int // names in a code page that nobody says
+	seen     int   // members and folders
+	first    int64 // where the first member of the directory begins, or the directory
+	locked   int   // encrypted, and no password opens them
+	oldNames int   // names in a code page that nobody says
+}
+
+// all lists by the members' own headers alone.
+func (l *zipLister) all() {
+	l.scan(0, l.z.ra.Size())
+	l.x.e.problem(l.x.outer, postern.Truncated, postern.Say("source.zip-no-directory", "count", l.seen))
+}
+
+// unlisted lists what the directory leaves out before its first member and behind its
+// end, where somebody may have put one archive behind another, or a second end behind
+// the first. What stands before a program that unpacks itself is no member.
+func (l *zipLister) unlisted(end zipDirEnd) {
+	listed := l.seen
+	if l.first > 0 && l32(l.z.ra, 0) == zipLocal {
+		l.scan(0, l.first)
+	}
+	if at := l.next(end.behind, -1); at >= 0 {
+		l.scan(at, l.z.ra.Size())
+	}
+	if l.seen > listed {
+		l.x.e.problem(l.x.outer, postern.Malformed, postern.Say("source.zip-unlisted", "count", l.seen-listed))
+	}
 }
 
 // directory lists by the central directory.
 func (l *zipLister) directory(end zipDirEnd) {
+	l.first = end.from
 	r := bufio.NewReaderSize(io.NewSectionReader(l.z.ra, end.from, end.to-end.from), 64<<10)
 	var b [zipCentralLen]byte
 	le := binary.LittleEndian
@@ -198,6 +226,7 @@ func (l *zipLister) directory(end zipDirEnd) {
 		h.attributes(b[5], le.Uint32(b[38:]))
 		h.extras(extra, true)
 		h.offset += uint64(end.base)
+		l.first = int64(min(h.offset, uint64(l.first)))
 		if !l.add(&h) {
 			return
 		}
@@ -214,14 +243,14 @@ func readString(r io.Reader, n int) (string, bool) {
 	return string(b), err == nil
 }
 
-// scan lists by the headers before each member, for an archive whose end is
-// missing. A member whose length stands only behind it is found to end where
-// something like the next header begins.
-func (l *zipLister) scan() {
+// scan lists the members that begin in a part of the file by the headers before each.
+// A member whose length stands only behind it is found to end where something like the
+// next header begins.
+func (l *zipLister) scan(from, end int64) {
 	size := l.z.ra.Size()
 	le := binary.LittleEndian
 	var b [zipLocalLen]byte
-	for at := int64(0); at >= 0 && at < size; {
+	for at := from; at >= 0 && at < end; {
 		if !readAt(l.z.ra, b[:], at) || le.Uint32(b[:]) != zipLocal {
 			at = l.next(at+1, -1)
 			continue
@@ -257,7 +286,6 @@ func (l *zipLister) scan() {
 			break
 		}
 	}
-	l.x.e.problem(l.x.outer, postern.Truncated, postern.Say("source.zip-no-directory", "count", l.seen))
 }
 
 // descriptor reads what stands at or before the end of a member that did not say
