@@ -4,8 +4,9 @@
 // evtx_dump does; and what postern itself prints. Output: events with the names that
 // the log itself has, times in UTC, and an account of what could not be read.
 //
-// What a collector has lost is lost: values without a name, types, often the number of
-// the record. Rendered messages are left out, but for those of Exchange management
+// Values that the log leaves without a name are found by their place, as the reader of
+// the log itself finds them. What a collector has lost is lost: types, often the number
+// of the record, in flat forms the values without a name. Rendered messages are left out, but for those of Exchange management
 // where nothing else was kept.
 package eventjson
 
@@ -17,6 +18,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,6 +85,7 @@ type object struct {
 	record                                   int64
 	at                                       time.Time
 	data                                     []postern.Field
+	unnamed                                  []string // values that the log leaves without a name, in their order
 	fields                                   int
 }
 
@@ -167,6 +170,10 @@ func (o *object) value(dec *json.Decoder, path string, depth int) error {
 		return o.take(path, v.String())
 	case bool:
 		return o.take(path, strconv.FormatBool(v))
+	case nil:
+		if name := local(path); isData(name) { // no value, which keeps its place
+			return o.place(len(o.unnamed), "")
+		}
 	}
 	return nil
 }
@@ -204,7 +211,25 @@ func (o *object) take(path, v string) error {
 		}
 		return nil
 	}
-	name := path
+	name := local(path)
+	if isData(name) {
+		name = "Data"
+		if err := o.place(len(o.unnamed), v); err != nil {
+			return err
+		}
+	} else if n, ok := numbered(lower); ok {
+		if err := o.place(n-1, v); err != nil {
+			return err
+		}
+		o.data = append(o.data, postern.Field{Name: "Data", Value: v})
+	}
+	o.data = append(o.data, postern.Field{Name: name, Value: v})
+	return nil
+}
+
+// local gives the name that a value has in the log itself.
+func local(path string) string {
+	name, lower := path, strings.ToLower(path)
 	for _, w := range wrappers {
 		if strings.HasPrefix(lower, w) {
 			name = path[len(w):]
@@ -216,7 +241,30 @@ func (o *object) take(path, v string) error {
 			break
 		}
 	}
-	o.data = append(o.data, postern.Field{Name: strings.TrimSuffix(name, ".#text"), Value: v})
+	return strings.TrimSuffix(name, ".#text")
+}
+
+// isData says whether a name is that of the element of a value and not of the value: one
+// that the log leaves without a name.
+func isData(name string) bool { return strings.EqualFold(name, "Data") }
+
+// numbered gives the place of a value to which Winlogbeat gave a number for a name. Some
+// events have such names of their own, which say the same.
+func numbered(lower string) (int, bool) {
+	digits, ok := strings.CutPrefix(lower, "winlog.event_data.param")
+	n, err := strconv.Atoi(digits)
+	return n, ok && err == nil && n > 0
+}
+
+// place keeps a value without a name at its place among them.
+func (o *object) place(at int, v string) error {
+	if at >= maxFields {
+		return errBound
+	}
+	for len(o.unnamed) <= at {
+		o.unnamed = append(o.unnamed, "")
+	}
+	o.unnamed[at] = v
 	return nil
 }
 
@@ -241,14 +289,14 @@ func instant(s string) (time.Time, bool) {
 // the values.
 var said = regexp.MustCompile(`(?s)\bCmdlet (\S+), parameters (.*?)\.?\s*$`)
 
-// command takes command and parameters out of the message.
+// command takes command and parameters out of the message where the values themselves
+// were not kept.
 func (o *object) command() {
-	for _, f := range o.data {
-		if f.Name == "Data" || f.Name == "Cmdlet" {
-			return
-		}
+	if len(o.unnamed) > 1 || slices.ContainsFunc(o.data, func(f postern.Field) bool { return f.Name == "Cmdlet" }) {
+		return
 	}
 	if m := said.FindStringSubmatch(o.message); m != nil {
+		o.unnamed = nil
 		o.data = append(o.data, postern.Field{Name: "Cmdlet", Value: m[1]}, postern.Field{Name: "Parameters", Value: m[2]})
 	}
 }
@@ -358,6 +406,9 @@ func (f *file) event(line []byte, at int64) {
 	ev.Fields = append(ev.Fields, postern.Field{Name: "Provider_Name", Value: o.provider}, postern.Field{Name: "EventID", Value: strconv.FormatUint(id, 10)},
 		postern.Field{Name: "Channel", Value: o.channel}, postern.Field{Name: "Computer", Value: o.computer})
 	ev.Fields = append(ev.Fields, o.data...)
+	for i, name := range ch.Values[:min(len(ch.Values), len(o.unnamed))] {
+		ev.Derived = append(ev.Derived, postern.Field{Name: name, Value: o.unnamed[i]})
+	}
 	f.opt.Yield(ev)
 }
 

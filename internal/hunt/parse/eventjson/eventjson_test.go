@@ -3,6 +3,7 @@ package eventjson
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,6 +65,34 @@ func TestManagement(t *testing.T) {
 	events, _ := scan(t, line, parse.RecordOptions{})
 	if len(events) != 1 || events[0].Get("Cmdlet") != "Set-OabVirtualDirectory" || events[0].Get("Parameters") != `-ExternalUrl "http://f/" -Identity "x"` {
 		t.Errorf("events %+v", events)
+	}
+}
+
+// Values that the log leaves without a name have one by their place, whoever wrote them
+// down; a value that is missing keeps its place.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	channel := func(string) *parse.Channel { return &parse.Channel{Values: []string{"Cmdlet", "Parameters"}} }
+	for form, line := range map[string]string{
+		"own":             `{"record":1,"channel":"MSExchange Management","event_id":1,"data":["Get-App","-Mailbox a","later"]}`,
+		"own, one named":  `{"record":1,"channel":"MSExchange Management","event_id":1,"data":["Get-App",{"Name":"x"},"-Mailbox a","later"]}`,
+		"evtx_dump":       `{"Event":{"System":{"EventID":1,"Channel":"MSExchange Management"},"EventData":{"Data":{"#text":["Get-App","-Mailbox a","later"]}}}}`,
+		"evtx_dump, flat": `{"Event":{"System":{"EventID":1,"Channel":"MSExchange Management"},"EventData":{"Data":["Get-App","-Mailbox a","later"]}}}`,
+		"winlogbeat":      `{"winlog":{"channel":"MSExchange Management","event_id":1,"event_data":{"param1":"Get-App","param3":"later","param2":"-Mailbox a"}},"message":"Cmdlet suceeded. Cmdlet X, parameters y."}`,
+	} {
+		events, _ := scan(t, line, parse.RecordOptions{Channel: channel})
+		if len(events) != 1 || events[0].Get("Cmdlet") != "Get-App" || events[0].Get("Parameters") != "-Mailbox a" || !slices.Contains(events[0].Values("Data"), "later") {
+			t.Errorf("%s: %+v", form, events)
+		}
+	}
+	events, _ := scan(t, `{"channel":"MSExchange Management","event_id":1,"data":[null,"-Mailbox a"]}`, parse.RecordOptions{Channel: channel})
+	if len(events) != 1 || events[0].Get("Cmdlet") != "" || events[0].Get("Parameters") != "-Mailbox a" || len(events[0].Values("Data")) != 1 {
+		t.Errorf("missing value: %+v", events)
+	}
+	// One value is not both, and the words have both.
+	events, _ = scan(t, `{"Channel":"MSExchange Management","EventID":1,"Data":"x","Message":"Cmdlet suceeded. Cmdlet Get-App, parameters -Mailbox a."}`, parse.RecordOptions{Channel: channel})
+	if len(events) != 1 || events[0].Get("Cmdlet") != "Get-App" || events[0].Get("Parameters") != "-Mailbox a" {
+		t.Errorf("one value and words: %+v", events)
 	}
 }
 
