@@ -95,6 +95,9 @@ func (a *app) eventsOf(ctx context.Context, f source.File, formats []*parse.Form
 	records := parse.RecordsOf(head[:n], parseall.Records())
 	format, _ := parse.Recognise(head[:n], f.Path, formats, nil)
 	scanner := format == nil && msert.Recognise(head[:n])
+	if records == nil && format == nil && !scanner && evtx.Named(f.Path) {
+		records = evtx.Kind() // what its beginning does not tell, its chunks may
+	}
 	if format == nil && !scanner && records == nil {
 		return false, nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"postern"
 	"postern/internal/hunt/detect"
+	"postern/internal/hunt/detect/eventlog"
 	"postern/internal/hunt/detect/msert"
 	"postern/internal/hunt/detect/rank"
 	"postern/internal/hunt/detect/staging"
@@ -39,7 +40,7 @@ func fileDetectors(k Knowledge) ([]detect.FileDetector, error) {
 	if len(rules) > 0 {
 		experts = []detect.FileDetector{joined{experts: experts, rules: rules[0]}}
 	}
-	return append(experts, msert.New(msert.Knowledge{Families: scanners}), testproxylogon.New()), err
+	return append(experts, msert.New(msert.Knowledge{Families: scanners}), testproxylogon.New(), eventlog.New()), err
 }
 
 // FileRules compiles the YARA rules of packs and of a user into one detector, if there

@@ -84,7 +84,7 @@ func newChunks() *chunks {
 
 // each visits the records of the first chunk in the beginning of a file, as far as it has come in.
 func (c *chunks) each(head []byte, visit func(*raw) bool) {
-	if bytes.HasPrefix(head, []byte(fileMagic)) {
+	if !bytes.HasPrefix(head, []byte(chunkMagic)) {
 		head = head[min(len(head), fileHeader):]
 	}
 	c.chunk(head[:min(len(head), chunkSize)], visit)

@@ -16,6 +16,7 @@ package evtx
 
 import (
 	"bytes"
+	"path"
 	"strings"
 	"time"
 
@@ -36,10 +37,15 @@ func Kind() *parse.Records {
 	return &parse.Records{Name: Name, Recognise: Recognise, Server: Server, Scan: Scan}
 }
 
-// Recognise says whether a file begins like an event log, or like a chunk of one.
+// Recognise says whether a file begins like an event log, or like a chunk of one, or
+// has its first chunk where that of an event log is: nothing of the header is needed.
 func Recognise(head []byte) bool {
-	return bytes.HasPrefix(head, []byte(fileMagic)) || bytes.HasPrefix(head, []byte(chunkMagic))
+	return bytes.HasPrefix(head, []byte(fileMagic)) || bytes.HasPrefix(head, []byte(chunkMagic)) ||
+		len(head) > fileHeader && bytes.HasPrefix(head[fileHeader:], []byte(chunkMagic))
 }
+
+// Named says whether a file has the name of an event log.
+func Named(file string) bool { return strings.EqualFold(path.Ext(file), ".evtx") }
 
 // Field is one value of a record.
 type Field struct {

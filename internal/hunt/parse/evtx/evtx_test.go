@@ -233,6 +233,11 @@ func TestDamage(t *testing.T) {
 		{"a chunk is missing", slicesOf(whole, 0, chunks-1), n - (n - lastOf(whole, chunks-2)), map[string]string{"evtx.missing": "1"}},
 		{"cut in a chunk", whole[:fileHeader+chunkSize+chunkSize/2], 0, map[string]string{"evtx.cut": "32768", "evtx.records": "1", "evtx.missing": fmt.Sprint(chunks - 2)}},
 		{"cut in the header", whole[:100], 0, map[string]string{"evtx.cut": "100"}},
+		{"another signature", change(func(b []byte) []byte { b[0] = 'X'; return b }), n, map[string]string{"evtx.header": ""}},
+		{"header of zeros", change(func(b []byte) []byte { clear(b[:fileHeader]); return b }), n, map[string]string{"evtx.header": ""}},
+		{"neither header nor first chunk", change(func(b []byte) []byte { clear(b[:fileHeader+chunkSize]); return b }), n - inFirst, map[string]string{"evtx.header": ""}},
+		{"zeros", make([]byte, fileHeader+chunkSize), 0, map[string]string{"evtx.none": ""}},
+		{"nothing", nil, 0, map[string]string{"evtx.none": ""}},
 		{"not a chunk", change(func(b []byte) []byte { copy(b[fileHeader:], "????????"); return b }), n, map[string]string{"evtx.chunks": "1"}},
 		{"chunk's sum", change(func(b []byte) []byte { b[fileHeader+124]++; return b }), n, map[string]string{"evtx.checksums": "1"}},
 		{"records' sum", change(func(b []byte) []byte { b[fileHeader+52]++; return b }), n, map[string]string{"evtx.checksums": "1"}},
@@ -263,6 +268,30 @@ func TestDamage(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A log whose header is damaged is known by its first chunk, and by nothing less: what
+// lies at the places of a chunk in any other file is not for us.
+func TestRecognise(t *testing.T) {
+	t.Parallel()
+	whole := many(t, 10)
+	torn := bytes.Clone(whole)
+	clear(torn[:fileHeader])
+	moved := append([]byte{0}, torn...)
+	for name, c := range map[string]struct {
+		head []byte
+		want bool
+	}{
+		"whole": {whole, true}, "chunk": {whole[fileHeader:], true}, "torn": {torn, true}, "its beginning": {torn[:8<<10], true},
+		"moved": {moved, false}, "cut before the chunk": {torn[:fileHeader], false}, "nothing": {nil, false}, "zeros": {make([]byte, 8<<10), false},
+	} {
+		if got := Recognise(c.head); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if got := Server(torn); got != "EX01" {
+		t.Errorf("torn: of the server %q", got)
 	}
 }
 

@@ -31,8 +31,11 @@ type file struct {
 	bytes  int64
 	dirty  bool
 	sum    bool // the header is not as it was written
+	torn   bool // the header is not that of an event log
 	want   int  // chunks that the header speaks of
 	seen   int  // chunks that there are
+	known  int  // chunks with the signature of one
+	found  int  // records
 	cut    int  // bytes of a chunk that has no end
 
 	channels map[string]*channel // by their bytes in the file
@@ -97,7 +100,7 @@ func (f *file) read(ctx context.Context, r io.Reader, visit func(*raw) error) er
 	n, err := io.ReadFull(r, buf[:fileHeader])
 	f.bytes = int64(n)
 	have := n // of a chunk, where the file begins with one
-	if bytes.HasPrefix(buf[:n], []byte(fileMagic)) {
+	if !bytes.HasPrefix(buf[:n], []byte(chunkMagic)) {
 		f.header(buf[:n])
 		have, f.offset = 0, int64(n)
 	}
@@ -114,8 +117,12 @@ func (f *file) read(ctx context.Context, r io.Reader, visit func(*raw) error) er
 		if f.seen++; len(data) < chunkSize && !blank(data) {
 			f.cut = len(data)
 		}
+		if bytes.HasPrefix(data, []byte(chunkMagic)) {
+			f.known++
+		}
 		var failed error
 		f.chunk(data, func(raw *raw) bool {
+			f.found++
 			failed = visit(raw)
 			return failed == nil
 		})
@@ -134,6 +141,9 @@ func (f *file) read(ctx context.Context, r io.Reader, visit func(*raw) error) er
 // header reads what the file says of itself. Nothing rests on it: a log copied
 // from a machine that runs has not written it yet.
 func (f *file) header(b []byte) {
+	if f.torn = !bytes.HasPrefix(b, []byte(fileMagic)); f.torn {
+		return
+	}
 	if len(b) < 128 {
 		f.cut = len(b)
 		return
@@ -154,6 +164,13 @@ func (f *file) tell(what postern.ProblemKind, detail postern.Text) {
 // account says what was lost, once for each kind.
 func (f *file) account() {
 	l := f.lost
+	if f.torn && f.known+f.found == 0 {
+		f.tell(postern.Malformed, postern.Say("evtx.none"))
+		return
+	}
+	if f.torn {
+		f.tell(postern.Malformed, postern.Say("evtx.header"))
+	}
 	if f.cut > 0 {
 		f.tell(postern.Truncated, postern.Say("evtx.cut", "bytes", f.cut))
 	}
