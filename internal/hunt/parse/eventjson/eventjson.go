@@ -49,15 +49,20 @@ func Kind() *parse.Records {
 	return &parse.Records{Name: Name, Recognise: Recognise, Server: server, Scan: Scan}
 }
 
-// Recognise says whether the first line is an object that names a channel and an
-// event id.
+// known says whether an object is an event: it has an id and names a channel. What is
+// recorded by event tracing alone has no channel, which the log says, and a provider.
+func (o *object) known() bool {
+	return o.id != "" && (o.channel != "" || o.said && o.provider != "")
+}
+
+// Recognise says whether the first line is such an object.
 func Recognise(head []byte) bool {
 	line := firstLine(head)
 	if len(line) == 0 || line[0] != '{' || !bytes.Contains(line, []byte("hannel")) && !bytes.Contains(line, []byte("og_name")) {
 		return false
 	}
 	o, err := read(line)
-	return err == nil && o.channel != "" && o.id != ""
+	return err == nil && o.known()
 }
 
 func firstLine(head []byte) []byte {
@@ -82,6 +87,7 @@ func server(head []byte) string {
 // object is one event as it was read.
 type object struct {
 	channel, id, provider, computer, message string
+	said                                     bool // a channel was said, if only that there is none
 	record                                   int64
 	at                                       time.Time
 	data                                     []postern.Field
@@ -171,7 +177,10 @@ func (o *object) value(dec *json.Decoder, path string, depth int) error {
 	case bool:
 		return o.take(path, strconv.FormatBool(v))
 	case nil:
-		if name := local(path); isData(name) { // no value, which keeps its place
+		switch {
+		case system[strings.ToLower(path)] == "channel":
+			o.said = true
+		case isData(local(path)): // no value, which keeps its place
 			return o.place(len(o.unnamed), "")
 		}
 	}
@@ -186,7 +195,7 @@ func (o *object) take(path, v string) error {
 	lower := strings.ToLower(path)
 	switch system[lower] {
 	case "channel":
-		o.channel = first(o.channel, v)
+		o.channel, o.said = first(o.channel, v), true
 		return nil
 	case "id":
 		o.id = first(o.id, v)
@@ -385,7 +394,7 @@ func (f *file) event(line []byte, at int64) {
 	if err == nil {
 		id, number = strconv.ParseUint(o.id, 10, 32)
 	}
-	if err != nil || number != nil || o.channel == "" {
+	if err != nil || number != nil || !o.known() {
 		if f.bad++; f.firstBad == 0 {
 			f.firstBad = f.line
 		}

@@ -96,6 +96,24 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// What was recorded by event tracing has no channel, and says so.
+func TestNoChannel(t *testing.T) {
+	t.Parallel()
+	line := `{"record":4,"time":"2020-09-18T14:02:36.2195349Z","channel":"","provider":"Microsoft-Windows-RPC","event_id":6,"computer":"EX01","data":{"Endpoint":"lsasspirpc"}}`
+	events, results := scan(t, line, parse.RecordOptions{})
+	if !Recognise([]byte(line)) || len(events) != 1 || events[0].Get("Endpoint") != "lsasspirpc" || results[0].Format.Name != "events" {
+		t.Errorf("recognised %v, events %+v", Recognise([]byte(line)), events)
+	}
+	if dumped := `{"Event":{"System":{"Provider":{"#attributes":{"Name":"Microsoft-Windows-RPC"}},"EventID":6,"Channel":null}}}`; !Recognise([]byte(dumped)) {
+		t.Error("not recognised where there is no value for it")
+	}
+	for _, no := range []string{`{"channel":"","event_id":6}`, `{"provider":"hannel","event_id":6}`} {
+		if Recognise([]byte(no)) {
+			t.Errorf("%s is taken for an event", no)
+		}
+	}
+}
+
 func TestBadLines(t *testing.T) {
 	t.Parallel()
 	text := forms["flat"] + "\nnot json\n[1]\n{\"Channel\":\"x\"}\n" + `{"Channel":"x","EventID":1,"a":"` + strings.Repeat("a", maxLine) + "\"}\n" +
@@ -157,8 +175,8 @@ func FuzzScan(f *testing.F) {
 			t.Fatalf("%d events, %d counted, %d lost, of %d lines", len(events), counted, lost, lines)
 		}
 		for _, ev := range events {
-			if ev.Get("Channel") == "" || ev.Get("EventID") == "" {
-				t.Fatalf("event without channel or id: %+v", ev)
+			if ev.Get("Channel") == "" && ev.Get("Provider_Name") == "" || ev.Get("EventID") == "" {
+				t.Fatalf("event without channel and provider, or id: %+v", ev)
 			}
 		}
 	})
