@@ -1,7 +1,8 @@
 // Package eventjson reads events of Windows that a collector has turned into JSON.
 // Input: a file with one object a line, in the forms that are about: flat, as NXLog and
 // log shippers after it write; below "winlog", as Winlogbeat does; below "Event", as
-// evtx_dump does; and what postern itself prints. Output: events with the names that
+// evtx_dump does; "System" beside "EventData", as Velociraptor does; and what postern
+// itself prints. Output: events with the names that
 // the log itself has, times in UTC, and an account of what could not be read.
 //
 // Values that the log leaves without a name are found by their place, as the reader of
@@ -98,18 +99,18 @@ type object struct {
 // system says for the path of a value, in lower case, what it is of the event.
 var system = map[string]string{
 	"channel": "channel", "winlog.channel": "channel", "event.system.channel": "channel", "log_name": "channel", "logname": "channel", "system.channel": "channel",
-	"eventid": "id", "event_id": "id", "winlog.event_id": "id", "event.system.eventid": "id", "event.system.eventid.#text": "id", "event.system.eventid.value": "id", "event.code": "id", "system.eventid": "id",
+	"eventid": "id", "event_id": "id", "winlog.event_id": "id", "event.system.eventid": "id", "event.system.eventid.#text": "id", "event.system.eventid.value": "id", "event.code": "id", "system.eventid": "id", "system.eventid.value": "id",
 	"sourcename": "provider", "providername": "provider", "provider_name": "provider", "winlog.provider_name": "provider", "provider": "provider", "source_name": "provider",
-	"event.system.provider.#attributes.name": "provider", "event.system.provider_attributes.name": "provider", "event.system.provider.name": "provider", "system.provider_name": "provider",
+	"event.system.provider.#attributes.name": "provider", "event.system.provider_attributes.name": "provider", "event.system.provider.name": "provider", "system.provider_name": "provider", "system.provider.name": "provider",
 	"hostname": "computer", "computer": "computer", "computername": "computer", "winlog.computer_name": "computer", "computer_name": "computer", "event.system.computer": "computer", "host.name": "computer", "system.computer": "computer",
 	"@timestamp": "time", "timecreated": "time", "eventtime": "time", "time": "time", "event.system.timecreated.#attributes.systemtime": "time", "event.system.timecreated_attributes.systemtime": "time",
-	"event.system.timecreated.systemtime": "time", "system.timecreated_systemtime": "time",
+	"event.system.timecreated.systemtime": "time", "system.timecreated_systemtime": "time", "system.timecreated.systemtime": "time",
 	"recordnumber": "record", "eventrecordid": "record", "winlog.record_id": "record", "event.system.eventrecordid": "record", "record": "record", "record_id": "record", "system.eventrecordid": "record",
 	"message": "message",
 }
 
 // wrappers are the objects around the data in one form or another.
-var wrappers = []string{"winlog.event_data.", "winlog.user_data.", "event.eventdata.", "event.userdata.", "event_data.", "eventdata.", "data."}
+var wrappers = []string{"winlog.event_data.", "winlog.user_data.", "event.eventdata.", "event.userdata.", "event_data.", "eventdata.", "userdata.", "data."}
 
 // read takes an object apart.
 func read(line []byte) (*object, error) {
@@ -242,7 +243,7 @@ func local(path string) string {
 	for _, w := range wrappers {
 		if strings.HasPrefix(lower, w) {
 			name = path[len(w):]
-			if w == "event.userdata." { // its own element is between
+			if w == "event.userdata." || w == "userdata." { // its own element is between
 				if _, inner, ok := strings.Cut(name, "."); ok {
 					name = inner
 				}
@@ -284,14 +285,29 @@ func first(a, b string) string {
 	return b
 }
 
-// instant reads a time; without a zone it is UTC.
+// instant reads a time; without a zone it is UTC, and a number is seconds since 1970.
 func instant(s string) (time.Time, bool) {
+	if at, ok := epoch(s); ok {
+		return at, true
+	}
 	for _, form := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999"} {
 		if t, err := time.Parse(form, s); err == nil && t.Year() >= 1970 && t.Year() <= 9999 {
 			return t.UTC(), true
 		}
 	}
 	return time.Time{}, false
+}
+
+// epoch reads seconds since 1970 and what there is of the next, to the nanosecond.
+func epoch(s string) (time.Time, bool) {
+	whole, part, _ := strings.Cut(s, ".")
+	seconds, err := strconv.ParseUint(whole, 10, 40)
+	if err != nil || len(part) > 9 {
+		return time.Time{}, false
+	}
+	nanos, err := strconv.ParseUint(part+"000000000"[len(part):], 10, 32)
+	at := time.Unix(int64(seconds), int64(nanos)).UTC()
+	return at, err == nil && at.Year() <= 9999
 }
 
 // said is the message of Exchange management, which many collectors keep in place of

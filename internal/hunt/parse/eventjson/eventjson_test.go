@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,10 +16,11 @@ import (
 
 // forms are one event in every form.
 var forms = map[string]string{
-	"flat":       `{"SourceName":"p","Channel":"Security","Hostname":"EX01.contoso.test","@timestamp":"2021-03-03T06:59:18.042Z","EventID":4688,"Message":"words","NewProcessName":"C:\\cmd.exe","Count":7}`,
-	"winlogbeat": `{"@timestamp":"2021-03-03T06:59:18.042Z","message":"words","winlog":{"channel":"Security","event_id":4688,"provider_name":"p","computer_name":"EX01.contoso.test","event_data":{"NewProcessName":"C:\\cmd.exe","Count":"7"}}}`,
-	"evtx_dump":  `{"Event":{"#attributes":{},"System":{"Provider":{"#attributes":{"Name":"p"}},"EventID":{"#attributes":{"Qualifiers":0},"#text":4688},"TimeCreated":{"#attributes":{"SystemTime":"2021-03-03T06:59:18.042000Z"}},"Channel":"Security","Computer":"EX01.contoso.test"},"EventData":{"NewProcessName":"C:\\cmd.exe","Count":7,"Nothing":null}}}`,
-	"own":        `{"record":12,"time":"2021-03-03T06:59:18.042Z","channel":"Security","provider":"p","event_id":4688,"computer":"EX01.contoso.test","data":{"NewProcessName":"C:\\cmd.exe","Count":"7"},"system":{"EventID":"4688"}}`,
+	"flat":         `{"SourceName":"p","Channel":"Security","Hostname":"EX01.contoso.test","@timestamp":"2021-03-03T06:59:18.042Z","EventID":4688,"Message":"words","NewProcessName":"C:\\cmd.exe","Count":7}`,
+	"winlogbeat":   `{"@timestamp":"2021-03-03T06:59:18.042Z","message":"words","winlog":{"channel":"Security","event_id":4688,"provider_name":"p","computer_name":"EX01.contoso.test","event_data":{"NewProcessName":"C:\\cmd.exe","Count":"7"}}}`,
+	"evtx_dump":    `{"Event":{"#attributes":{},"System":{"Provider":{"#attributes":{"Name":"p"}},"EventID":{"#attributes":{"Qualifiers":0},"#text":4688},"TimeCreated":{"#attributes":{"SystemTime":"2021-03-03T06:59:18.042000Z"}},"Channel":"Security","Computer":"EX01.contoso.test"},"EventData":{"NewProcessName":"C:\\cmd.exe","Count":7,"Nothing":null}}}`,
+	"velociraptor": `{"System":{"Provider":{"Name":"p","Guid":"5770385F-C22A-43E0-BF4C-06F5698FFBD9"},"EventID":{"Value":4688},"Level":4,"TimeCreated":{"SystemTime":1614754758.042},"EventRecordID":5,"Channel":"Security","Computer":"EX01.contoso.test","Security":{}},"EventData":{"NewProcessName":"C:\\cmd.exe","Count":7},"Message":"words"}`,
+	"own":          `{"record":12,"time":"2021-03-03T06:59:18.042Z","channel":"Security","provider":"p","event_id":4688,"computer":"EX01.contoso.test","data":{"NewProcessName":"C:\\cmd.exe","Count":"7"},"system":{"EventID":"4688"}}`,
 }
 
 func scan(t testing.TB, text string, opt parse.RecordOptions) ([]postern.Event, []*parse.Result) {
@@ -93,6 +95,21 @@ func TestPlaces(t *testing.T) {
 	events, _ = scan(t, `{"Channel":"MSExchange Management","EventID":1,"Data":"x","Message":"Cmdlet suceeded. Cmdlet Get-App, parameters -Mailbox a."}`, parse.RecordOptions{Channel: channel})
 	if len(events) != 1 || events[0].Get("Cmdlet") != "Get-App" || events[0].Get("Parameters") != "-Mailbox a" {
 		t.Errorf("one value and words: %+v", events)
+	}
+}
+
+// Rows of Velociraptor have times as numbers, and the element of user data.
+func TestVelociraptor(t *testing.T) {
+	t.Parallel()
+	line := `{"System":{"EventID":{"Value":1102},"TimeCreated":{"SystemTime":1549731924.6727583},"EventRecordID":33072,"Channel":"Security","Computer":"EX01"},"UserData":{"LogFileCleared":{"SubjectUserName":"test","SubjectLogonId":135562}}}`
+	events, _ := scan(t, line, parse.RecordOptions{})
+	if len(events) != 1 || !events[0].Time.Equal(time.Date(2019, 2, 9, 17, 5, 24, 672758300, time.UTC)) || events[0].Get("SubjectUserName") != "test" || events[0].Place.Record != 33072 {
+		t.Errorf("events %+v", events)
+	}
+	for _, no := range []string{"", ".", "1e9", "-1", "99999999999999", "1.0000000001", "12:30"} {
+		if at, ok := instant(no); ok {
+			t.Errorf("%q is taken for %v", no, at)
+		}
 	}
 }
 
