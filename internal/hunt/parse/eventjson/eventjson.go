@@ -112,6 +112,9 @@ var system = map[string]string{
 // wrappers are the objects around the data in one form or another.
 var wrappers = []string{"winlog.event_data.", "winlog.user_data.", "event.eventdata.", "event.userdata.", "event_data.", "eventdata.", "userdata.", "data."}
 
+// systems are the objects around what the system says of an event.
+var systems = []string{"event.system.", "system."}
+
 // read takes an object apart.
 func read(line []byte) (*object, error) {
 	o := &object{}
@@ -240,6 +243,11 @@ func (o *object) take(path, v string) error {
 // local gives the name that a value has in the log itself.
 func local(path string) string {
 	name, lower := path, strings.ToLower(path)
+	for _, w := range systems {
+		if strings.HasPrefix(lower, w) {
+			return joined.Replace(strings.TrimSuffix(path[len(w):], ".#text"))
+		}
+	}
 	for _, w := range wrappers {
 		if strings.HasPrefix(lower, w) {
 			name = path[len(w):]
@@ -251,8 +259,14 @@ func local(path string) string {
 			break
 		}
 	}
-	return strings.TrimSuffix(name, ".#text")
+	return again.ReplaceAllString(strings.TrimSuffix(name, ".#text"), "")
 }
+
+// joined makes the name of an attribute what the reader of logs calls it: Element_Attribute.
+var joined = strings.NewReplacer(".#attributes.", "_", "_attributes.", "_", ".", "_")
+
+// again is what stands behind a name that an object has already, where postern printed it.
+var again = regexp.MustCompile(`#[0-9]+$`)
 
 // isData says whether a name is that of the element of a value and not of the value: one
 // that the log leaves without a name.

@@ -113,6 +113,23 @@ func TestVelociraptor(t *testing.T) {
 	}
 }
 
+// What the system says of an event, and a name that stands twice, are called in every
+// form what the log itself calls them.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	for form, line := range map[string]string{
+		"own":          `{"channel":"x","event_id":1,"data":{"Word":"a","Word#2":"b"},"system":{"Level":"2","Security_UserID":"S-1-5-18"}}`,
+		"evtx_dump":    `{"Event":{"System":{"EventID":1,"Channel":"x","Level":2,"Security":{"#attributes":{"UserID":"S-1-5-18"}}},"EventData":{"Word":["a","b"]}}}`,
+		"separate":     `{"Event":{"System":{"EventID":1,"Channel":"x","Level":2,"Security_attributes":{"UserID":"S-1-5-18"}},"EventData":{"Word":["a","b"]}}}`,
+		"velociraptor": `{"System":{"EventID":{"Value":1},"Channel":"x","Level":2,"Security":{"UserID":"S-1-5-18"}},"EventData":{"Word":["a","b"]}}`,
+	} {
+		events, _ := scan(t, line, parse.RecordOptions{})
+		if len(events) != 1 || events[0].Get("Level") != "2" || events[0].Get("Security_UserID") != "S-1-5-18" || !slices.Equal(events[0].Values("Word"), []string{"a", "b"}) {
+			t.Errorf("%s: %+v", form, events)
+		}
+	}
+}
+
 // What was recorded by event tracing has no channel, and says so.
 func TestNoChannel(t *testing.T) {
 	t.Parallel()
