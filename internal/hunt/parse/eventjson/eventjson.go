@@ -40,6 +40,8 @@ const (
 	maxFields = 4096
 	// maxDepth bounds objects in objects; those forms have five.
 	maxDepth = 16
+	// cutHead is how much of a file is at least given to recognise it where there is more.
+	cutHead = 8 << 10
 	// maxSources and maxHours bound what is counted of a file.
 	maxSources = 4096
 	maxHours   = 20 * 366 * 24
@@ -56,14 +58,15 @@ func (o *object) known() bool {
 	return o.id != "" && (o.channel != "" || o.said && o.provider != "")
 }
 
-// Recognise says whether the first line is such an object.
+// Recognise says whether the first line is such an object. Of one that is longer than
+// what is given, as with a script in it, the beginning must say so.
 func Recognise(head []byte) bool {
 	line := firstLine(head)
 	if len(line) == 0 || line[0] != '{' || !bytes.Contains(line, []byte("hannel")) && !bytes.Contains(line, []byte("og_name")) {
 		return false
 	}
 	o, err := read(line)
-	return err == nil && o.known()
+	return o != nil && o.known() && (err == nil || len(head) >= cutHead && !bytes.Contains(head, []byte{'\n'}))
 }
 
 func firstLine(head []byte) []byte {
@@ -74,8 +77,8 @@ func firstLine(head []byte) []byte {
 
 // server gives the name of the computer in the first line, without its domain.
 func server(head []byte) string {
-	o, err := read(firstLine(head))
-	if err != nil {
+	o, _ := read(firstLine(head)) // a line that is cut says it all the same
+	if o == nil {
 		return ""
 	}
 	short, _, _ := strings.Cut(o.computer, ".")
@@ -115,7 +118,7 @@ var wrappers = []string{"winlog.event_data.", "winlog.user_data.", "event.eventd
 // systems are the objects around what the system says of an event.
 var systems = []string{"event.system.", "system."}
 
-// read takes an object apart.
+// read takes an object apart. With an error it gives what it has understood until then.
 func read(line []byte) (*object, error) {
 	o := &object{}
 	dec := json.NewDecoder(bytes.NewReader(line))
@@ -124,7 +127,7 @@ func read(line []byte) (*object, error) {
 		return nil, errors.New("no object")
 	}
 	if err := o.object(dec, "", 0); err != nil {
-		return nil, err
+		return o, err
 	}
 	if o.message != "" && strings.EqualFold(o.channel, "MSExchange Management") {
 		o.command()

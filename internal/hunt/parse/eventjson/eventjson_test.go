@@ -130,6 +130,20 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// A first line that is longer than what a file is recognised by is enough if it says in
+// time what it is; a line that ends before its object is none.
+func TestLongFirstLine(t *testing.T) {
+	t.Parallel()
+	line := `{"channel":"x","event_id":4104,"computer":"EX01","data":{"ScriptBlockText":"` + strings.Repeat("a", 20<<10) + `"}}`
+	head := []byte(line[:8<<10])
+	if !Recognise(head) || server(head) != "EX01" {
+		t.Errorf("recognised %v, of the server %q", Recognise(head), server(head))
+	}
+	if torn := []byte(line[:100] + "\n" + line[:9<<10]); Recognise(torn) {
+		t.Error("a torn line is taken for an event")
+	}
+}
+
 // What was recorded by event tracing has no channel, and says so.
 func TestNoChannel(t *testing.T) {
 	t.Parallel()
