@@ -236,6 +236,8 @@ func TestDamage(t *testing.T) {
 		{"another signature", change(func(b []byte) []byte { b[0] = 'X'; return b }), n, map[string]string{"evtx.header": ""}},
 		{"header of zeros", change(func(b []byte) []byte { clear(b[:fileHeader]); return b }), n, map[string]string{"evtx.header": ""}},
 		{"neither header nor first chunk", change(func(b []byte) []byte { clear(b[:fileHeader+chunkSize]); return b }), n - inFirst, map[string]string{"evtx.header": ""}},
+		{"a chunk of zeros", change(func(b []byte) []byte { clear(b[fileHeader : fileHeader+chunkSize]); return b }), n - inFirst, map[string]string{"evtx.zeros": "1"}},
+		{"a chunk of zeros, dirty", change(func(b []byte) []byte { b[120] = 1; clear(b[fileHeader : fileHeader+chunkSize]); return b }), n - inFirst, map[string]string{}},
 		{"zeros", make([]byte, fileHeader+chunkSize), 0, map[string]string{"evtx.none": ""}},
 		{"nothing", nil, 0, map[string]string{"evtx.none": ""}},
 		{"not a chunk", change(func(b []byte) []byte { copy(b[fileHeader:], "????????"); return b }), n, map[string]string{"evtx.chunks": "1"}},

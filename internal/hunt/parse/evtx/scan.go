@@ -34,6 +34,7 @@ type file struct {
 	torn   bool // the header is not that of an event log
 	want   int  // chunks that the header speaks of
 	seen   int  // chunks that there are
+	zeros  int  // of these, such as hold nothing
 	known  int  // chunks with the signature of one
 	found  int  // records
 	cut    int  // bytes of a chunk that has no end
@@ -114,7 +115,13 @@ func (f *file) read(ctx context.Context, r io.Reader, visit func(*raw) error) er
 		f.bytes += int64(n)
 		data := buf[:have+n]
 		have = 0
-		if f.seen++; len(data) < chunkSize && !blank(data) {
+		f.seen++
+		if blank(data) {
+			f.zeros++
+			f.offset += int64(len(data))
+			continue
+		}
+		if len(data) < chunkSize {
 			f.cut = len(data)
 		}
 		if bytes.HasPrefix(data, []byte(chunkMagic)) {
@@ -176,6 +183,10 @@ func (f *file) account() {
 	}
 	if n := f.want - f.seen; n > 0 && !f.dirty && !f.sum {
 		f.tell(postern.Truncated, postern.Say("evtx.missing", "count", n))
+	}
+	// A log counts the chunks that it has written to, and grows by more than it needs.
+	if n := min(f.want, f.seen) - (f.seen - f.zeros); n > 0 && !f.dirty && !f.sum {
+		f.tell(postern.Malformed, postern.Say("evtx.zeros", "count", n))
 	}
 	if l.chunks > 0 {
 		f.tell(postern.Malformed, postern.Say("evtx.chunks", "count", l.chunks))
