@@ -97,13 +97,18 @@ func (u *userRules) problems() []postern.Problem {
 
 // notLoaded is a rule that a user named and that is not used.
 func notLoaded(file string, line int, rule string, why postern.Text) postern.Problem {
-	if line > 0 {
-		file = fmt.Sprintf("%s:%d", file, line)
-	}
-	if rule != "" {
+	if file = place(file, line); rule != "" {
 		file += " " + rule
 	}
 	return postern.Problem{Path: file, What: postern.Unsupported, Detail: why}
+}
+
+// place is a file, with the line where there is one.
+func place(file string, line int) string {
+	if line == 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d", file, line)
 }
 
 // campaign stands for rules that are hunted with alone: it has a verdict but no window.
@@ -143,6 +148,16 @@ type loadReport struct {
 	Rules       int           `json:"rules"`
 	Loaded      int           `json:"loaded"`
 	Unsupported []unsupported `json:"unsupported"`
+	Again       []again       `json:"again"`
+}
+
+// again is a rule that is there before, or another one of its name.
+type again struct {
+	File  string `json:"file"`
+	Line  int    `json:"line"`
+	Rule  string `json:"rule"`
+	First string `json:"first"`          // file and line of the rule that was before
+	Name  string `json:"name,omitempty"` // of its findings; a copy has none of its own
 }
 
 type unsupported struct {
@@ -150,6 +165,14 @@ type unsupported struct {
 	Line int    `json:"line,omitempty"`
 	Rule string `json:"rule"`
 	Why  string `json:"why"`
+}
+
+// called is what the findings of a rule with an ID of its own are called.
+func called(language, id string) string {
+	if id == "" {
+		return ""
+	}
+	return language + id
 }
 
 // rulesCheck loads rules and says what loaded, what not and why.
@@ -166,14 +189,20 @@ func (a *app) rulesCheck(flags ruleFlags, format string) error {
 	}
 	defer u.close()
 	_, fromYARA := yara.Load(u.yara)
-	y := loadReport{Files: fromYARA.Files, Rules: fromYARA.Rules, Loaded: fromYARA.Loaded, Unsupported: []unsupported{}}
+	y := loadReport{Files: fromYARA.Files, Rules: fromYARA.Rules, Loaded: fromYARA.Loaded, Unsupported: []unsupported{}, Again: []again{}}
 	for _, x := range fromYARA.Unsupported {
 		y.Unsupported = append(y.Unsupported, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
 	}
+	for _, x := range fromYARA.Again {
+		y.Again = append(y.Again, again{x.File, x.Line, x.Rule, place(x.First, x.FirstLine), called("yara/", x.ID)})
+	}
 	r := u.sigma.Report
-	s := loadReport{Files: r.Files, Rules: r.Rules, Loaded: r.Loaded, Unsupported: []unsupported{}}
+	s := loadReport{Files: r.Files, Rules: r.Rules, Loaded: r.Loaded, Unsupported: []unsupported{}, Again: []again{}}
 	for _, x := range r.Unsupported {
 		s.Unsupported = append(s.Unsupported, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
+	}
+	for _, x := range r.Again {
+		s.Again = append(s.Again, again{x.File, x.Line, x.Rule, place(x.First, x.FirstLine), called("sigma/", x.ID)})
 	}
 	if len(y.Unsupported)+len(s.Unsupported) > 0 {
 		a.code = exitOpen
@@ -205,14 +234,24 @@ func (a *app) loadTable(y, s loadReport) error {
 		}
 		fmt.Fprintf(&b, "%s\n", t("cmd.rules.loaded", "language", part.name, "loaded", part.Loaded, "count", part.Rules, "files", part.Files))
 		for _, x := range part.Unsupported {
-			where := x.File
-			if x.Line > 0 {
-				where = fmt.Sprintf("%s:%d", where, x.Line)
-			}
+			where := place(x.File, x.Line)
 			if x.Rule != "" {
 				where += "  " + x.Rule
 			}
 			fmt.Fprintf(&b, "  %s\n      %s\n", report.Visible(where), report.Visible(x.Why))
+		}
+		copies, example := 0, again{}
+		for _, x := range part.Again {
+			if x.Name != "" {
+				fmt.Fprintf(&b, "  %s  %s\n      %s\n", report.Visible(place(x.File, x.Line)), report.Visible(x.Rule), report.Visible(t("cmd.rules.name-taken", "first", x.First, "name", x.Name)))
+				continue
+			}
+			if copies++; copies == 1 {
+				example = x
+			}
+		}
+		if copies > 0 {
+			fmt.Fprintf(&b, "  %s\n", report.Visible(t("cmd.rules.copies", "count", copies, "copy", place(example.File, example.Line), "first", example.First)))
 		}
 	}
 	if _, err := io.WriteString(a.out, b.String()); err != nil {
@@ -252,7 +291,7 @@ func (a *app) rulesList(flags ruleFlags, campaigns []string) error {
 	}
 	rules, _ := yara.Load(u.yara)
 	for _, m := range rules.Metas() {
-		line("-", "yara/"+m.Rule, m.Get("description"))
+		line("-", "yara/"+m.ID, m.Get("description"))
 	}
 	if _, err := io.WriteString(a.out, b.String()); err != nil {
 		return failed(err, "cmd.write")

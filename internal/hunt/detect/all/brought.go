@@ -22,26 +22,20 @@ type Brought struct {
 }
 
 // BringSigma loads a user's Sigma rules. Their findings are named "sigma/ID"; what
-// they are worth says the rule under "postern:", or else the table. Of two rules with
-// one ID the first counts.
+// they are worth says the rule under "postern:", or else the table.
 func BringSigma(sources []sigma.Source, table *rank.Table) Brought {
 	loaded, report := sigma.Load(sources)
 	b := Brought{Report: report}
 	at := make(map[string]int) // rule ID → its place
 	for _, l := range loaded {
-		if l.Rule == nil {
-			continue
-		}
-		if _, twice := at[l.ID()]; !twice {
+		if l.Rule != nil {
 			at[l.ID()] = len(b.Rules)
 			b.Rules = append(b.Rules, rowRule(l, table))
 		}
 	}
-	var waiting []sigma.Loaded // correlations, the first of each ID
-	seen := make(map[string]bool)
+	var waiting []sigma.Loaded // correlations
 	for _, l := range loaded {
-		if l.Correlation != nil && !seen[l.ID()] {
-			seen[l.ID()] = true
+		if l.Correlation != nil {
 			waiting = append(waiting, l)
 		}
 	}
@@ -64,7 +58,7 @@ func BringSigma(sources []sigma.Source, table *rank.Table) Brought {
 		waiting = rest
 	}
 	for _, l := range waiting {
-		report.Loaded--
+		report.Loaded -= 1 + l.Copies
 		report.Unsupported = append(report.Unsupported, sigma.Unsupported{File: l.File, Rule: l.Correlation.Title, Line: l.Line + 1,
 			Why: postern.Say("sigma.correlates-correlation", "limit", maxCorrelations)})
 	}

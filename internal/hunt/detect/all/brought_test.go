@@ -124,3 +124,50 @@ func TestCorrelationsInACircle(t *testing.T) {
 		t.Errorf("%d of a chain of %d are loaded, refused %+v", len(b.Sequences), maxCorrelations+1, b.Report.Unsupported)
 	}
 }
+
+// Rules of one id in two files are two rules, and a correlation means that of its own file.
+// A file that is there twice is there once, whatever stands first in it.
+func TestRulesOfOneID(t *testing.T) {
+	t.Parallel()
+	table, err := rank.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "title: Logon\nid: logon\nlogsource: {product: windows, service: security}\n"
+	failed, worked := head+"detection: {s: {EventID: 4625}, condition: s}\n", head+"detection: {s: {EventID: 4624}, condition: s}\n"
+	many := fmt.Sprintf(strings.ReplaceAll(guessing, "failed", "logon"), "")
+	onMany := fmt.Sprintf(strings.ReplaceAll(strings.ReplaceAll(guessed, "worked", "logon"), "temporal_ordered", "temporal"), "")
+	for name, c := range map[string]struct {
+		files []string
+		want  []string // rules, and correlations with what they name
+		again int
+	}{
+		"different": {[]string{failed + many, worked + many}, []string{
+			"sigma/logon", "sigma/logon@rules1.yml", "sigma/guessing [sigma/logon]", "sigma/guessing@rules1.yml [sigma/logon@rules1.yml]"}, 2},
+		"copies": {[]string{failed + many + onMany, strings.ReplaceAll(failed+many+onMany, "\n", "\r\n")}, []string{
+			"sigma/logon", "sigma/guessing [sigma/logon]", "sigma/guessed [sigma/guessing sigma/logon]"}, 3},
+		"copies, the last first": {[]string{failed + onMany + many, failed + onMany + many}, []string{
+			"sigma/logon", "sigma/guessing [sigma/logon]", "sigma/guessed [sigma/guessing sigma/logon]"}, 3},
+		"one file": {[]string{failed + "---\n" + worked + "---\n" + head + "detection: {s: {EventID: 1}, condition: s}\n"}, []string{
+			"sigma/logon", "sigma/logon@rules0.yml", "sigma/logon@rules0.yml:10"}, 2},
+	} {
+		files := make(fstest.MapFS)
+		for i, text := range c.files {
+			files[fmt.Sprintf("rules%d.yml", i)] = &fstest.MapFile{Data: []byte(text)}
+		}
+		b := BringSigma([]sigma.Source{{FS: files, Path: "."}}, table)
+		var got []string
+		for _, r := range b.Rules {
+			got = append(got, r.ID)
+		}
+		for _, s := range b.Sequences {
+			got = append(got, fmt.Sprint(s.ID, " ", s.Rules))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+		if r := b.Report; len(r.Again) != c.again || r.Loaded != r.Rules || len(r.Unsupported) > 0 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}

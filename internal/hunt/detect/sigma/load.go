@@ -37,14 +37,19 @@ type Loaded struct {
 	Line        int // lines of the file before it
 	Rule        *Rule
 	Correlation *Correlation // instead of Rule
+
+	Copies int // how often the very same rule is there once more
+
+	id string // by which it is known in this run
 }
 
 // Report says what was loaded, and what not and why.
 type Report struct {
 	Files       int
 	Rules       int
-	Loaded      int
+	Loaded      int // with copies
 	Unsupported []Unsupported
+	Again       []Again
 }
 
 // Unsupported is a rule that was not loaded, or a whole file.
@@ -209,20 +214,15 @@ func titleOf(src []byte) string {
 
 // resolve finds the rules that correlations name, and drops those that have lost one.
 func (l *loader) resolve() {
+	l.tell()
 	for {
-		ids := make(map[string]string)
-		for i := range l.rules {
-			id, name := l.rules[i].ids()
-			if ids[id] = id; name != "" {
-				ids[name] = id
-			}
-		}
+		n := namesOf(l.rules)
 		before := len(l.rules)
 		l.rules = slices.DeleteFunc(l.rules, func(r Loaded) bool {
 			if r.Correlation == nil {
 				return false
 			}
-			dangling := r.Correlation.Resolve(ids)
+			dangling := r.Correlation.Resolve(n.seenBy(&r))
 			if len(dangling) == 0 {
 				return false
 			}
@@ -234,22 +234,10 @@ func (l *loader) resolve() {
 			break
 		}
 	}
-	l.report.Loaded = len(l.rules)
-}
-
-// ids gives the identifier by which a rule is known, its title if it has none, and
-// its name.
-func (r *Loaded) ids() (id, name string) {
-	if c := r.Correlation; c != nil {
-		return first(c.ID, c.Name, c.Title), c.Name
+	l.renamed()
+	for i := range l.rules {
+		l.report.Loaded += 1 + l.rules[i].Copies
 	}
-	return first(r.Rule.ID, r.Rule.Name, r.Rule.Title), r.Rule.Name
-}
-
-// ID gives the identifier by which a rule is known: its id, or else its name or title.
-func (r *Loaded) ID() string {
-	id, _ := r.ids()
-	return id
 }
 
 func first(values ...string) string {

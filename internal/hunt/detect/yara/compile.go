@@ -1,7 +1,9 @@
 package yara
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -36,7 +38,17 @@ type compiler struct {
 	builder *pattern.Builder
 	// sources of the strings, by their ID.
 	sources map[pattern.ID]ast.String
+	called  calledRules
 }
+
+// calledRules are the rules that make findings: the first of each text, and of each name.
+type calledRules struct {
+	texts map[textKey]*Meta
+	names map[string]*Meta // by what findings are called
+}
+
+// textKey is a rule by all that stands in it.
+type textKey [sha256.Size]byte
 
 // scope is the names that a file can use: its own, those of files that it includes,
 // and those of the file that includes it.
@@ -149,6 +161,9 @@ func (c *compiler) rule(f *file, s *scope, p *parsed) {
 		return
 	}
 	r.meta = metaOf(p.rule, f.shown)
+	if !r.private {
+		c.call(&r.meta, p.sum)
+	}
 	r.group = int32(s.group)
 	if f.source.Pack != nil {
 		if said, ok := f.source.Pack.Rules[p.name]; ok {
@@ -159,6 +174,25 @@ func (c *compiler) rule(f *file, s *scope, p *parsed) {
 	c.set.rules = append(c.set.rules, r)
 	c.report.Loaded++
 	s.put(p.name, entry{rule: r.index})
+}
+
+// call decides what the findings of a rule are called. Files do not share names, and each
+// match counts, so that different rules have different ones.
+func (c *compiler) call(m *Meta, text textKey) {
+	m.ID = m.Rule
+	had := c.called.names[m.ID]
+	if same := c.called.texts[text]; same != nil {
+		m.ID = same.ID
+		c.report.Again = append(c.report.Again, Again{File: m.File, Line: m.Line, Rule: m.Rule, First: same.File, FirstLine: same.Line})
+		return
+	}
+	if had != nil {
+		if m.ID += "@" + m.File; c.called.names[m.ID] != nil {
+			m.ID = fmt.Sprintf("%s:%d", m.ID, m.Line)
+		}
+		c.report.Again = append(c.report.Again, Again{File: m.File, Line: m.Line, Rule: m.Rule, ID: m.ID, First: had.File, FirstLine: had.Line})
+	}
+	c.called.texts[text], c.called.names[m.ID] = m, m
 }
 
 // ruleCompiler compiles one rule. The first thing that speaks against it counts.

@@ -91,6 +91,7 @@ type file struct {
 type parsed struct {
 	item
 	rule   *ast.Rule // of itemRule, unless refuse says why not
+	sum    textKey   // of the text of a rule, however its lines end
 	refuse *refusal
 }
 
@@ -186,6 +187,7 @@ func (l *loader) add(s *Source, name string, depth int) *file {
 		p := parsed{item: it}
 		switch it.kind {
 		case itemRule:
+			p.sum = it.sum(src)
 			if rules++; rules > maxRulesOfFile {
 				p.refuse = &refusal{it.line, postern.Say("yara.too-many-rules", "max", maxRulesOfFile)}
 			}

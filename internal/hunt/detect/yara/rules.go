@@ -36,6 +36,9 @@ type rule struct {
 // Meta is what a rule says about itself.
 type Meta struct {
 	Rule string // identifier
+	// ID is what findings call it: the identifier, and behind it the file where another
+	// rule has had the identifier before.
+	ID   string
 	File string
 	Line int
 	Tags []string
@@ -114,8 +117,21 @@ func metaValue(v any) string {
 type Report struct {
 	Files       int
 	Rules       int
-	Loaded      int
+	Loaded      int // with copies
 	Unsupported []Unsupported
+	Again       []Again
+}
+
+// Again is a rule whose name a rule of another file had before it. Both are asked.
+type Again struct {
+	File string
+	Line int
+	Rule string
+	// ID is what its findings are called. It is empty for the very same rule once more,
+	// as collections hold them in several folders: of two such matches one is reported.
+	ID        string
+	First     string // file of the rule that had the name before
+	FirstLine int
 }
 
 // Unsupported is a rule that was not loaded, or a whole file.
@@ -133,7 +149,7 @@ func (r *Report) refuse(file, rule string, why refusal) {
 // Load reads and compiles rules. What cannot be loaded is in the report and takes
 // nothing with it but the rules that refer to it.
 func Load(sources []Source) (*Rules, *Report) {
-	c := &compiler{set: &Rules{}, report: &Report{}, builder: pattern.NewBuilder(), sources: make(map[pattern.ID]ast.String)}
+	c := &compiler{set: &Rules{}, report: &Report{}, builder: pattern.NewBuilder(), sources: make(map[pattern.ID]ast.String), called: calledRules{make(map[textKey]*Meta), make(map[string]*Meta)}}
 	c.files(read(sources))
 	c.set.strings = c.builder.Build()
 	c.set.index = newIndex(c.set, c.sources)

@@ -2,6 +2,7 @@ package yara
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"slices"
 	"strings"
 )
@@ -14,6 +15,13 @@ type item struct {
 	// text of a rule, "" for the others, with placeholders for what was kept from the parser.
 	text string
 	kept []kept
+	from int // where a rule begins and ends in the file
+	to   int
+}
+
+// sum tells rules apart by all that stands in them, however their lines end.
+func (it *item) sum(src []byte) textKey {
+	return sha256.Sum256(bytes.ReplaceAll(src[it.from:it.to], []byte("\r"), nil))
 }
 
 type itemKind uint8
@@ -97,7 +105,7 @@ func (s *splitter) rule(start, line int, word string) {
 		s.pos, s.line, s.kept = body, bodyLine, nil
 		s.toNextRule()
 	}
-	it.text = string(s.src[start:s.pos])
+	it.text, it.from, it.to = string(s.src[start:s.pos]), start, s.pos
 	if !strings.Contains(it.text, placeholder) {
 		for i := range s.kept {
 			s.kept[i].from -= start

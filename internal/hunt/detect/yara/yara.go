@@ -284,7 +284,7 @@ func (d *Detector) findings(f *detect.File, s *scratch, in *input, out *result) 
 // finding is what a match of a rule in a file is worth.
 func (d *Detector) finding(f *detect.File, r *rule) postern.Finding {
 	m := &r.meta
-	found := postern.Finding{Rule: "yara/" + m.Rule, Title: postern.Say("yara.title", "rule", m.Rule)}
+	found := postern.Finding{Rule: "yara/" + m.ID, Title: postern.Say("yara.title", "rule", m.Rule)}
 	description := m.Get("description", "desc", "info")
 	if description != "" {
 		found.Explain = append(found.Explain, postern.Verbatim(description))
