@@ -62,6 +62,10 @@ func (r ruleFlags) open() (*userRules, error) {
 			return nil, failed(err, "cmd.open", "file", name)
 		}
 		u.yara, u.files = append(u.yara, source), append(u.files, file)
+		if source.Empty() {
+			u.close()
+			return nil, usage("cmd.rules.no-yara", "file", name)
+		}
 	}
 	var sources []sigma.Source
 	for _, name := range r.sigma {
@@ -80,7 +84,12 @@ func (r ruleFlags) open() (*userRules, error) {
 			return nil, failed(err, "cmd.open", "file", name)
 		}
 		u.files = append(u.files, root)
-		sources = append(sources, sigma.Source{FS: root.FS(), Path: file, Name: filepath.ToSlash(dir)})
+		source := sigma.Source{FS: root.FS(), Path: file, Name: filepath.ToSlash(dir)}
+		if source.Empty() {
+			u.close()
+			return nil, usage("cmd.rules.no-sigma", "file", name)
+		}
+		sources = append(sources, source)
 	}
 	u.sigma = detectall.BringSigma(sources, table)
 	return u, nil
@@ -149,6 +158,7 @@ type loadReport struct {
 	Loaded      int           `json:"loaded"`
 	Unsupported []unsupported `json:"unsupported"`
 	Again       []again       `json:"again"`
+	Passed      []string      `json:"passed_over"` // files in the folders that are no rules by their names
 }
 
 // again is a rule that is there before, or another one of its name.
@@ -189,7 +199,7 @@ func (a *app) rulesCheck(flags ruleFlags, format string) error {
 	}
 	defer u.close()
 	_, fromYARA := yara.Load(u.yara)
-	y := loadReport{Files: fromYARA.Files, Rules: fromYARA.Rules, Loaded: fromYARA.Loaded, Unsupported: []unsupported{}, Again: []again{}}
+	y := loadReport{Files: fromYARA.Files, Rules: fromYARA.Rules, Loaded: fromYARA.Loaded, Unsupported: []unsupported{}, Again: []again{}, Passed: append([]string{}, fromYARA.Passed...)}
 	for _, x := range fromYARA.Unsupported {
 		y.Unsupported = append(y.Unsupported, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
 	}
@@ -197,7 +207,7 @@ func (a *app) rulesCheck(flags ruleFlags, format string) error {
 		y.Again = append(y.Again, again{x.File, x.Line, x.Rule, place(x.First, x.FirstLine), called("yara/", x.ID)})
 	}
 	r := u.sigma.Report
-	s := loadReport{Files: r.Files, Rules: r.Rules, Loaded: r.Loaded, Unsupported: []unsupported{}, Again: []again{}}
+	s := loadReport{Files: r.Files, Rules: r.Rules, Loaded: r.Loaded, Unsupported: []unsupported{}, Again: []again{}, Passed: append([]string{}, r.Passed...)}
 	for _, x := range r.Unsupported {
 		s.Unsupported = append(s.Unsupported, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
 	}
@@ -249,6 +259,9 @@ func (a *app) loadTable(y, s loadReport) error {
 			if copies++; copies == 1 {
 				example = x
 			}
+		}
+		if len(part.Passed) > 0 {
+			fmt.Fprintf(&b, "  %s\n", report.Visible(t("cmd.rules.passed", "count", len(part.Passed), "file", part.Passed[0])))
 		}
 		if copies > 0 {
 			fmt.Fprintf(&b, "  %s\n", report.Visible(t("cmd.rules.copies", "count", copies, "copy", place(example.File, example.Line), "first", example.First)))

@@ -50,6 +50,7 @@ type Report struct {
 	Loaded      int // with copies
 	Unsupported []Unsupported
 	Again       []Again
+	Passed      []string // files in the folders that are no rules by their names
 }
 
 // Unsupported is a rule that was not loaded, or a whole file.
@@ -110,29 +111,59 @@ func (l *loader) refuse(file, rule string, line int, why postern.Text) {
 }
 
 func (l *loader) source(s Source) {
+	names, passed := s.list(func(name string, err error) {
+		l.refuse(gopath.Join(s.Name, name), "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
+	})
+	for _, name := range names {
+		l.file(s, name)
+	}
+	for _, name := range passed {
+		l.report.Passed = append(l.report.Passed, gopath.Join(s.Name, name))
+	}
+}
+
+// endings are those that files of rules have in a folder. A file that is named itself may
+// have any.
+var endings = []string{".yml", ".yaml"}
+
+// list gives the files of a source in the order of their names, and those of a folder
+// that are no rules. Bad is told what cannot be looked at.
+func (s Source) list(bad func(name string, err error)) (names, passed []string) {
 	info, err := fs.Stat(s.FS, s.Path)
 	if err != nil {
-		l.refuse(gopath.Join(s.Name, s.Path), "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
-		return
+		bad(s.Path, err)
+		return nil, nil
 	}
 	if !info.IsDir() {
-		l.file(s, s.Path)
-		return
+		return []string{s.Path}, nil
 	}
 	err = fs.WalkDir(s.FS, s.Path, func(name string, d fs.DirEntry, err error) error {
-		switch {
+		switch hidden := strings.HasPrefix(d.Name(), "."); {
 		case err != nil:
-			l.refuse(gopath.Join(s.Name, name), "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
-		case d.IsDir() && name != s.Path && (strings.HasPrefix(d.Name(), ".") || strings.Count(name, "/") >= maxFolders):
-			return fs.SkipDir
-		case d.Type().IsRegular() && slices.Contains([]string{".yml", ".yaml"}, strings.ToLower(gopath.Ext(name))):
-			l.file(s, name)
+			bad(name, err)
+		case d.IsDir():
+			if name != s.Path && (hidden || strings.Count(name, "/") >= maxFolders) {
+				return fs.SkipDir
+			}
+		case slices.Contains(endings, strings.ToLower(gopath.Ext(name))):
+			names = append(names, name)
+		case !hidden && d.Type().IsRegular():
+			passed = append(passed, name)
 		}
 		return nil
 	})
 	if err != nil {
-		l.refuse(gopath.Join(s.Name, s.Path), "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
+		bad(s.Path, err)
 	}
+	return names, passed
+}
+
+// Empty says whether there is no file of rules in the folder. What cannot be read is not
+// nothing.
+func (s Source) Empty() bool {
+	empty := true
+	names, _ := s.list(func(string, error) { empty = false })
+	return empty && len(names) == 0
 }
 
 // reason leaves the path out of an error, which stands beside it.
@@ -154,6 +185,10 @@ func (l *loader) file(s Source, name string) {
 		return
 	}
 	info, err := fs.Stat(s.FS, name)
+	if err == nil && !info.Mode().IsRegular() {
+		l.refuse(shown, "", 0, postern.Say("sigma.no-file"))
+		return
+	}
 	if err == nil && (info.Size() > maxFileBytes || int64(l.total)+info.Size() > maxTotalBytes) {
 		l.refuse(shown, "", 0, postern.Say("sigma.large-file", "bound", maxFileBytes>>20, "total", maxTotalBytes>>20))
 		return

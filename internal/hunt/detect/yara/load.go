@@ -76,6 +76,15 @@ func Pack(f detect.RuleFile) Source {
 // itself may have any.
 var endings = []string{".yar", ".yara"}
 
+// shared are endings that rules of other tools have too: such a file is read if there
+// is a rule at its beginning.
+var shared = []string{".rule", ".rules"}
+
+// beginning is how much of such a file is looked at: some begin with a long licence.
+const beginning = 64 << 10
+
+var holdsRule = regexp.MustCompile(`(?m)^[ \t]*(?:(?:private|global)\s+)*rule\s+[A-Za-z_][A-Za-z0-9_]*\s*[:{]`)
+
 // file is one file of rules as it was read, before compiling.
 type file struct {
 	source *Source
@@ -105,6 +114,7 @@ type refusal struct {
 type loader struct {
 	files  []*file
 	byPath map[*Source]map[string]*file
+	passed []string // files in folders that are no rules
 	total  int64
 }
 
@@ -114,43 +124,85 @@ func read(sources []Source) *loader {
 	for i := range sources {
 		s := &sources[i]
 		l.byPath[s] = make(map[string]*file)
-		for _, name := range l.list(s) {
+		names, passed := s.list(func(name string, err error) { l.bad(s, name, postern.Say("yara.unreadable", "error", err)) })
+		for _, name := range names {
 			l.add(s, name, 0)
+		}
+		for _, name := range passed {
+			if l.byPath[s][name] == nil { // some are there to be included
+				l.passed = append(l.passed, s.shown(name))
+			}
 		}
 	}
 	l.parse()
 	return l
 }
 
-// list gives the files of a source in the order of their names.
-func (l *loader) list(s *Source) []string {
+// list gives the files of a source in the order of their names, and those of a folder
+// that are no rules. Bad is told what cannot be looked at.
+func (s *Source) list(bad func(name string, err error)) (names, passed []string) {
 	if s.Pack != nil {
-		return []string{"."}
+		return []string{"."}, nil
 	}
 	info, err := fs.Stat(s.FS, s.Path)
 	if err != nil {
-		l.bad(s, s.Path, postern.Say("yara.unreadable", "error", err))
-		return nil
+		bad(s.Path, err)
+		return nil, nil
 	}
 	if !info.IsDir() {
-		return []string{s.Path}
+		return []string{s.Path}, nil
 	}
-	var names []string
 	err = fs.WalkDir(s.FS, s.Path, func(name string, d fs.DirEntry, err error) error {
-		switch {
+		switch hidden := strings.HasPrefix(d.Name(), "."); {
 		case err != nil:
-			l.bad(s, name, postern.Say("yara.unreadable", "error", err))
-		case d.IsDir() && name != s.Path && (strings.HasPrefix(d.Name(), ".") || strings.Count(name, "/") >= maxFolders):
-			return fs.SkipDir
-		case !d.IsDir() && slices.Contains(endings, strings.ToLower(path.Ext(name))):
+			bad(name, err)
+		case d.IsDir():
+			if name != s.Path && (hidden || strings.Count(name, "/") >= maxFolders) {
+				return fs.SkipDir
+			}
+		case s.isRules(name):
 			names = append(names, name)
+		case !hidden && d.Type().IsRegular():
+			passed = append(passed, name)
 		}
 		return nil
 	})
 	if err != nil {
-		l.bad(s, s.Path, postern.Say("yara.unreadable", "error", err))
+		bad(s.Path, err)
 	}
-	return names
+	return names, passed
+}
+
+// isRules says of a file in a folder whether it is one of rules.
+func (s *Source) isRules(name string) bool {
+	ending := strings.ToLower(path.Ext(name))
+	if !slices.Contains(shared, ending) {
+		return slices.Contains(endings, ending)
+	}
+	if info, err := fs.Stat(s.FS, name); err != nil || !info.Mode().IsRegular() {
+		return true // what is wrong with it is said when it is read
+	}
+	f, err := s.FS.Open(name)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	b, _ := io.ReadAll(io.LimitReader(f, beginning))
+	return holdsRule.Match(b)
+}
+
+// Empty says whether there is nothing to load: no file of rules in the folder, or
+// nothing in the files. What cannot be read is not nothing.
+func (s *Source) Empty() bool {
+	empty := true
+	names, _ := s.list(func(string, error) { empty = false })
+	for _, name := range names {
+		src, why := new(loader).bytes(s, name)
+		if !empty || !why.IsZero() || len(split(src)) > 0 {
+			return false
+		}
+	}
+	return empty
 }
 
 func (s *Source) shown(name string) string {
@@ -237,6 +289,10 @@ func (l *loader) bytes(s *Source, name string) ([]byte, postern.Text) {
 	}
 	if len(l.files) > maxFiles {
 		return nil, postern.Say("yara.too-many-files", "max", maxFiles)
+	}
+	info, err := fs.Stat(s.FS, name)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, postern.Say("yara.no-file") // to open a pipe would wait for ever
 	}
 	in, err := s.FS.Open(name)
 	if err != nil {

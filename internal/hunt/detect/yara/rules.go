@@ -120,6 +120,7 @@ type Report struct {
 	Loaded      int // with copies
 	Unsupported []Unsupported
 	Again       []Again
+	Passed      []string // files in the folders that are no rules by their names
 }
 
 // Again is a rule whose name a rule of another file had before it. Both are asked.
@@ -150,7 +151,9 @@ func (r *Report) refuse(file, rule string, why refusal) {
 // nothing with it but the rules that refer to it.
 func Load(sources []Source) (*Rules, *Report) {
 	c := &compiler{set: &Rules{}, report: &Report{}, builder: pattern.NewBuilder(), sources: make(map[pattern.ID]ast.String), called: calledRules{make(map[textKey]*Meta), make(map[string]*Meta)}}
-	c.files(read(sources))
+	l := read(sources)
+	c.report.Passed = l.passed
+	c.files(l)
 	c.set.strings = c.builder.Build()
 	c.set.index = newIndex(c.set, c.sources)
 	return c.set, c.report
