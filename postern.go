@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // Level says how far an intrusion got. The order is the ladder: a higher level
@@ -42,6 +43,16 @@ func (l Level) String() string {
 
 // Valid says whether l is a rung of the ladder.
 func (l Level) Valid() bool { return l >= NotSeen && l <= PostExploitation }
+
+// ParseLevel reads a rung of the ladder by its number or its neutral name.
+func ParseLevel(s string) (Level, error) {
+	for l := NotSeen; l.Valid(); l++ {
+		if s == l.String() || s == strconv.Itoa(int(l)) {
+			return l, nil
+		}
+	}
+	return NotSeen, fmt.Errorf("level %q: want 0 to 6 or a name such as implanted", s)
+}
 
 // Confidence says how sure a finding or a verdict is.
 type Confidence int

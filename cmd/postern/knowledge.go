@@ -169,7 +169,12 @@ func (k *knowledge) detectors() ([]detect.FileDetector, []detect.HostDetector, e
 	if k.user != nil {
 		known.UserRules = k.user.yara
 		k.left = k.user.problems()
-		known.Unsupported = func(u yara.Unsupported) { k.left = append(k.left, notLoaded(u.File, u.Line, u.Rule, u.Why)) }
+		known.Unsupported = func(u yara.Unsupported) {
+			k.left = append(k.left, ofRule(postern.Unsupported, u.File, u.Line, u.Rule, u.Why))
+		}
+		known.Remark = func(u yara.Unsupported) {
+			k.left = append(k.left, ofRule(postern.Malformed, u.File, u.Line, u.Rule, u.Why))
+		}
 		if k.user.only {
 			rules, err := detectall.FileRules(known)
 			return rules, nil, err

@@ -95,21 +95,25 @@ func (r ruleFlags) open() (*userRules, error) {
 	return u, nil
 }
 
-// problems says which of the user's Sigma rules are not in a hunt.
+// problems says which of the user's Sigma rules are not in a hunt, and what of the others
+// is not understood.
 func (u *userRules) problems() []postern.Problem {
 	var all []postern.Problem
 	for _, x := range u.sigma.Report.Unsupported {
-		all = append(all, notLoaded(x.File, x.Line, x.Rule, x.Why))
+		all = append(all, ofRule(postern.Unsupported, x.File, x.Line, x.Rule, x.Why))
+	}
+	for _, x := range u.sigma.Report.Remarks {
+		all = append(all, ofRule(postern.Malformed, x.File, x.Line, x.Rule, x.Why))
 	}
 	return all
 }
 
-// notLoaded is a rule that a user named and that is not used.
-func notLoaded(file string, line int, rule string, why postern.Text) postern.Problem {
+// ofRule is what is wrong with a rule that a user named.
+func ofRule(what postern.ProblemKind, file string, line int, rule string, why postern.Text) postern.Problem {
 	if file = place(file, line); rule != "" {
 		file += " " + rule
 	}
-	return postern.Problem{Path: file, What: postern.Unsupported, Detail: why}
+	return postern.Problem{Path: file, What: what, Detail: why}
 }
 
 // place is a file, with the line where there is one.
@@ -157,6 +161,7 @@ type loadReport struct {
 	Rules       int           `json:"rules"`
 	Loaded      int           `json:"loaded"`
 	Unsupported []unsupported `json:"unsupported"`
+	Remarks     []unsupported `json:"remarks"` // what is not understood of rules that are loaded
 	Again       []again       `json:"again"`
 	Passed      []string      `json:"passed_over"` // files in the folders that are no rules by their names
 }
@@ -199,22 +204,28 @@ func (a *app) rulesCheck(flags ruleFlags, format string) error {
 	}
 	defer u.close()
 	_, fromYARA := yara.Load(u.yara)
-	y := loadReport{Files: fromYARA.Files, Rules: fromYARA.Rules, Loaded: fromYARA.Loaded, Unsupported: []unsupported{}, Again: []again{}, Passed: append([]string{}, fromYARA.Passed...)}
+	y := loadReport{Files: fromYARA.Files, Rules: fromYARA.Rules, Loaded: fromYARA.Loaded, Unsupported: []unsupported{}, Remarks: []unsupported{}, Again: []again{}, Passed: append([]string{}, fromYARA.Passed...)}
 	for _, x := range fromYARA.Unsupported {
 		y.Unsupported = append(y.Unsupported, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
+	}
+	for _, x := range fromYARA.Remarks {
+		y.Remarks = append(y.Remarks, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
 	}
 	for _, x := range fromYARA.Again {
 		y.Again = append(y.Again, again{x.File, x.Line, x.Rule, place(x.First, x.FirstLine), called("yara/", x.ID)})
 	}
 	r := u.sigma.Report
-	s := loadReport{Files: r.Files, Rules: r.Rules, Loaded: r.Loaded, Unsupported: []unsupported{}, Again: []again{}, Passed: append([]string{}, r.Passed...)}
+	s := loadReport{Files: r.Files, Rules: r.Rules, Loaded: r.Loaded, Unsupported: []unsupported{}, Remarks: []unsupported{}, Again: []again{}, Passed: append([]string{}, r.Passed...)}
 	for _, x := range r.Unsupported {
 		s.Unsupported = append(s.Unsupported, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
+	}
+	for _, x := range r.Remarks {
+		s.Remarks = append(s.Remarks, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
 	}
 	for _, x := range r.Again {
 		s.Again = append(s.Again, again{x.File, x.Line, x.Rule, place(x.First, x.FirstLine), called("sigma/", x.ID)})
 	}
-	if len(y.Unsupported)+len(s.Unsupported) > 0 {
+	if len(y.Unsupported)+len(s.Unsupported)+len(y.Remarks)+len(s.Remarks) > 0 {
 		a.code = exitOpen
 	}
 	if format == "json" {
@@ -243,7 +254,7 @@ func (a *app) loadTable(y, s loadReport) error {
 			continue
 		}
 		fmt.Fprintf(&b, "%s\n", t("cmd.rules.loaded", "language", part.name, "loaded", part.Loaded, "count", part.Rules, "files", part.Files))
-		for _, x := range part.Unsupported {
+		for _, x := range slices.Concat(part.Unsupported, part.Remarks) {
 			where := place(x.File, x.Line)
 			if x.Rule != "" {
 				where += "  " + x.Rule

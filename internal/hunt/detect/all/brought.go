@@ -30,7 +30,7 @@ func BringSigma(sources []sigma.Source, table *rank.Table) Brought {
 	for _, l := range loaded {
 		if l.Rule != nil {
 			at[l.ID()] = len(b.Rules)
-			b.Rules = append(b.Rules, rowRule(l, table))
+			b.Rules = append(b.Rules, b.rowRule(l, table))
 		}
 	}
 	var waiting []sigma.Loaded // correlations
@@ -69,7 +69,7 @@ func BringSigma(sources []sigma.Source, table *rank.Table) Brought {
 // logons, then one that worked, then a new account" are three.
 const maxCorrelations = 8
 
-func rowRule(l sigma.Loaded, table *rank.Table) detect.RowRule {
+func (b *Brought) rowRule(l sigma.Loaded, table *rank.Table) detect.RowRule {
 	r := l.Rule
 	served := r.LogSource.Category == "webserver" || r.LogSource.Category == "proxy" || r.LogSource.Service == "iis" || r.LogSource.Service == "httpproxy"
 	rule := detect.RowRule{
@@ -84,7 +84,7 @@ func rowRule(l sigma.Loaded, table *rank.Table) detect.RowRule {
 		},
 	}
 	rule.Level, rule.Confidence = table.Sigma(r.Tags, r.Level, r.Status, served)
-	own(l.Src, &rule.Rule)
+	b.own(l, r.Title, &rule.Rule)
 	return rule
 }
 
@@ -112,25 +112,44 @@ func credits(author, licence string, references []string) map[string]string {
 	return says
 }
 
-// own takes what a rule itself says of its worth.
-func own(src []byte, r *postern.Rule) {
-	if !bytes.Contains(src, []byte("postern")) {
+// packKeys are what else the rules of packs say under "postern:", which is of no use here.
+var packKeys = []string{"id", "title", "means", "cves", "tags", "downgrade", "entities", "next"}
+
+// own takes what a rule itself says of its worth, and reports what is not understood of it.
+func (b *Brought) own(l sigma.Loaded, title string, r *postern.Rule) {
+	if !bytes.Contains(l.Src, []byte("postern")) {
 		return // parsing a document once more costs as much as all the rest
 	}
-	var doc struct {
-		Postern struct {
-			Level      *postern.Level
-			Confidence string
-		}
-	}
-	if yaml.Unmarshal(src, &doc) != nil {
+	var doc struct{ Postern yaml.Node }
+	if yaml.Unmarshal(l.Src, &doc) != nil || doc.Postern.IsZero() {
 		return
 	}
-	if l := doc.Postern.Level; l != nil && l.Valid() {
-		r.Level = *l
+	remark := func(n *yaml.Node, why postern.Text) {
+		b.Report.Remarks = append(b.Report.Remarks, sigma.Unsupported{File: l.File, Rule: title, Line: l.Line + n.Line, Why: why})
 	}
-	if c, err := postern.ParseConfidence(doc.Postern.Confidence); err == nil {
-		r.Confidence = c
+	if doc.Postern.Kind != yaml.MappingNode {
+		remark(&doc.Postern, postern.Say("rules.own-map", "key", "postern"))
+		return
+	}
+	for i := 0; i+1 < len(doc.Postern.Content); i += 2 {
+		key, value := doc.Postern.Content[i], doc.Postern.Content[i+1]
+		said := strings.ToLower(value.Value)
+		switch {
+		case key.Value == "level":
+			if level, err := postern.ParseLevel(said); err == nil {
+				r.Level = level
+			} else {
+				remark(value, postern.Say("rules.own-level", "key", "postern: level", "value", value.Value))
+			}
+		case key.Value == "confidence":
+			if c, err := postern.ParseConfidence(said); err == nil {
+				r.Confidence = c
+			} else {
+				remark(value, postern.Say("rules.own-confidence", "key", "postern: confidence", "value", value.Value))
+			}
+		case !slices.Contains(packKeys, key.Value):
+			remark(key, postern.Say("rules.own-key", "key", "postern: "+key.Value, "level", "level", "confidence", "confidence"))
+		}
 	}
 }
 
@@ -140,7 +159,7 @@ func (b *Brought) sequence(l sigma.Loaded, at map[string]int, table *rank.Table)
 	c := l.Correlation
 	s := detect.Sequence{Rule: userRule(l.ID(), c.Title, c.Description, c.Tags, l.File), Sigma: l.Src, Only: !c.Generate, Where: l.File}
 	s.Level, s.Confidence = table.Sigma(c.Tags, c.Level, c.Status, false)
-	own(l.Src, &s.Rule)
+	b.own(l, c.Title, &s.Rule)
 	for _, id := range c.Rules {
 		i, ok := at[id]
 		if !ok { // a correlation: its findings carry the fields by which it groups

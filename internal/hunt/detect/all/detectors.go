@@ -22,7 +22,9 @@ type Knowledge struct {
 	UserRules   []yara.Source     // and those of a user
 	// Unsupported is told about rules of the user that are not loaded.
 	Unsupported func(yara.Unsupported)
-	Languages   []string // every text of a mitigation must be in all of them
+	// Remark is told what is not understood of those that are.
+	Remark    func(yara.Unsupported)
+	Languages []string // every text of a mitigation must be in all of them
 }
 
 // Layout is where a product keeps its files. Folders are lower case with '/',

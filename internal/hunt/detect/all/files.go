@@ -69,6 +69,11 @@ func FileRules(k Knowledge) ([]detect.FileDetector, error) {
 			k.Unsupported(u)
 		}
 	}
+	for _, u := range report.Remarks {
+		if k.Remark != nil {
+			k.Remark(u)
+		}
+	}
 	var served []string
 	for _, p := range k.Layout.Places {
 		if p.URL != "" {

@@ -49,6 +49,7 @@ type Report struct {
 	Rules       int
 	Loaded      int // with copies
 	Unsupported []Unsupported
+	Remarks     []Unsupported // what is not understood of rules that are loaded
 	Again       []Again
 	Passed      []string // files in the folders that are no rules by their names
 }

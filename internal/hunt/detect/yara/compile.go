@@ -165,10 +165,12 @@ func (c *compiler) rule(f *file, s *scope, p *parsed) {
 		c.call(&r.meta, p.sum)
 	}
 	r.group = int32(s.group)
-	if f.source.Pack != nil {
-		if said, ok := f.source.Pack.Rules[p.name]; ok {
-			r.pack = &said
+	if f.source.Pack == nil {
+		for _, why := range r.meta.misunderstood() {
+			c.report.Remarks = append(c.report.Remarks, Unsupported{File: f.shown, Rule: p.name, Line: r.meta.Line, Why: why})
 		}
+	} else if said, ok := f.source.Pack.Rules[p.name]; ok {
+		r.pack = &said
 	}
 	r.index = int32(len(c.set.rules))
 	c.set.rules = append(c.set.rules, r)

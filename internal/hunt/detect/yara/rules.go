@@ -86,10 +86,8 @@ const maxPairs = 64
 func metaOf(r *ast.Rule, shown string) Meta {
 	m := Meta{Rule: r.Identifier, File: shown, Line: r.LineNo, Tags: r.Tags}
 	for _, p := range r.Meta {
-		if len(m.Pairs) == maxPairs {
-			break
-		}
-		if strings.HasPrefix(strings.ToLower(p.Key), "hash") {
+		key := strings.ToLower(p.Key)
+		if strings.HasPrefix(key, "hash") || len(m.Pairs) >= maxPairs && !strings.HasPrefix(key, ownPrefix) {
 			continue
 		}
 		m.Pairs = append(m.Pairs, Pair{p.Key, metaValue(p.Value)})
@@ -113,12 +111,43 @@ func metaValue(v any) string {
 	return ""
 }
 
+// Names in a meta section by which a rule itself says what it is worth. What begins
+// like them is meant for this program; the last two are of use in packs alone.
+const (
+	ownPrefix     = "postern_"
+	ownLevel      = ownPrefix + "level"
+	ownConfidence = ownPrefix + "confidence"
+	packID        = ownPrefix + "id"
+	packTags      = ownPrefix + "tags"
+)
+
+// misunderstood gives what a rule says to this program that it does not understand.
+func (m *Meta) misunderstood() (all []postern.Text) {
+	for _, p := range m.Pairs {
+		key, value := strings.ToLower(p.Name), strings.ToLower(p.Value)
+		switch {
+		case key == ownLevel:
+			if _, err := postern.ParseLevel(value); err != nil {
+				all = append(all, postern.Say("rules.own-level", "key", p.Name, "value", p.Value))
+			}
+		case key == ownConfidence:
+			if _, err := postern.ParseConfidence(value); err != nil {
+				all = append(all, postern.Say("rules.own-confidence", "key", p.Name, "value", p.Value))
+			}
+		case strings.HasPrefix(key, ownPrefix) && key != packID && key != packTags:
+			all = append(all, postern.Say("rules.own-key", "key", p.Name, "level", ownLevel, "confidence", ownConfidence))
+		}
+	}
+	return all
+}
+
 // Report says what was loaded, and what not and why.
 type Report struct {
 	Files       int
 	Rules       int
 	Loaded      int // with copies
 	Unsupported []Unsupported
+	Remarks     []Unsupported // what is not understood of rules that are loaded
 	Again       []Again
 	Passed      []string // files in the folders that are no rules by their names
 }

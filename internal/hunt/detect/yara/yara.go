@@ -23,7 +23,6 @@ import (
 	"io"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -317,23 +316,13 @@ func (d *Detector) level(f *detect.File, m *Meta) (postern.Level, postern.Confid
 	if d.opt.Level != nil {
 		level, confidence = d.opt.Level(*m, f)
 	}
-	if l, ok := parseLevel(m.Get("postern_level")); ok {
+	if l, err := postern.ParseLevel(strings.ToLower(m.Get(ownLevel))); err == nil {
 		level = l
 	}
-	if c, err := postern.ParseConfidence(m.Get("postern_confidence")); err == nil {
+	if c, err := postern.ParseConfidence(strings.ToLower(m.Get(ownConfidence))); err == nil {
 		confidence = c
 	}
 	return level, confidence
-}
-
-// parseLevel reads a rung of the ladder by number or neutral name.
-func parseLevel(s string) (postern.Level, bool) {
-	for l := postern.NotSeen; l.Valid(); l++ {
-		if s == l.String() || s == strconv.Itoa(int(l)) {
-			return l, true
-		}
-	}
-	return 0, false
 }
 
 // cves takes the CVE numbers that a rule names in its tags and under "cve".
