@@ -161,7 +161,9 @@ func readDocument(src []byte) (*yaml.Node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(src))
 	var root, more yaml.Node
 	if err := decodeNode(dec, &root); err != nil && !errors.Is(err, io.EOF) {
-		return nil, notYAML(err)
+		e := notYAML(err)
+		e.Line = brokenAt(src, e.Line)
+		return nil, e
 	}
 	if err := decodeNode(dec, &more); !errors.Is(err, io.EOF) {
 		return nil, malformed(max(more.Line, 0), postern.Say("sigma.documents"),
@@ -303,7 +305,7 @@ func takeDetection(doc *yaml.Node) (*detection, error) {
 func decodeRule(doc *yaml.Node) (rule *sigmago.Rule, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = malformed(0, postern.Say("sigma.yaml", "detail", fmt.Sprint(p)), "the rule parser failed: %v", p)
+			err = malformed(0, postern.Say("sigma.yaml"), "the rule parser failed: %v", p)
 		}
 	}()
 	for _, key := range []string{"tags", "references"} {
@@ -329,13 +331,67 @@ func decodeRule(doc *yaml.Node) (rule *sigmago.Rule, err error) {
 // lineOf finds the line in the library's messages.
 var lineOf = regexp.MustCompile(`\bline (\d+)`)
 
-func notYAML(err error) error {
+// syntaxErrors are the library's words for what people get wrong most often, and ours.
+//
+// catalogue: sigma.yaml-*
+var syntaxErrors = []struct{ said, key string }{
+	{"UTF-8", "sigma.yaml-encoding"},
+	{"control characters", "sigma.yaml-control"},
+	{"unexpected end of stream", "sigma.yaml-quote"},
+	{"unexpected document indicator", "sigma.yaml-quote"},
+	{"values are not allowed", "sigma.yaml-colon"},
+	{"tab character", "sigma.yaml-begin"},
+	{"cannot start any token", "sigma.yaml-begin"},
+	{"expected alphabetic or numeric", "sigma.yaml-star"},
+	{"unknown anchor", "sigma.yaml-star"},
+	{"expected ',' or", "sigma.yaml-bracket"},
+	{"unknown escape", "sigma.yaml-backslash"},
+	{"hexdecimal number", "sigma.yaml-backslash"},
+	{"expected key", "sigma.yaml-indent"},
+	{"'-' indicator", "sigma.yaml-indent"},
+	{"sequence entries are not allowed", "sigma.yaml-indent"},
+	{"could not find expected ':'", "sigma.yaml-indent"},
+	{"cannot unmarshal", "sigma.yaml-kind"},
+}
+
+func notYAML(err error) *Error {
 	detail := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
 	if found := lineOf.FindStringSubmatch(detail); found != nil {
 		line, _ = strconv.Atoi(found[1])
 	}
-	return malformed(line, postern.Say("sigma.yaml", "detail", detail), "not a readable rule: %s", detail)
+	key := "sigma.yaml"
+	for _, e := range syntaxErrors {
+		if strings.Contains(detail, e.said) {
+			key = e.key
+			break
+		}
+	}
+	return malformed(line, postern.Say(key), "not a readable rule: %s", detail)
+}
+
+// maxLocated bounds what is read again to find a line, as that costs the square of the size.
+const maxLocated = 8 << 20
+
+// brokenAt gives the line at which a document stops being readable: the first behind the
+// longest beginning of it that is. The library often tells where the map began that the
+// line is in, or no line at all.
+func brokenAt(src []byte, otherwise int) int {
+	lines := bytes.SplitAfter(src, []byte("\n"))
+	read, end := 0, len(src)
+	for n := len(lines); n > 0; n-- {
+		if end -= len(lines[n-1]); len(lines[n-1]) == 0 {
+			continue
+		}
+		if read += end; read > maxLocated {
+			break
+		}
+		err := decodeNode(yaml.NewDecoder(bytes.NewReader(src[:end])), new(yaml.Node))
+		if err == nil || errors.Is(err, io.EOF) {
+			return n
+		}
+	}
+	return otherwise
 }
 
 func newRule(p *sigmago.Rule) *Rule {

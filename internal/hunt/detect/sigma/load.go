@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"postern"
+	"postern/internal/hunt/detect"
 )
 
 // Bounds of loading a collection. SigmaHQ has 3,900 files of 5 KB.
@@ -113,7 +114,7 @@ func (l *loader) refuse(file, rule string, line int, why postern.Text) {
 
 func (l *loader) source(s Source) {
 	names, passed := s.list(func(name string, err error) {
-		l.refuse(gopath.Join(s.Name, name), "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
+		l.refuse(gopath.Join(s.Name, name), "", 0, detect.Unreadable(err))
 	})
 	for _, name := range names {
 		l.file(s, name)
@@ -167,15 +168,6 @@ func (s Source) Empty() bool {
 	return empty && len(names) == 0
 }
 
-// reason leaves the path out of an error, which stands beside it.
-func reason(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err.Error()
-	}
-	return err.Error()
-}
-
 func (l *loader) file(s Source, name string) {
 	shown := gopath.Join(s.Name, name)
 	l.report.Files++
@@ -199,19 +191,40 @@ func (l *loader) file(s Source, name string) {
 		src, err = fs.ReadFile(s.FS, name)
 	}
 	if err != nil {
-		l.refuse(shown, "", 0, postern.Say("sigma.unreadable", "error", reason(err)))
+		l.refuse(shown, "", 0, detect.Unreadable(err))
 		return
 	}
 	l.total += len(src)
-	docs := Split(src)
-	if !slices.ContainsFunc(docs, func(d Document) bool { return isRule.Match(d.Src) }) {
-		l.refuse(shown, "", 0, postern.Say("sigma.no-rule"))
+	docs := Split(detect.RuleText(src))
+	if !slices.ContainsFunc(docs, func(d Document) bool { return isRule.Match(d.Src) }) && !l.recognise(shown, docs) {
 		return
 	}
 	for _, d := range docs {
 		l.report.Rules++
 		l.found = append(l.found, found{doc: d, loaded: Loaded{Src: d.Src, File: shown, Line: d.Line}})
 	}
+}
+
+// recognise looks more closely at a file in which no line begins like one of a rule: it may
+// be written as JSON is, or broken before such a line.
+func (l *loader) recognise(shown string, docs []Document) bool {
+	for i := range docs {
+		d := &docs[i]
+		doc, err := readDocument(d.Src)
+		var said *Error
+		if errors.As(err, &said) && strings.HasPrefix(said.Reason.Key, "sigma.yaml") {
+			l.refuse(shown, titleOf(d.Src), d.Line+said.Line, said.Reason)
+			return false
+		}
+		if err != nil {
+			continue
+		}
+		if d.Correlation = valueOf(doc, "correlation") != nil; d.Correlation || valueOf(doc, "detection") != nil || valueOf(doc, "logsource") != nil {
+			return true
+		}
+	}
+	l.refuse(shown, "", 0, postern.Say("sigma.no-rule"))
+	return false
 }
 
 var (
@@ -230,7 +243,7 @@ func (f *found) compile() {
 	if err == nil {
 		return
 	}
-	f.refused = &Unsupported{File: f.loaded.File, Rule: titleOf(f.doc.Src), Why: postern.Say("sigma.unreadable", "error", err)}
+	f.refused = &Unsupported{File: f.loaded.File, Rule: titleOf(f.doc.Src), Why: postern.Say("sigma.yaml")}
 	var said *Error
 	if errors.As(err, &said) {
 		f.refused.Why = said.Reason

@@ -124,7 +124,7 @@ func read(sources []Source) *loader {
 	for i := range sources {
 		s := &sources[i]
 		l.byPath[s] = make(map[string]*file)
-		names, passed := s.list(func(name string, err error) { l.bad(s, name, postern.Say("yara.unreadable", "error", err)) })
+		names, passed := s.list(func(name string, err error) { l.bad(s, name, detect.Unreadable(err)) })
 		for _, name := range names {
 			l.add(s, name, 0)
 		}
@@ -188,7 +188,7 @@ func (s *Source) isRules(name string) bool {
 	}
 	defer f.Close()
 	b, _ := io.ReadAll(io.LimitReader(f, beginning))
-	return holdsRule.Match(b)
+	return holdsRule.Match(detect.RuleText(b))
 }
 
 // Empty says whether there is nothing to load: no file of rules in the folder, or
@@ -198,7 +198,7 @@ func (s *Source) Empty() bool {
 	names, _ := s.list(func(string, error) { empty = false })
 	for _, name := range names {
 		src, why := new(loader).bytes(s, name)
-		if !empty || !why.IsZero() || len(split(src)) > 0 {
+		if !empty || !why.IsZero() || len(split(detect.RuleText(src))) > 0 {
 			return false
 		}
 	}
@@ -232,6 +232,9 @@ func (l *loader) add(s *Source, name string, depth int) *file {
 	if !why.IsZero() {
 		f.refuse = &refusal{why: why}
 		return f
+	}
+	if s.Pack == nil {
+		src = detect.RuleText(src)
 	}
 	items := split(src)
 	rules := 0
@@ -296,13 +299,13 @@ func (l *loader) bytes(s *Source, name string) ([]byte, postern.Text) {
 	}
 	in, err := s.FS.Open(name)
 	if err != nil {
-		return nil, postern.Say("yara.unreadable", "error", err)
+		return nil, detect.Unreadable(err)
 	}
 	defer in.Close()
 	b, err := io.ReadAll(io.LimitReader(in, maxFileBytes+1))
 	switch {
 	case err != nil:
-		return nil, postern.Say("yara.unreadable", "error", err)
+		return nil, detect.Unreadable(err)
 	case len(b) > maxFileBytes:
 		return nil, postern.Say("yara.file-too-large", "max", maxFileBytes)
 	}

@@ -116,7 +116,7 @@ func TestIncludes(t *testing.T) {
 		".hidden/h.yar":  "rule hidden { condition: true }",
 	})
 	want := []string{
-		"other.yar:1  yara.include-outside", "other.yar:2  yara.include-outside", "gone.yar:0  yara.unreadable",
+		"other.yar:1  yara.include-outside", "other.yar:2  yara.include-outside", "gone.yar:0  rules.missing",
 		"stranger.yar:1 stranger yara.unknown-name",
 	}
 	got := said(report)
@@ -216,5 +216,21 @@ func TestWhatAPackSays(t *testing.T) {
 	}
 	if e := f.Evidence[0]; e.Offset != 4 || e.Line != 2 || e.Excerpt != "$a: needle" {
 		t.Errorf("evidence: got %+v", e)
+	}
+}
+
+// What a shell of Windows saves is read as what it says.
+func TestLoadUTF16(t *testing.T) {
+	t.Parallel()
+	wide := []byte("\xff\xfe")
+	for _, c := range "rule saved { strings: $a = \"marker\" condition: $a }\r\n" {
+		wide = append(wide, byte(c), 0)
+	}
+	rules, report := compiled(t, map[string]string{"wide.yar": string(wide)})
+	if got := said(report); len(got) > 0 || report.Loaded != 1 {
+		t.Fatalf("%v, loaded %d", got, report.Loaded)
+	}
+	if got := matched(t, rules, "a marker"); !slices.Equal(got, []string{"saved"}) {
+		t.Errorf("got %v", got)
 	}
 }
