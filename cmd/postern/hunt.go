@@ -314,14 +314,21 @@ func (a *app) reportOptions(color string, out *lazyFile) report.Options {
 	terminal := out.path == "" && isTerminal(a.out)
 	opt := report.Options{Color: color == "always" || color == "auto" && terminal && !a.noColor()}
 	if terminal {
-		if f, ok := fileOf(a.out); ok {
-			if w, _, err := term.GetSize(int(f.Fd())); err == nil {
-				opt.Width = min(max(w, 60), 100)
-			}
-		}
+		opt.Width = a.columns()
 		opt.ASCII = !a.utf8()
 	}
 	return opt
+}
+
+// columns is how wide a table may be: what the terminal has within reason, 0 for any width
+// where results do not go to one.
+func (a *app) columns() int {
+	if f, ok := fileOf(a.out); ok && isTerminal(a.out) {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return min(max(w, 60), 100)
+		}
+	}
+	return 0
 }
 
 // noColor obeys the wish that https://no-color.org describes.

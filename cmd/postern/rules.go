@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -240,12 +241,20 @@ func (a *app) rulesCheck(flags ruleFlags, format string) error {
 		}
 		return nil
 	}
-	return a.loadTable(y, s)
+	if _, err := io.WriteString(a.out, a.loadTable(y, s, a.columns())); err != nil {
+		return failed(err, "cmd.write")
+	}
+	return nil
 }
 
-func (a *app) loadTable(y, s loadReport) error {
+// loadTable lays out what "rules check" says, in so many columns.
+func (a *app) loadTable(y, s loadReport, columns int) string {
 	t := a.words.T
 	var b strings.Builder
+	about := func(file string, line int, rule, why string) {
+		b.WriteString(row(columns, "  ", place(file, line), rule))
+		b.WriteString(fold(columns, "      ", why))
+	}
 	for _, part := range []struct {
 		name string
 		loadReport
@@ -255,33 +264,43 @@ func (a *app) loadTable(y, s loadReport) error {
 		}
 		fmt.Fprintf(&b, "%s\n", t("cmd.rules.loaded", "language", part.name, "loaded", part.Loaded, "count", part.Rules, "files", part.Files))
 		for _, x := range slices.Concat(part.Unsupported, part.Remarks) {
-			where := place(x.File, x.Line)
-			if x.Rule != "" {
-				where += "  " + x.Rule
-			}
-			fmt.Fprintf(&b, "  %s\n      %s\n", report.Visible(where), report.Visible(x.Why))
+			about(x.File, x.Line, x.Rule, x.Why)
 		}
 		copies, example := 0, again{}
 		for _, x := range part.Again {
 			if x.Name != "" {
-				fmt.Fprintf(&b, "  %s  %s\n      %s\n", report.Visible(place(x.File, x.Line)), report.Visible(x.Rule), report.Visible(t("cmd.rules.name-taken", "first", x.First, "name", x.Name)))
-				continue
-			}
-			if copies++; copies == 1 {
+				about(x.File, x.Line, x.Rule, t("cmd.rules.name-taken", "first", x.First, "name", x.Name))
+			} else if copies++; copies == 1 {
 				example = x
 			}
 		}
 		if len(part.Passed) > 0 {
-			fmt.Fprintf(&b, "  %s\n", report.Visible(t("cmd.rules.passed", "count", len(part.Passed), "file", part.Passed[0])))
+			b.WriteString(fold(columns, "  ", t("cmd.rules.passed", "count", len(part.Passed), "file", part.Passed[0])))
 		}
 		if copies > 0 {
-			fmt.Fprintf(&b, "  %s\n", report.Visible(t("cmd.rules.copies", "count", copies, "copy", place(example.File, example.Line), "first", example.First)))
+			b.WriteString(fold(columns, "  ", t("cmd.rules.copies", "count", copies, "copy", place(example.File, example.Line), "first", example.First)))
 		}
 	}
-	if _, err := io.WriteString(a.out, b.String()); err != nil {
-		return failed(err, "cmd.write")
+	return b.String()
+}
+
+// fold gives text behind an indent, in lines of so many columns.
+func fold(columns int, indent, text string) string {
+	text = report.Visible(text)
+	if columns > 0 {
+		text = wrap(text, columns-len(indent), indent)
 	}
-	return nil
+	return indent + text + "\n"
+}
+
+// row gives two cells on a line, or on lines of their own where it is too short for both.
+func row(columns int, begin, first, second string) string {
+	first, second = report.Visible(first), report.Visible(second)
+	line := strings.TrimRight(begin+first+"  "+second, " ")
+	if columns == 0 || utf8.RuneCountInString(line) <= columns {
+		return line + "\n"
+	}
+	return begin + first + "\n" + fold(columns, strings.Repeat(" ", len(begin)+2), second)
 }
 
 // rulesList prints the rules that a hunt would use, a line each.
@@ -296,22 +315,21 @@ func (a *app) rulesList(flags ruleFlags, campaigns []string) error {
 	}
 	defer u.close()
 	var b strings.Builder
-	line := func(level, id, title string) {
-		fmt.Fprintf(&b, "%s  %s  %s\n", level, report.Visible(id), report.Visible(title))
-	}
-	row := func(level postern.Level, id, title string) { line(strconv.Itoa(int(level)), id, title) }
+	columns := a.columns()
+	line := func(level, id, title string) { b.WriteString(row(columns, level+"  ", id, title)) }
+	rule := func(level postern.Level, id, title string) { line(strconv.Itoa(int(level)), id, title) }
 	docs, order := known.documents()
 	for _, r := range docs {
-		row(r.Level, r.ID, a.words.Say(r.Title))
+		rule(r.Level, r.ID, a.words.Say(r.Title))
 	}
 	for _, s := range order {
-		row(s.Level, s.ID, a.words.Say(s.Title))
+		rule(s.Level, s.ID, a.words.Say(s.Title))
 	}
 	for _, r := range u.sigma.Rules {
-		row(r.Level, r.ID, a.words.Say(r.Title))
+		rule(r.Level, r.ID, a.words.Say(r.Title))
 	}
 	for _, s := range u.sigma.Sequences {
-		row(s.Level, s.ID, a.words.Say(s.Title))
+		rule(s.Level, s.ID, a.words.Say(s.Title))
 	}
 	rules, _ := yara.Load(u.yara)
 	for _, m := range rules.Metas() {

@@ -83,6 +83,19 @@ func (t *runTest) match(v *view, i int32) bool {
 
 func (t *runTest) literals() []literal { return nil }
 
+// regexpErrors are the keys of what the engine refuses.
+//
+// catalogue: sigma.regexp.*
+var regexpErrors = map[syntax.ErrorCode]string{
+	syntax.ErrMissingParen: "bracket", syntax.ErrUnexpectedParen: "bracket", syntax.ErrMissingBracket: "bracket",
+	syntax.ErrInvalidCharClass: "class", syntax.ErrInvalidCharRange: "class",
+	syntax.ErrInvalidEscape: "escape", syntax.ErrTrailingBackslash: "escape",
+	syntax.ErrInvalidNamedCapture: "group", syntax.ErrInvalidPerlOp: "group",
+	syntax.ErrInvalidRepeatOp: "repeat", syntax.ErrMissingRepeatArgument: "repeat",
+	syntax.ErrInvalidRepeatSize: "large", syntax.ErrLarge: "large", syntax.ErrNestingDepth: "large",
+	syntax.ErrInvalidUTF8: "encoding",
+}
+
 // refuseRegexp tells what of PCRE the linear-time engine does not have from what
 // is simply wrong.
 func refuseRegexp(line int, expr string, err error) error {
@@ -102,7 +115,11 @@ func refuseRegexp(line int, expr string, err error) error {
 				"the regular expression %q refers back to a group (%s): write the alternatives out", expr, parse.Expr)
 		}
 	}
-	e := malformed(line, postern.Say("sigma.regexp-bad", "expression", expr, "detail", err.Error()),
+	why := "sigma.regexp.other"
+	if parse != nil && regexpErrors[parse.Code] != "" {
+		why = "sigma.regexp." + regexpErrors[parse.Code]
+	}
+	e := malformed(line, postern.Say("sigma.regexp-bad", "expression", expr, "detail@", why),
 		"the regular expression %q does not compile: %v", expr, err)
 	if parse == nil {
 		return e

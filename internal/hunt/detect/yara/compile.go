@@ -259,7 +259,7 @@ func (c *ruleCompiler) addStrings(r *rule) {
 		id, err := c.addString(s)
 		if err != nil {
 			c.line = s.GetLineNo()
-			c.fail(postern.Say("yara.string", "string", "$"+c.strings[i], "error", errorText(err)))
+			c.fail(postern.Say("yara.string", "string", "$"+c.strings[i], "error@", refusedBecause(err)))
 			return
 		}
 		r.strings[i] = id
@@ -268,11 +268,6 @@ func (c *ruleCompiler) addStrings(r *rule) {
 			r.names[i] = "$" + c.strings[i]
 		}
 	}
-}
-
-// errorText is what a refused string says for itself.
-func errorText(err error) string {
-	return strings.TrimPrefix(err.Error(), pattern.ErrRefused.Error()+": ")
 }
 
 func privateString(s ast.String) bool {
@@ -383,13 +378,13 @@ func (c *ruleCompiler) expr(e ast.Node) *node {
 	case *ast.LiteralString:
 		s, err := unescape(e.Value)
 		if err != nil {
-			return c.fail(postern.Say("yara.syntax", "error", err))
+			return c.fail(postern.Say("yara.syntax.escape"))
 		}
 		return &node{op: opConst, typ: typText, text: s}
 	case *ast.LiteralRegexp:
 		re, err := pattern.CompileRegexp(e.Value, e.Modifiers&ast.RegexpCaseInsensitive != 0, e.Modifiers&ast.RegexpDotAll != 0)
 		if err != nil {
-			return c.fail(postern.Say("yara.regexp", "error", errorText(err)))
+			return c.fail(postern.Say("yara.regexp", "error@", refusedBecause(err)))
 		}
 		return &node{op: opRegexp, typ: typRegexp, re: re, text: e.String()}
 	case *ast.Minus:

@@ -75,7 +75,7 @@ func TestWhatIsRefused(t *testing.T) {
 		`1.5 & 1 == 1`:                     "yara.wrong-type",
 		`$ at 0`:                           "yara.self-outside",
 		`101% of them`:                     "yara.percentage",
-		`for any i in filesize : (true)`:   "yara.syntax",
+		`for any i in filesize : (true)`:   "yara.syntax.unexpected",
 		`for any i in pe.is_pe : (true)`:   "yara.not-iterable",
 		`for any i, j in (1..2) : (true)`:  "yara.loop-variables",
 		`for any i in (1..2) : (for any i in (1..2) : (true))`: "yara.twice",

@@ -268,6 +268,9 @@ func (l *loader) include(s *Source, f *file, it item, depth int) *refusal {
 	case depth+1 > maxIncludes:
 		return &refusal{it.line, postern.Say("yara.include-depth", "max", maxIncludes)}
 	}
+	if _, err := fs.Stat(s.FS, target); errors.Is(err, fs.ErrNotExist) {
+		return &refusal{it.line, postern.Say("yara.include-missing", "file", it.name)}
+	}
 	in := l.add(s, target, depth+1)
 	in.included = true
 	return nil
@@ -439,9 +442,12 @@ func refusalOf(err error, line int) *refusal {
 		if at.Line > 0 {
 			line += at.Line - 1
 		}
-		return &refusal{line, postern.Say("yara.syntax", "error", at.Message)}
+		if at.Code == gyperror.UnterminatedStringError || at.Code == gyperror.UnterminatedRegexError {
+			line-- // the parser has read the end of the line by then
+		}
+		return &refusal{line, syntaxError(at)}
 	}
-	return &refusal{line, postern.Say("yara.syntax", "error", err)}
+	return &refusal{line, postern.Say("yara.syntax")}
 }
 
 // parseText is the parser, which is told to panic by nobody and yet might.

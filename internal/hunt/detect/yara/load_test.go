@@ -65,7 +65,7 @@ rule last {
     $a
 }`})
 	want := []string{
-		"a.yar:5 broken yara.syntax",
+		"a.yar:5 broken yara.syntax.unexpected",
 		"a.yar:6 unknown yara.unknown-name",
 		"a.yar:7 field yara.unknown-field",
 		"a.yar:8 rests yara.depends",
@@ -116,7 +116,7 @@ func TestIncludes(t *testing.T) {
 		".hidden/h.yar":  "rule hidden { condition: true }",
 	})
 	want := []string{
-		"other.yar:1  yara.include-outside", "other.yar:2  yara.include-outside", "gone.yar:0  rules.missing",
+		"other.yar:1  yara.include-outside", "other.yar:2  yara.include-outside", "other.yar:3  yara.include-missing",
 		"stranger.yar:1 stranger yara.unknown-name",
 	}
 	got := said(report)
@@ -124,6 +124,9 @@ func TestIncludes(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("report:\n got %q\nwant %q", got, want)
+	}
+	if report.Files != 7 {
+		t.Errorf("%d files, want 7: what is not there is none", report.Files)
 	}
 	names := matched(t, rules, "x")
 	slices.Sort(names)

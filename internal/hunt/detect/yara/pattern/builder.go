@@ -164,7 +164,7 @@ func (b *Builder) put(key string, parts []part) (ID, error) {
 		d.atoms += len(list)
 	}
 	if d.atoms > maxAllAtoms || len(d.asm.code) > maxAllInsts {
-		return fail(refuse("all strings together need more than %d atoms or %d steps", maxAllAtoms, maxAllInsts))
+		return fail(refuse("all", "all strings together need more than %d atoms or %d steps", maxAllAtoms, maxAllInsts))
 	}
 	for n := range found {
 		d.passes[way][n] = append(d.passes[way][n], found[n]...)
@@ -382,21 +382,21 @@ func (b *Builder) addText(value []byte, m Modifiers) (ID, error) {
 	base64 := m.Base64 || m.Base64Wide
 	switch {
 	case len(value) == 0:
-		return 0, refuse("an empty string")
+		return 0, refuse("empty", "an empty string")
 	case len(value) > maxText:
-		return 0, refuse("a string of %d bytes, above the bound of %d", len(value), maxText)
+		return 0, refuse("large", "a string of %d bytes, above the bound of %d", len(value), maxText)
 	case m.XOR && m.NoCase:
-		return 0, refuse("the modifiers xor and nocase contradict each other")
+		return 0, refuse("modifiers", "the modifiers xor and nocase contradict each other")
 	case base64 && m.NoCase:
-		return 0, refuse("the modifiers base64 and nocase contradict each other")
+		return 0, refuse("modifiers", "the modifiers base64 and nocase contradict each other")
 	case base64 && m.FullWord:
-		return 0, refuse("the modifiers base64 and fullword contradict each other")
+		return 0, refuse("modifiers", "the modifiers base64 and fullword contradict each other")
 	case base64 && m.XOR:
-		return 0, refuse("the modifiers base64 and xor contradict each other")
+		return 0, refuse("modifiers", "the modifiers base64 and xor contradict each other")
 	case m.XOR && m.XORMin > m.XORMax:
-		return 0, refuse("xor range %d-%d", m.XORMin, m.XORMax)
+		return 0, refuse("xor-range", "xor range %d-%d", m.XORMin, m.XORMax)
 	case base64 && m.Alphabet != "" && len(m.Alphabet) != len(standardAlphabet):
-		return 0, refuse("a base64 alphabet of %d bytes instead of %d", len(m.Alphabet), len(standardAlphabet))
+		return 0, refuse("alphabet", "a base64 alphabet of %d bytes instead of %d", len(m.Alphabet), len(standardAlphabet))
 	}
 	if m.Alphabet == "" || !base64 {
 		m.Alphabet = standardAlphabet
@@ -463,7 +463,7 @@ func (b *Builder) addHex(tokens ast.HexTokens) (ID, error) {
 	var source strings.Builder
 	source.WriteByte('h')
 	if err := tokens.WriteSource(&source); err != nil {
-		return 0, refuse("hex string: %v", err)
+		return 0, refuse("hex", "hex string: %v", err)
 	}
 	if id, ok := b.ids[source.String()]; ok {
 		return id, nil
@@ -488,7 +488,7 @@ func expressions(tree *node, p piece) []part {
 
 func (b *Builder) addRegexp(src string, noCase, dotAll bool, m Modifiers) (ID, error) {
 	if m.XOR || m.Base64 || m.Base64Wide {
-		return 0, refuse("xor and base64 do not go with regular expressions")
+		return 0, refuse("modifiers", "xor and base64 do not go with regular expressions")
 	}
 	m.NoCase = m.NoCase || noCase
 	if !m.Wide {
@@ -499,10 +499,10 @@ func (b *Builder) addRegexp(src string, noCase, dotAll bool, m Modifiers) (ID, e
 		return 0, err
 	}
 	if p.greedy && p.lazy {
-		return 0, refuse("greedy and ungreedy quantifiers in one regular expression")
+		return 0, refuse("greedy", "greedy and ungreedy quantifiers in one regular expression")
 	}
 	if splits(tree) > maxSplits {
-		return 0, refuse("a regular expression with more than %d branches", maxSplits)
+		return 0, refuse("costly", "a regular expression with more than %d branches", maxSplits)
 	}
 	key := textKey([]byte(src), m)
 	key = string(map[bool]byte{false: 'r', true: 's'}[dotAll]) + key[1:]

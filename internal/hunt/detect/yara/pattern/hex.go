@@ -19,7 +19,7 @@ type hexReader struct {
 
 func (h *hexReader) sequence(tokens ast.HexTokens, depth int) (*node, error) {
 	if depth > maxNesting {
-		return nil, refuse("hex string: alternatives nested deeper than %d", maxNesting)
+		return nil, refuse("nested", "hex string: alternatives nested deeper than %d", maxNesting)
 	}
 	n := &node{kind: nodeConcat}
 	for i, t := range tokens {
@@ -33,7 +33,7 @@ func (h *hexReader) sequence(tokens ast.HexTokens, depth int) (*node, error) {
 				k := &node{kind: nodeSet, set: masked(b, mask), literal: mask == 0xff, lit: b & mask, mask: mask, any: mask == 0}
 				if j < len(t.Nots) && t.Nots[j] {
 					if mask == 0 {
-						return nil, refuse("hex string: ~?? matches nothing")
+						return nil, refuse("hex-nothing", "hex string: ~?? matches nothing")
 					}
 					k.set, k.literal, k.mask = k.set.negate(), false, 0
 				}
@@ -41,17 +41,17 @@ func (h *hexReader) sequence(tokens ast.HexTokens, depth int) (*node, error) {
 			}
 		case *ast.HexJump:
 			if i == 0 || i == len(tokens)-1 {
-				return nil, refuse("hex string: begins or ends with a jump")
+				return nil, refuse("hex-end", "hex string: begins or ends with a jump")
 			}
 			k := &node{kind: nodeRepeat, kids: []*node{anyByte()}, min: t.Start, max: t.End, lazy: true}
 			if t.End == 0 {
 				k.max = endless
 			}
 			if t.Start < 0 || t.End < 0 || k.max != endless && k.max < k.min {
-				return nil, refuse("hex string: jump [%d-%d]", t.Start, t.End)
+				return nil, refuse("hex-jump", "hex string: jump [%d-%d]", t.Start, t.End)
 			}
 			if depth > 0 && (k.min > chainGap || k.max > chainGap || k.max == endless) {
-				return nil, refuse("hex string: a jump over %d inside alternatives", chainGap)
+				return nil, refuse("hex-inside", "hex string: a jump over %d inside alternatives", chainGap)
 			}
 			if k.min == 1 && k.max == 1 {
 				k = k.kids[0]
@@ -77,14 +77,14 @@ func (h *hexReader) sequence(tokens ast.HexTokens, depth int) (*node, error) {
 			h.alternatives = true
 			n.kids = append(n.kids, alt)
 		default:
-			return nil, refuse("hex string: a token of the unknown kind %T", t)
+			return nil, refuse("hex", "hex string: a token of the unknown kind %T", t)
 		}
 		if h.nodes += 1; h.nodes+len(n.kids) > maxHexTokens {
-			return nil, refuse("hex string: more than %d bytes", maxHexTokens)
+			return nil, refuse("large", "hex string: more than %d bytes", maxHexTokens)
 		}
 	}
 	if len(n.kids) == 0 {
-		return nil, refuse("an empty hex string")
+		return nil, refuse("empty", "an empty hex string")
 	}
 	return n, nil
 }

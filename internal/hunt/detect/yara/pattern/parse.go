@@ -28,14 +28,14 @@ type parser struct {
 func parseRegexp(src string, noCase, dotAll bool) (*node, *parser, error) {
 	p := &parser{src: src, noCase: noCase, dotAll: dotAll}
 	if src == "" {
-		return nil, nil, refuse("an empty regular expression")
+		return nil, nil, refuse("empty", "an empty regular expression")
 	}
 	if len(src) > maxSource {
-		return nil, nil, refuse("a regular expression of %d bytes, above the bound of %d", len(src), maxSource)
+		return nil, nil, refuse("large", "a regular expression of %d bytes, above the bound of %d", len(src), maxSource)
 	}
 	n, err := p.alternatives()
 	if err == nil && p.at < len(src) {
-		err = p.fail("unexpected %q", src[p.at])
+		err = p.fail("unexpected", "unexpected %q", src[p.at])
 	}
 	if err != nil {
 		return nil, nil, err
@@ -43,12 +43,12 @@ func parseRegexp(src string, noCase, dotAll bool) (*node, *parser, error) {
 	return n, p, nil
 }
 
-func refuse(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrRefused, fmt.Sprintf(format, args...))
+func refuse(reason, format string, args ...any) error {
+	return &Refusal{Reason: reason, text: fmt.Sprintf(format, args...)}
 }
 
-func (p *parser) fail(format string, args ...any) error {
-	return refuse("regular expression, at byte %d: %s", p.at, fmt.Sprintf(format, args...))
+func (p *parser) fail(reason, format string, args ...any) error {
+	return refuse(reason, "regular expression, at byte %d: %s", p.at, fmt.Sprintf(format, args...))
 }
 
 func (p *parser) more() bool { return p.at < len(p.src) }
@@ -57,14 +57,14 @@ func (p *parser) alternatives() (*node, error) {
 	p.depth++
 	defer func() { p.depth-- }()
 	if p.depth > maxNesting {
-		return nil, p.fail("parentheses nested deeper than %d", maxNesting)
+		return nil, p.fail("nested", "parentheses nested deeper than %d", maxNesting)
 	}
 	first, err := p.concatenation()
 	if err != nil {
 		return nil, err
 	}
 	if first == nil {
-		return nil, p.fail("nothing to match")
+		return nil, p.fail("branch", "nothing to match")
 	}
 	alts := []*node{first}
 	for p.more() && p.src[p.at] == '|' {
@@ -130,7 +130,7 @@ func (p *parser) repeat() (*node, error) {
 		return single, nil
 	}
 	if !quantifiable {
-		return nil, p.fail("nothing to repeat")
+		return nil, p.fail("repeat", "nothing to repeat")
 	}
 	n := &node{kind: nodeRepeat, kids: []*node{single}, min: min, max: max, star: star}
 	if p.more() && p.src[p.at] == '?' {
@@ -143,10 +143,10 @@ func (p *parser) repeat() (*node, error) {
 	if p.more() {
 		switch p.src[p.at] {
 		case '*', '+', '?':
-			return nil, p.fail("a quantifier behind a quantifier")
+			return nil, p.fail("repeat-twice", "a quantifier behind a quantifier")
 		case '{':
 			if end, _, _, _ := p.interval(); end > 0 {
-				return nil, p.fail("a quantifier behind a quantifier")
+				return nil, p.fail("repeat-twice", "a quantifier behind a quantifier")
 			}
 		}
 	}
@@ -187,9 +187,9 @@ func (p *parser) interval() (end, lo, hi int, err error) {
 	}
 	switch {
 	case hi > maxRepeat || lo > maxRepeat:
-		return 0, 0, 0, p.fail("repeat interval too large, above %d", maxRepeat)
+		return 0, 0, 0, p.fail("interval", "repeat interval too large, above %d", maxRepeat)
 	case hi == 0 || hi < lo:
-		return 0, 0, 0, p.fail("bad repeat interval")
+		return 0, 0, 0, p.fail("interval", "bad repeat interval")
 	}
 	return i + 1, lo, hi, nil
 }
@@ -201,14 +201,14 @@ func (p *parser) single() (n *node, quantifiable bool, err error) {
 	switch c {
 	case '(':
 		if strings.HasPrefix(p.src[p.at:], "?") {
-			return nil, false, p.fail("groups with \"(?\" do not exist in YARA")
+			return nil, false, p.fail("group", "groups with \"(?\" do not exist in YARA")
 		}
 		n, err := p.alternatives()
 		if err != nil {
 			return nil, false, err
 		}
 		if !p.more() {
-			return nil, false, p.fail("missing )")
+			return nil, false, p.fail("bracket", "missing )")
 		}
 		p.at++
 		return n, true, nil
@@ -223,12 +223,12 @@ func (p *parser) single() (n *node, quantifiable bool, err error) {
 	case '$':
 		return &node{kind: nodeEnd}, false, nil
 	case '*', '+', '?':
-		return nil, false, p.fail("nothing to repeat")
+		return nil, false, p.fail("repeat", "nothing to repeat")
 	case '{':
 		p.at--
 		end, _, _, err := p.interval()
 		if err == nil && end > 0 {
-			err = p.fail("nothing to repeat")
+			err = p.fail("repeat", "nothing to repeat")
 		}
 		if err != nil {
 			return nil, false, err
@@ -254,7 +254,7 @@ func (p *parser) byteNode(c byte) *node {
 
 func (p *parser) escape() (*node, bool, error) {
 	if !p.more() {
-		return nil, false, p.fail("illegal escape sequence")
+		return nil, false, p.fail("escape", "illegal escape sequence")
 	}
 	switch c := p.src[p.at]; c {
 	case 'b':
@@ -264,7 +264,7 @@ func (p *parser) escape() (*node, bool, error) {
 		p.at++
 		return &node{kind: nodeNotWord}, false, nil
 	case '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
-		return nil, false, p.fail("back references are not allowed")
+		return nil, false, p.fail("backreference", "back references are not allowed")
 	default:
 		if set, ok := shorthand(c); ok {
 			p.at++
@@ -300,7 +300,7 @@ func shorthand(c byte) (charset, bool) {
 // escaped reads what follows a backslash and stands for one byte.
 func (p *parser) escaped() (byte, error) {
 	if !p.more() {
-		return 0, p.fail("illegal escape sequence")
+		return 0, p.fail("escape", "illegal escape sequence")
 	}
 	c := p.src[p.at]
 	p.at++
@@ -314,7 +314,7 @@ func (p *parser) escaped() (byte, error) {
 				return hi<<4 | lo, nil
 			}
 		}
-		return 0, p.fail("illegal escape sequence: \\x needs two hex digits")
+		return 0, p.fail("escape", "illegal escape sequence: \\x needs two hex digits")
 	case 'n':
 		return '\n', nil
 	case 't':
@@ -356,7 +356,7 @@ func (p *parser) class() (*node, error) {
 	}
 	for {
 		if !p.more() {
-			return nil, p.fail("missing ] of a class")
+			return nil, p.fail("bracket", "missing ] of a class")
 		}
 		if p.src[p.at] == ']' {
 			p.at++
@@ -373,7 +373,7 @@ func (p *parser) class() (*node, error) {
 				}
 			}
 			if hi < lo {
-				return nil, p.fail("bad range in a class")
+				return nil, p.fail("range", "bad range in a class")
 			}
 			set.addRange(lo, hi)
 			continue
@@ -396,7 +396,7 @@ func (p *parser) class() (*node, error) {
 			continue
 		}
 		if c < 32 || c >= 127 {
-			return nil, p.fail("a byte that is not printable ASCII in a class: write it as \\x%02x", c)
+			return nil, p.fail("byte", "a byte that is not printable ASCII in a class: write it as \\x%02x", c)
 		}
 		set.add(c)
 	}

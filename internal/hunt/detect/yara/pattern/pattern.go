@@ -49,6 +49,21 @@ type Match struct {
 // modifiers contradict each other, or it would cost more than the bounds allow.
 var ErrRefused = errors.New("string refused")
 
+// Refusal is such an error.
+type Refusal struct {
+	// Reason is one of a closed list, for those who tell people. Of any string: empty, large,
+	// nested, costly (by itself), all (with all others); modifiers, xor-range, alphabet. Of
+	// hex strings: hex, hex-nothing, hex-end, hex-jump, hex-inside. Of expressions: unexpected,
+	// branch, repeat, repeat-twice, interval, group, bracket, escape, backreference, range,
+	// byte, greedy.
+	Reason string
+	text   string // for developers
+}
+
+func (r *Refusal) Error() string { return ErrRefused.Error() + ": " + r.text }
+
+func (r *Refusal) Unwrap() error { return ErrRefused }
+
 // ErrBudget is returned by Scan if a file cost more steps than the bounds allow.
 // What was found before is in Matches; the rest of the file was not looked at.
 var ErrBudget = errors.New("file costs more steps than allowed")

@@ -50,7 +50,7 @@ type expander struct{ nodes int }
 
 func (x *expander) expand(n *node) (*core, error) {
 	if x.nodes++; x.nodes > maxInsts {
-		return nil, refuse("repetitions that multiply to more than %d steps", maxInsts)
+		return nil, refuse("costly", "repetitions that multiply to more than %d steps", maxInsts)
 	}
 	switch n.kind {
 	case nodeSet:
@@ -248,7 +248,7 @@ func (a *assembler) put(in inst, states int) int32 {
 	in.state = a.state
 	a.state += int32(states)
 	if len(a.code)-a.first >= 2*maxInsts || int(a.state) > maxStates {
-		a.err = refuse("repetitions that multiply to more than %d states", maxStates)
+		a.err = refuse("costly", "repetitions that multiply to more than %d states", maxStates)
 		return 0
 	}
 	a.code = append(a.code, in)

@@ -690,7 +690,7 @@ func compileAlone(src string, noCase, dotAll bool) (*Regexp, error) {
 		return nil, err
 	}
 	if splits(tree) > maxSplits {
-		return nil, refuse("a regular expression with more than %d branches", maxSplits)
+		return nil, refuse("costly", "a regular expression with more than %d branches", maxSplits)
 	}
 	x := expander{}
 	c, err := x.expand(tree)
