@@ -152,6 +152,9 @@ func (a *app) setUp(o huntOptions, now time.Time) (hunt.Options, []postern.Probl
 	if o.rulesOnly && len(o.rules.yara)+len(o.rules.sigma) == 0 {
 		return none, nil, usage("cmd.rules-only")
 	}
+	if o.rulesOnly && len(o.campaigns) > 0 {
+		return none, nil, usage("cmd.rules-only-campaign")
+	}
 	known, err := a.learn(o.campaigns)
 	if err != nil {
 		return none, nil, err

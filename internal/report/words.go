@@ -28,6 +28,21 @@ func (w Words) Number(n int64) string {
 	return sign + s
 }
 
+// Credit says whose rule a finding is by, "" for those of the packs and where the rule
+// does not say it. A rule that a user brings is named after its language.
+func (w Words) Credit(f *Finding) string {
+	author, reference := f.Entities["rule_author"], f.Entities["rule_reference"]
+	switch {
+	case !strings.HasPrefix(f.Rule, "sigma/") && !strings.HasPrefix(f.Rule, "yara/"), author == "" && reference == "":
+		return ""
+	case reference == "":
+		return w.T("report.credit-author", "author", author)
+	case author == "":
+		return w.T("report.credit-reference", "reference", reference)
+	}
+	return w.T("report.credit", "author", author, "reference", reference)
+}
+
 func (w Words) decimal(f float64) string {
 	s := strconv.FormatFloat(f, 'f', 1, 64)
 	if w.Lang() == "es" {

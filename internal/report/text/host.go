@@ -135,6 +135,9 @@ func (t *text) group(g *report.Group) {
 		facts = append(facts, t.safe(report.Cut(cve, 40)))
 	}
 	t.wrap("      ", "      ", strings.Join(facts, " "+t.draw.middot+" "), dim)
+	if credit := t.Credit(&g.Finding); credit != "" {
+		t.wrap("      ", "      ", t.say(credit, maxSentence), dim)
+	}
 	if g.Explain != "" {
 		for _, s := range strings.SplitN(g.Explain, "\n", 6) {
 			t.wrap("      ", "      ", t.say(s, maxSentence), none)
