@@ -427,8 +427,8 @@ func (a *app) matches(m *matches) error {
 	switch {
 	case len(m.findings) > 0:
 		a.code = exitFound
-	case m.status != postern.Complete:
-		a.code = exitOpen // what could not be read may match
+	case m.status != postern.Complete || len(m.problems) > 0:
+		a.code = exitOpen // what could not be read, or was not asked, may match
 	}
 	if _, err := io.WriteString(a.out, b.String()); err != nil {
 		return failed(err, "cmd.write")
