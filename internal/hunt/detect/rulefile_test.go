@@ -1,9 +1,11 @@
 package detect
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // encode gives a text in UTF-16.
@@ -39,4 +41,19 @@ func TestRuleText(t *testing.T) {
 			t.Errorf("%q is %q", s, got)
 		}
 	}
+}
+
+// Whatever stands in a file, what was decoded is text, and text stays what it is.
+func FuzzRuleText(f *testing.F) {
+	f.Add([]byte("rule a { condition: true }"))
+	f.Add(encode("rule a { condition: true }", binary.LittleEndian, true))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got := RuleText(b)
+		if !bytes.HasSuffix(b, got) && !utf8.Valid(got) {
+			t.Errorf("%q is %q", b, got)
+		}
+		if utf8.Valid(b) && !bytes.ContainsRune(b, 0) && !bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) && !bytes.Equal(got, b) {
+			t.Errorf("%q is changed to %q", b, got)
+		}
+	})
 }
