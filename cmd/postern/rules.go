@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -183,6 +184,22 @@ type unsupported struct {
 	Why  string `json:"why"`
 }
 
+// without leaves out of the files that one language passed over those that the other reads:
+// a folder may hold rules of both.
+func without(passed, read []string) []string {
+	known := make(map[string]bool, len(read))
+	for _, name := range read {
+		known[path.Clean(name)] = true
+	}
+	left := []string{}
+	for _, name := range passed {
+		if !known[path.Clean(name)] {
+			left = append(left, name)
+		}
+	}
+	return left
+}
+
 // called is what the findings of a rule with an ID of its own are called.
 func called(language, id string) string {
 	if id == "" {
@@ -205,7 +222,7 @@ func (a *app) rulesCheck(flags ruleFlags, format string) error {
 	}
 	defer u.close()
 	_, fromYARA := yara.Load(u.yara)
-	y := loadReport{Files: fromYARA.Files, Rules: fromYARA.Rules, Loaded: fromYARA.Loaded, Unsupported: []unsupported{}, Remarks: []unsupported{}, Again: []again{}, Passed: append([]string{}, fromYARA.Passed...)}
+	y := loadReport{Files: fromYARA.Files, Rules: fromYARA.Rules, Loaded: fromYARA.Loaded, Unsupported: []unsupported{}, Remarks: []unsupported{}, Again: []again{}, Passed: without(fromYARA.Passed, u.sigma.Report.Read)}
 	for _, x := range fromYARA.Unsupported {
 		y.Unsupported = append(y.Unsupported, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
 	}
@@ -216,7 +233,7 @@ func (a *app) rulesCheck(flags ruleFlags, format string) error {
 		y.Again = append(y.Again, again{x.File, x.Line, x.Rule, place(x.First, x.FirstLine), called("yara/", x.ID)})
 	}
 	r := u.sigma.Report
-	s := loadReport{Files: r.Files, Rules: r.Rules, Loaded: r.Loaded, Unsupported: []unsupported{}, Remarks: []unsupported{}, Again: []again{}, Passed: append([]string{}, r.Passed...)}
+	s := loadReport{Files: r.Files, Rules: r.Rules, Loaded: r.Loaded, Unsupported: []unsupported{}, Remarks: []unsupported{}, Again: []again{}, Passed: without(r.Passed, fromYARA.Read)}
 	for _, x := range r.Unsupported {
 		s.Unsupported = append(s.Unsupported, unsupported{x.File, x.Line, x.Rule, a.words.Say(x.Why)})
 	}

@@ -52,7 +52,8 @@ type Report struct {
 	Unsupported []Unsupported
 	Remarks     []Unsupported // what is not understood of rules that are loaded
 	Again       []Again
-	Passed      []string // files in the folders that are no rules by their names
+	Read        []string // the files that were named or are rules by their names
+	Passed      []string // files in the folders that are not
 }
 
 // Unsupported is a rule that was not loaded, or a whole file.
@@ -118,6 +119,7 @@ func (l *loader) source(s Source) {
 	})
 	for _, name := range names {
 		l.file(s, name)
+		l.report.Read = append(l.report.Read, gopath.Join(s.Name, name))
 	}
 	for _, name := range passed {
 		l.report.Passed = append(l.report.Passed, gopath.Join(s.Name, name))

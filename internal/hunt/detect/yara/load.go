@@ -114,7 +114,8 @@ type refusal struct {
 type loader struct {
 	files  []*file
 	byPath map[*Source]map[string]*file
-	passed []string // files in folders that are no rules
+	names  []string // files that were named, or are rules by their names
+	passed []string // files in folders that are not
 	total  int64
 }
 
@@ -127,6 +128,7 @@ func read(sources []Source) *loader {
 		names, passed := s.list(func(name string, err error) { l.bad(s, name, detect.Unreadable(err)) })
 		for _, name := range names {
 			l.add(s, name, 0)
+			l.names = append(l.names, s.shown(name))
 		}
 		for _, name := range passed {
 			if l.byPath[s][name] == nil { // some are there to be included

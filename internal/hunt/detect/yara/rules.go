@@ -149,7 +149,8 @@ type Report struct {
 	Unsupported []Unsupported
 	Remarks     []Unsupported // what is not understood of rules that are loaded
 	Again       []Again
-	Passed      []string // files in the folders that are no rules by their names
+	Read        []string // the files that were named or are rules by their names
+	Passed      []string // files in the folders that are not
 }
 
 // Again is a rule whose name a rule of another file had before it. Both are asked.
@@ -181,7 +182,7 @@ func (r *Report) refuse(file, rule string, why refusal) {
 func Load(sources []Source) (*Rules, *Report) {
 	c := &compiler{set: &Rules{}, report: &Report{}, builder: pattern.NewBuilder(), sources: make(map[pattern.ID]ast.String), called: calledRules{make(map[textKey]*Meta), make(map[string]*Meta)}}
 	l := read(sources)
-	c.report.Passed = l.passed
+	c.report.Read, c.report.Passed = l.names, l.passed
 	c.files(l)
 	c.set.strings = c.builder.Build()
 	c.set.index = newIndex(c.set, c.sources)
