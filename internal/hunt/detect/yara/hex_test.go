@@ -80,7 +80,7 @@ func TestAlphabets(t *testing.T) {
 	rules, report := compiled(t, map[string]string{"a.yar": strings.Join(lines, "\n") + `
 rule short { strings: $a = "abc" base64("` + manual[1:] + `") condition: $a }
 rule behind { strings: $a = "abc" base64("ABC") condition: $a }`})
-	if got, want := said(report), []string{"a.yar:5 short yara.syntax", "a.yar:6 behind yara.syntax"}; !slices.Equal(got, want) {
+	if got, want := said(report), []string{"a.yar:5 short yara.syntax.modifier", "a.yar:6 behind yara.syntax.modifier"}; !slices.Equal(got, want) {
 		t.Errorf("got the report %q, want %q", got, want)
 	}
 	encode := func(alphabet, before string) string {
