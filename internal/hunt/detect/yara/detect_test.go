@@ -283,3 +283,31 @@ rule b { strings: $a = "<?" condition: $a in (0..10) }`})
 	}
 	all.Wait()
 }
+
+// TestTextsInOneLook asks for alternatives that look for a text in the same variable,
+// which are looked for together: each of them counts, without case, and what is not known
+// of a file holds none.
+func TestTextsInOneLook(t *testing.T) {
+	t.Parallel()
+	for condition, want := range map[string]bool{
+		`filename icontains ".JSP" or filename icontains "AGE.A"`:                                                       true,
+		`filename icontains ".jsp" or filename icontains ".php"`:                                                        false,
+		`filename icontains ".jsp" or filename icontains "page.aspx.bak"`:                                               false,
+		`filename icontains ".jsp" or filename contains ".aspx" or filename icontains ".php"`:                           true,
+		`filename icontains ".jsp" or filename contains ".ASPX"`:                                                        false,
+		`filename icontains ".jsp" or filename icontains ""`:                                                            true,
+		`owner icontains "a" or owner icontains ""`:                                                                     false,
+		`not (owner icontains "a" or owner icontains "b")`:                                                              true,
+		`owner icontains "a" or filepath icontains "nowhere" or filepath icontains "WWWROOT"`:                           true,
+		`filepath icontains "nowhere" or (filename icontains ".php" or filename icontains ".jsp") or extension == ".x"`: false,
+	} {
+		rules, report := compiled(t, map[string]string{"a.yar": `rule R { strings: $a = "needle" condition: (` + condition + `) and $a }`})
+		if len(report.Unsupported) > 0 {
+			t.Fatal(condition, said(report))
+		}
+		found, _ := looked(t, New(rules, Options{}), "a needle in it")
+		if got := len(found) > 0; got != want {
+			t.Errorf("%s: %v, want %v", condition, got, want)
+		}
+	}
+}

@@ -43,7 +43,11 @@ func newCheck(n *node) check {
 
 func newChecks(n *node) check {
 	var list []check
-	for _, x := range n.list {
+	rest := n.list
+	if n.op == opOr {
+		list, rest = checkTexts(n.list)
+	}
+	for _, x := range rest {
 		list = append(list, newCheck(x))
 	}
 	if n.op == opAnd {
@@ -129,6 +133,53 @@ func checkText(n *node) check {
 			return undefined
 		}
 		return truthOf(compare(m.external[which], text))
+	}
+}
+
+// checkTexts makes one check of all alternatives that look for a text without case in the
+// same variable, such as a name that has one of many endings, and gives the others.
+func checkTexts(alternatives []*node) (list []check, rest []*node) {
+	var texts [len(machine{}.known)][][]byte
+	for _, n := range alternatives {
+		if n.op == opContains && n.fold && n.a.op == opExternal && n.b.op == opConst && n.b.text != "" {
+			small := []byte(n.b.text)
+			foldASCII(small)
+			texts[n.a.num] = append(texts[n.a.num], small)
+		} else {
+			rest = append(rest, n)
+		}
+	}
+	for which, all := range texts {
+		if len(all) > 0 {
+			list = append(list, checkAnyText(int64(which), all))
+		}
+	}
+	return list, rest
+}
+
+// checkAnyText looks once through a variable for several texts. One that is not known
+// holds none, as an alternative that is undefined decides nothing.
+func checkAnyText(which int64, texts [][]byte) check {
+	var begins [256]bool
+	for _, t := range texts {
+		begins[t[0]] = true
+	}
+	return func(m *machine) truth {
+		if !m.known[which] {
+			return no
+		}
+		in := m.small(which)
+		for i, c := range in {
+			if !begins[c] {
+				continue
+			}
+			for _, t := range texts {
+				if bytes.HasPrefix(in[i:], t) {
+					return yes
+				}
+			}
+		}
+		return no
 	}
 }
 

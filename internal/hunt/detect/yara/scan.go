@@ -327,12 +327,13 @@ func (r *Rules) nextClause(s *scratch, rule int32) (next clause, dead bool) {
 // met says whether a string of a clause was found, or an atom holds. Strings are
 // asked first.
 func (r *Rules) met(s *scratch, c clause) bool {
+	none := s.matches.None()
 	for i := len(c) - 1; i >= 0; i-- {
 		if atom, is := atomOf(c[i]); is {
 			if r.holds(s, atom) {
 				return true
 			}
-		} else if s.searched.Has(c[i]) && len(s.matches.Of(c[i])) > 0 {
+		} else if !none && s.searched.Has(c[i]) && len(s.matches.Of(c[i])) > 0 {
 			return true
 		}
 	}

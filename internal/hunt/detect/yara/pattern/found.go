@@ -11,3 +11,6 @@ func (m *Matches) Found(dst []ID) []ID {
 	}
 	return dst
 }
+
+// None says that no string was found so far.
+func (m *Matches) None() bool { return len(m.touched) == 0 }
