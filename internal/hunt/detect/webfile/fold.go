@@ -114,8 +114,8 @@ func survey(toks []page.Token) surveyed {
 
 // mayGive says whether the assignment at i may be one of a constant or of a list of them.
 func mayGive(toks []page.Token, i int) bool {
-	if toks[i+1].Kind == page.String {
-		return i+2 < len(toks) && ends(&toks[i+2])
+	if toks[i+1].Kind == page.String && i+2 < len(toks) && ends(&toks[i+2]) {
+		return true
 	}
 	_, ok := listOpens(toks, i+1)
 	return ok

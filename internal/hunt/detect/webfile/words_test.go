@@ -149,3 +149,24 @@ func FuzzShortcuts(f *testing.F) {
 
 // shortcutNames are names of pages in each language.
 var shortcutNames = []string{"a.aspx", "a.asp", "a.jsp", "a.php", "a.asmx", "a"}
+
+// TestListBehindAValue has lists that stand in an assignment behind something else: the
+// question whether there is anything to fold says yes to them as well.
+func TestListBehindAValue(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, code string }{
+		{"x.aspx", "<" + "%@ Page Language=\"JScript\" %" + "><" + "% var p = \"x\" && new Array(\"a\", \"b\"); f(p[0]); %" + ">"},
+		{"x.php", "<" + "?php $p = '1' ? array('a', 'b') : 0; f($p[0]); ?" + ">"},
+	} {
+		p := page.Split(page.Decode([]byte(c.code)), c.name)
+		toks, _ := p.Tokens(nil)
+		asked, all := folder{budget: maxFolded, pairs: new(pairs)}, folder{budget: maxFolded, pairs: new(pairs)}
+		want := all.foldAll(slices.Clone(toks))
+		if got := asked.fold(slices.Clone(toks)); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", c.name, got, want)
+		}
+		if slices.Equal(want, toks) {
+			t.Errorf("%s: nothing is folded", c.name)
+		}
+	}
+}
