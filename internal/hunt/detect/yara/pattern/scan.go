@@ -531,14 +531,14 @@ func (m *Matches) record(id int32, pc *piece, at, n int, wide bool, key byte) {
 	} else if before.Offset > at {
 		l.unsorted = true
 	}
-	if len(l.matches) >= maxMatches || m.all >= maxAllMatches {
+	if len(l.matches) >= maxMatches || len(l.matches) > 0 && m.all >= maxAllMatches {
 		m.all -= len(l.matches)
 		if l.unsorted {
 			m.steps += sortSteps * int64(len(l.matches))
 		}
 		l.sort(pc.greedy)
 		m.all += len(l.matches)
-		if len(l.matches) >= maxMatches || m.all >= maxAllMatches {
+		if len(l.matches) >= maxMatches || len(l.matches) > 0 && m.all >= maxAllMatches {
 			l.cut = true
 			if !slices.Contains(m.cut, pc.owner) {
 				m.cut = append(m.cut, pc.owner)
