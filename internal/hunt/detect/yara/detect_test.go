@@ -311,3 +311,46 @@ func TestTextsInOneLook(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstPlaceIsAlwaysKept has a string stand in so many places that no more are kept:
+// that another stands in the file, behind all of them, is seen all the same.
+func TestFirstPlaceIsAlwaysKept(t *testing.T) {
+	t.Parallel()
+	rules, _ := compiled(t, map[string]string{"a.yar": `
+rule Noisy { strings: $a = "ab" $b = "bc" $c = "cd" $d = "da" condition: #a + #b + #c + #d > 9000000 }
+rule Marker { strings: $m = "XMARKERX" condition: $m }
+`})
+	found, _ := looked(t, New(rules, Options{}), strings.Repeat("abcd", 1_000_500)+" XMARKERX")
+	if len(found) != 1 || found[0].Rule != "yara/Marker" {
+		t.Errorf("got %d findings, want that of the string behind four million others", len(found))
+	}
+}
+
+// TestWhatStandsInALog ranks a rule about files that matches a row of a log: anybody can
+// have it written there. A rule that says its own level is believed.
+func TestWhatStandsInALog(t *testing.T) {
+	t.Parallel()
+	rules, _ := compiled(t, map[string]string{"a.yar": `
+rule Tool : HKTL { strings: $a = "needle" condition: $a }
+rule Own { meta: postern_level = "used" strings: $a = "needle" condition: $a }
+`})
+	d := New(rules, Options{Logs: true, Level: func(Meta, *detect.File) (postern.Level, postern.Confidence) {
+		return postern.PostExploitation, postern.High
+	}})
+	for isLog, want := range map[bool]map[string]postern.Level{
+		false: {"yara/Tool": postern.PostExploitation, "yara/Own": postern.Used},
+		true:  {"yara/Tool": postern.Probed, "yara/Own": postern.Used},
+	} {
+		data := "a needle"
+		found, _, err := d.Look(&detect.File{Path: "u.log", Server: "u.log", Size: int64(len(data)), Log: isLog,
+			Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(data)), nil }})
+		if err != nil || len(found) != 2 {
+			t.Fatalf("log %v: %d findings, error %v", isLog, len(found), err)
+		}
+		for _, f := range found {
+			if f.Level != want[f.Rule] {
+				t.Errorf("%s, log %v: level %d, want %d", f.Rule, isLog, f.Level, want[f.Rule])
+			}
+		}
+	}
+}

@@ -299,6 +299,10 @@ func (d *Detector) finding(f *detect.File, r *rule) postern.Finding {
 		}
 	} else {
 		found.Level, found.Confidence = d.level(f, m)
+		// Anybody can write into a log what a rule about files looks for.
+		if _, own := levelOf(m); !own && f.Log {
+			found.Lower(postern.Probed, postern.Say("yara.in-log"))
+		}
 		found.Tags = append(found.Tags, m.Tags...)
 		found.CVE = cves(m)
 		found.Explain = append(found.Explain, postern.Say("yara.level", "file", m.File, "line", m.Line))
@@ -310,14 +314,20 @@ func (d *Detector) finding(f *detect.File, r *rule) postern.Finding {
 	return found
 }
 
+// levelOf gives the level that a rule says it has.
+func levelOf(m *Meta) (postern.Level, bool) {
+	l, err := postern.ParseLevel(strings.ToLower(m.Get(ownLevel)))
+	return l, err == nil
+}
+
 // level asks the rule itself, then the map.
 func (d *Detector) level(f *detect.File, m *Meta) (postern.Level, postern.Confidence) {
 	level, confidence := postern.Probed, postern.Low
 	if d.opt.Level != nil {
 		level, confidence = d.opt.Level(*m, f)
 	}
-	if l, err := postern.ParseLevel(strings.ToLower(m.Get(ownLevel))); err == nil {
-		level = l
+	if own, ok := levelOf(m); ok {
+		level = own
 	}
 	if c, err := postern.ParseConfidence(strings.ToLower(m.Get(ownConfidence))); err == nil {
 		confidence = c
