@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -340,12 +341,15 @@ func (e *Evidence) kindOf(f *File, head []byte, ra randomAccess) kind {
 	if k == noArchive && len(head) > 0 && (strings.EqualFold(path.Ext(f.Path), ".vhd") || strings.EqualFold(path.Ext(f.Path), ".aff4")) {
 		k, name = image, strings.ToUpper(path.Ext(f.Path)[1:]) // said at its end, or by no bytes of its own
 	}
-	switch {
-	case strings.EqualFold(path.Ext(f.Path), partExt):
-		if k != noArchive && k != image {
-			e.problem(f.Path, postern.Unsupported, postern.Say("source.part"))
+	if strings.EqualFold(path.Ext(f.Path), partExt) {
+		switch {
+		case k == noArchive:
+			return noArchive // a log that is numbered
+		case (k == zipFile || k == sevenZip) && !wholeArchive(k, head, ra):
+			e.problem(f.Path, postern.Unsupported, postern.Say("source.part")) // what is in it is hunted all the same
 		}
-		return noArchive
+	}
+	switch {
 	case k == noArchive:
 		// An empty file holds nothing back, and a file that the user named need not
 		// be an archive.
@@ -363,6 +367,23 @@ func (e *Evidence) kindOf(f *File, head []byte, ra randomAccess) kind {
 		return noArchive
 	}
 	return k
+}
+
+// wholeArchive says whether the end of an archive is in its file, as it is where all of it
+// went into the first part.
+func wholeArchive(k kind, head []byte, ra randomAccess) bool {
+	if ra == nil {
+		return false
+	}
+	if k == zipFile {
+		end, ok := findZipEnd(ra)
+		return ok && !end.split
+	}
+	if len(head) < 32 {
+		return false
+	}
+	behind, length := binary.LittleEndian.Uint64(head[12:]), binary.LittleEndian.Uint64(head[20:])
+	return behind < 1<<62 && length < 1<<62 && 32+behind+length <= uint64(ra.Size())
 }
 
 // read lists the members and gives what reads them, nil if nothing can be. rest

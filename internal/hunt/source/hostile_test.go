@@ -340,8 +340,11 @@ func TestBehindTheEnd(t *testing.T) {
 		{"zeros.tar", join(ta, make([]byte, 100_000)), "a.log", nil},
 		{"two.tgz", gzipOf(t, join(ta, tb)), "a.log b.log", nil},
 		{"parts.tgz", join(gzipOf(t, ta), gzipOf(t, tb)), "a.log b.log", nil},
-		{"x.7z.001", sevenOf([]entry{{"a.log", "aaa"}}, 0)[:60], "", []string{"unsupported part x.7z.001"}},
-		{"x.zip.001", a[:40], "", []string{"unsupported part x.zip.001"}},
+		{"x.7z.001", sevenOf([]entry{{"a.log", "aaa"}}, 0)[:60], "", []string{"truncated 7z-truncated x.7z.001", "unsupported part x.7z.001"}},
+		{"whole.7z.001", sevenOf([]entry{{"a.log", "aaa"}}, 0), "a.log", nil}, // all of it went into the first part
+		{"whole.zip.001", a, "a.log", nil},
+		{"x.zip.001", a[:40], "", []string{"truncated zip-no-directory x.zip.001", "unsupported part x.zip.001"}},
+		{"disk.001", join([]byte("KDMV"), make([]byte, 600)), "", []string{"unsupported disk-image disk.001"}},
 		{"exchange.log.001", []byte("a log that is numbered"), "", nil},
 	}
 	for _, test := range tests {
