@@ -305,6 +305,9 @@ func (h *hunt) scanOne(ctx context.Context, l *logFile, rules HostRules, c *coll
 		return
 	}
 	h.note(int(l.input), l.file.Path, result.Problems, err)
+	if l.guessed && slices.ContainsFunc(h.opt.Files, detect.WantsLogs) {
+		c.add(h.lookAgain(l, true)...)
+	}
 	if err != nil || h.lostAt(int(l.input), l.file.Path) {
 		c.lose()
 	}
@@ -341,12 +344,17 @@ func (h *hunt) confirm(l *logFile, head []byte) *parse.Format {
 
 // noLog lets the detectors of files look at what only had the name of a log.
 func (h *hunt) noLog(l *logFile, c *collector) {
-	_, where, _ := h.place(int(l.input), l.file.Path)
-	findings, _ := h.look(int(l.input), &detect.File{Path: l.file.Path, Server: where, Size: l.file.Size, ModTime: l.file.ModTime, Open: l.file.Open})
-	c.add(findings...)
+	c.add(h.lookAgain(l, false)...)
 	if h.lostAt(int(l.input), l.file.Path) {
 		c.lose()
 	}
+}
+
+// lookAgain lets the detectors of files look at what was taken for a log by its name alone.
+func (h *hunt) lookAgain(l *logFile, log bool) []postern.Finding {
+	_, where, _ := h.place(int(l.input), l.file.Path)
+	findings, _ := h.look(int(l.input), &detect.File{Path: l.file.Path, Server: where, Size: l.file.Size, ModTime: l.file.ModTime, Open: l.file.Open, Log: log})
+	return findings
 }
 
 // judge lets each host detector judge what it has read of the host.

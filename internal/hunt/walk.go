@@ -119,6 +119,9 @@ func (h *hunt) walk(ctx context.Context, input int, e Evidence) error {
 	})
 	close(files)
 	workers.Wait()
+	if w, ok := e.(interface{ Walked() }); ok {
+		w.Walked()
+	}
 	return errors.Join(err, h.sinkErr)
 }
 
@@ -149,7 +152,7 @@ func (h *hunt) visit(input int, f source.File, v *visitor) {
 	if isLog {
 		h.addLog(input, prefix, known, &l)
 		// What only begins like a log can be a page or a configuration all the same.
-		if df.Log = namedLog(f.Path) || l.records != nil && namedRecords(f.Path); df.Log && !slices.ContainsFunc(h.opt.Files, detect.WantsLogs) {
+		if df.Log = namedLog(f.Path) || l.records != nil && namedRecords(f.Path); df.Log && (l.guessed || !slices.ContainsFunc(h.opt.Files, detect.WantsLogs)) {
 			return
 		}
 	}
@@ -193,22 +196,26 @@ func (h *hunt) look(input int, df *detect.File) (findings []postern.Finding, par
 		if df.Log && !detect.WantsLogs(d) || !d.Wants(df) {
 			continue
 		}
-		found, problems, err := d.Look(df)
-		findings = append(findings, found...)
-		h.note(input, df.Path, problems, err)
+		h.guard(input, df.Path, func() {
+			found, problems, err := d.Look(df)
+			findings = append(findings, found...)
+			h.note(input, df.Path, problems, err)
+		})
 	}
 	for _, d := range h.opt.Hosts {
 		if df.Log || !d.Wants(df) {
 			continue
 		}
-		part, problems, err := d.Read(df)
-		if part != nil {
-			if parts == nil {
-				parts = make(map[string]any)
+		h.guard(input, df.Path, func() {
+			part, problems, err := d.Read(df)
+			if part != nil {
+				if parts == nil {
+					parts = make(map[string]any)
+				}
+				parts[d.Name()] = part
 			}
-			parts[d.Name()] = part
-		}
-		h.note(input, df.Path, problems, err)
+			h.note(input, df.Path, problems, err)
+		})
 	}
 	return findings, parts
 }

@@ -16,11 +16,7 @@ type diskFolder struct {
 
 // openFolder opens a folder by its path below root.
 func openFolder(root *os.Root, path string) (*diskFolder, error) {
-	sub, err := root.OpenRoot(path)
-	if err != nil {
-		return nil, err
-	}
-	return &diskFolder{root: sub}, nil
+	return (&diskFolder{root: root}).folder(path)
 }
 
 // folder opens a folder of the folder.

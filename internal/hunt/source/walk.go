@@ -109,6 +109,13 @@ func (e *Evidence) closeLater(dir *diskFolder) error {
 	return oldest.Close()
 }
 
+// Walked closes the folders behind the walk, when nothing waits to be looked at any more.
+func (e *Evidence) Walked() {
+	for range walkedOpen {
+		e.closeLater(nil)
+	}
+}
+
 // listed is an entry of a folder with what the system says of it.
 type listed struct {
 	name string
