@@ -41,7 +41,8 @@ type Loaded struct {
 
 	Copies int // how often the very same rule is there once more
 
-	id string // by which it is known in this run
+	id   string   // by which it is known in this run
+	also []string // files that hold copies of it
 }
 
 // Report says what was loaded, and what not and why.
@@ -266,14 +267,20 @@ func titleOf(src []byte) string {
 // resolve finds the rules that correlations name, and drops those that have lost one.
 func (l *loader) resolve() {
 	l.tell()
+	// What a correlation says is looked up once: from then on it has IDs, which can be
+	// the names that the rules of its own file give themselves.
+	n, left := namesOf(l.rules), (map[string]string)(nil)
 	for {
-		n := namesOf(l.rules)
 		before := len(l.rules)
 		l.rules = slices.DeleteFunc(l.rules, func(r Loaded) bool {
 			if r.Correlation == nil {
 				return false
 			}
-			dangling := r.Correlation.Resolve(n.seenBy(&r))
+			ids := left
+			if ids == nil {
+				ids = n.seenBy(&r)
+			}
+			dangling := r.Correlation.Resolve(ids)
 			if len(dangling) == 0 {
 				return false
 			}
@@ -283,6 +290,10 @@ func (l *loader) resolve() {
 		})
 		if len(l.rules) == before {
 			break
+		}
+		left = make(map[string]string, len(l.rules))
+		for i := range l.rules {
+			left[l.rules[i].id] = l.rules[i].id
 		}
 	}
 	l.renamed()

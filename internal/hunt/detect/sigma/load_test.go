@@ -1,6 +1,8 @@
 package sigma
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"testing/fstest"
 )
@@ -39,6 +41,41 @@ func TestBrokenAt(t *testing.T) {
 		_, err := readDocument([]byte(text))
 		if e, ok := err.(*Error); !ok || e.Line != want {
 			t.Errorf("%q: got %v, want line %d", text, err, want)
+		}
+	}
+}
+
+// TestCorrelationsKeepTheirRules has names that several rules go by. A correlation means
+// the rule of its own file, in a copy too; an id comes before a name; and a correlation
+// elsewhere that names nothing changes none of it.
+func TestCorrelationsKeepTheirRules(t *testing.T) {
+	t.Parallel()
+	rule := func(id, name string, event int) string {
+		return fmt.Sprintf("title: %s\nid: %s\nname: %s\nlogsource: {product: windows, service: security}\ndetection: {s: {EventID: %d}, condition: s}\n", id, id, name, event)
+	}
+	many := func(id, of string) string {
+		return "title: many\nid: " + id + "\ncorrelation:\n  type: event_count\n  rules: [" + of + "]\n  group-by: [Computer]\n  timespan: 1h\n  condition: {gte: 2}\n"
+	}
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"a copy":             {map[string]string{"a.yml": rule("aaa", "failed", 4625), "b.yml": rule("bbb", "failed", 4771), "c.yml": rule("bbb", "failed", 4771) + "---\n" + many("ccc", "failed")}, "bbb"},
+		"one that dangles":   {map[string]string{"a.yml": rule("logon", "fa", 4625), "b.yml": rule("logon", "fb", 4771) + "---\n" + many("ccc", "fa"), "d.yml": many("ddd", "nothere")}, "logon"},
+		"an id and a name":   {map[string]string{"a.yml": rule("aaa", "bbb", 4625), "b.yml": rule("bbb", "other", 4771), "c.yml": many("ccc", "bbb")}, "bbb"},
+		"that of its file":   {map[string]string{"a.yml": rule("aaa", "failed", 4625), "b.yml": rule("bbb", "failed", 4771) + "---\n" + many("ccc", "failed")}, "bbb"},
+		"that of some other": {map[string]string{"a.yml": rule("aaa", "failed", 4625), "c.yml": many("ccc", "failed")}, "aaa"},
+	} {
+		files := fstest.MapFS{}
+		for file, text := range c.files {
+			files[file] = &fstest.MapFile{Data: []byte(text)}
+		}
+		rules, report := Load([]Source{{FS: files, Path: "."}})
+		i := slices.IndexFunc(rules, func(r Loaded) bool { return r.Correlation != nil })
+		if i < 0 {
+			t.Errorf("%s: the correlation is not loaded: %+v", name, report)
+		} else if got := rules[i].Correlation.Rules; !slices.Equal(got, []string{c.want}) {
+			t.Errorf("%s: the correlation is about %q, want %q", name, got, c.want)
 		}
 	}
 }

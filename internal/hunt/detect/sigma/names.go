@@ -108,6 +108,7 @@ func (l *loader) uncopied(several map[string]bool) []Loaded {
 			if at, copied := seen[text]; copied {
 				had := &kept[at]
 				had.Copies++
+				had.also = append(append(had.also, r.File), r.also...)
 				l.report.Again = append(l.report.Again, Again{File: r.File, Line: r.Line + 1, Rule: r.title(), First: had.File, FirstLine: had.Line + 1})
 				continue
 			}
@@ -137,24 +138,33 @@ type naming struct {
 func namesOf(rules []Loaded) *naming {
 	n := &naming{all: make(map[string]string), own: make(map[string]map[string]string)}
 	for i := range rules {
-		r := &rules[i]
-		id, name := r.ids()
-		for _, called := range []string{r.id, id, name} {
-			if called == "" {
-				continue
-			}
-			if n.all[called] == "" {
-				n.all[called] = r.id
-			}
-			if n.own[r.File] == nil {
-				n.own[r.File] = make(map[string]string)
-			}
-			if n.own[r.File][called] == "" {
-				n.own[r.File][called] = r.id
-			}
-		}
+		id, _ := rules[i].ids()
+		n.add(&rules[i], rules[i].id)
+		n.add(&rules[i], id)
+	}
+	for i := range rules { // what is an id is no name
+		_, name := rules[i].ids()
+		n.add(&rules[i], name)
 	}
 	return n
+}
+
+// add makes a rule known by a name, in its file and in those that hold copies of it.
+func (n *naming) add(r *Loaded, called string) {
+	if called == "" {
+		return
+	}
+	if n.all[called] == "" {
+		n.all[called] = r.id
+	}
+	for _, file := range append([]string{r.File}, r.also...) {
+		if n.own[file] == nil {
+			n.own[file] = make(map[string]string)
+		}
+		if n.own[file][called] == "" {
+			n.own[file][called] = r.id
+		}
+	}
 }
 
 // seenBy gives the IDs by the names that a rule can use for others.
