@@ -14,6 +14,7 @@ import (
 	"postern/internal/hunt"
 	"postern/internal/hunt/detect"
 	detectall "postern/internal/hunt/detect/all"
+	"postern/internal/hunt/detect/eventlog"
 	"postern/internal/hunt/detect/yara"
 	"postern/internal/hunt/parse"
 	parseall "postern/internal/hunt/parse/all"
@@ -177,7 +178,7 @@ func (k *knowledge) detectors() ([]detect.FileDetector, []detect.HostDetector, e
 		}
 		if k.user.only {
 			rules, err := detectall.FileRules(known)
-			return rules, nil, err
+			return append(rules, eventlog.New()), nil, err // a log that cannot be read is one that no rule was asked about
 		}
 	}
 	products := make(map[string]bool)
