@@ -319,6 +319,12 @@ func TestBehindTheEnd(t *testing.T) {
 	commented := append(bytes.Clone(a[:len(a)-2]), byte(len(none)), 0)
 	elsewhere := bytes.Clone(none) // an empty directory where the true one is
 	binary.LittleEndian.PutUint32(elsewhere[16:], uint32(len(a)))
+	// A second directory that lists only the first of two members.
+	first := bytes.Index(longer, []byte("PK\x01\x02"))
+	listing := longer[first : first+bytes.Index(longer[first+4:], []byte("PK\x01\x02"))+4]
+	fewer := append([]byte("PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00"), make([]byte, 10)...)
+	binary.LittleEndian.PutUint32(fewer[12:], uint32(len(listing)))
+	binary.LittleEndian.PutUint32(fewer[16:], uint32(len(longer)))
 	ta, tb := tarOf(t, entry{"a.log", "aaa"}), tarOf(t, entry{"b.log", "bbb"})
 	unlisted := "malformed zip-unlisted "
 	tests := []struct {
@@ -332,6 +338,7 @@ func TestBehindTheEnd(t *testing.T) {
 		{"three.zip", join(a, longer, a), "a.log a.log~2 b.log c.log", []string{"malformed name-twice three.zip", unlisted + "three.zip"}},
 		{"comment.zip", join(commented, none), "a.log", []string{unlisted + "comment.zip"}},
 		{"second.zip", join(a, elsewhere), "a.log", []string{unlisted + "second.zip"}},
+		{"fewer.zip", join(longer, listing, fewer), "b.log c.log", []string{unlisted + "fewer.zip"}},
 		{"half.zip", join(a, noDirectory), "a.log b.log", []string{unlisted + "half.zip"}},
 		{"text.zip", join(a, []byte("a text behind it")), "a.log", nil},
 		{"program.zip", join([]byte("MZ and a program"), a), "a.log", nil},

@@ -72,11 +72,11 @@ func readZip(x *index, ra randomAccess) format {
 		x.e.problem(x.outer, postern.Unsupported, postern.Say("source.zip-split"))
 		return nil
 	case found:
-		list.directory(end)
+		whole := list.directory(end)
 		if list.seen == 0 && end.count > 0 {
 			list.all()
 		} else {
-			list.unlisted(end)
+			list.unlisted(end, whole)
 		}
 	default:
 		list.all()
@@ -173,6 +173,7 @@ type zipLister struct {
 
 	seen     int   // members and folders
 	first    int64 // where the first member of the directory begins, or the directory
+	last     int64 // where the last one ends at the earliest, 0 without any
 	locked   int   // encrypted, and no password opens them
 	oldNames int   // names in a code page that nobody says
 }
@@ -183,13 +184,16 @@ func (l *zipLister) all() {
 	l.x.e.problem(l.x.outer, postern.Truncated, postern.Say("source.zip-no-directory", "count", l.seen))
 }
 
-// unlisted lists what the directory leaves out before its first member and behind its
-// end, where somebody may have put one archive behind another, or a second end behind
+// unlisted lists what the directory leaves out before its first member, behind its last
+// and behind its end, where somebody may have put one archive behind another, or a second end behind
 // the first. What stands before a program that unpacks itself is no member.
-func (l *zipLister) unlisted(end zipDirEnd) {
+func (l *zipLister) unlisted(end zipDirEnd, whole bool) {
 	listed := l.seen
 	if l.first > 0 && l32(l.z.ra, 0) == zipLocal {
 		l.scan(0, l.first)
+	}
+	if at := l.next(l.last, -1); whole && l.last > 0 && at >= 0 && at < end.from && l32(l.z.ra, at) == zipLocal {
+		l.scan(at, end.from)
 	}
 	if at := l.next(end.behind, -1); at >= 0 {
 		l.scan(at, l.z.ra.Size())
@@ -199,8 +203,8 @@ func (l *zipLister) unlisted(end zipDirEnd) {
 	}
 }
 
-// directory lists by the central directory.
-func (l *zipLister) directory(end zipDirEnd) {
+// directory lists by the central directory. It is not whole if a bound stopped it.
+func (l *zipLister) directory(end zipDirEnd) (whole bool) {
 	l.first = end.from
 	r := bufio.NewReaderSize(io.NewSectionReader(l.z.ra, end.from, end.to-end.from), 64<<10)
 	var b [zipCentralLen]byte
@@ -227,14 +231,18 @@ func (l *zipLister) directory(end zipDirEnd) {
 		h.extras(extra, true)
 		h.offset += uint64(end.base)
 		l.first = int64(min(h.offset, uint64(l.first)))
+		if room := uint64(end.from); h.offset < room && h.packed < room-h.offset { // else it lies about its place
+			l.last = max(l.last, int64(h.offset+h.packed)+zipLocalLen+int64(len(name)))
+		}
 		if !l.add(&h) {
-			return
+			return false
 		}
 	}
 	// The count of old archives is only kept in 16 bits.
 	if uint64(l.seen) != end.count && uint16(l.seen) != uint16(end.count) {
 		l.x.e.problem(l.x.outer, postern.Malformed, postern.Say("source.zip-directory", "count", l.seen, "said", end.count))
 	}
+	return true
 }
 
 func readString(r io.Reader, n int) (string, bool) {
