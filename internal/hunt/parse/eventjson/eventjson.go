@@ -112,6 +112,10 @@ var system = map[string]string{
 	"message": "message",
 }
 
+// levels are the words that Winlogbeat has for a level, and what the log itself says. It
+// calls what is logged at any level, 0, information too.
+var levels = map[string]string{"critical": "1", "error": "2", "warning": "3", "information": "4", "verbose": "5"}
+
 // wrappers are the objects around the data in one form or another.
 var wrappers = []string{"winlog.event_data.", "winlog.user_data.", "event.eventdata.", "event.userdata.", "event_data.", "eventdata.", "userdata.", "data."}
 
@@ -226,6 +230,12 @@ func (o *object) take(path, v string) error {
 			o.at = at
 		}
 		return nil
+	}
+	if lower == "log.level" || lower == "winlog.level" {
+		level := postern.Field{Name: "Level", Value: levels[strings.ToLower(v)]}
+		if level.Value != "" && !slices.Contains(o.data, level) {
+			o.data = append(o.data, level)
+		}
 	}
 	name := local(path)
 	if isData(name) {

@@ -130,6 +130,26 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Winlogbeat writes the level as a word, in one place or another; rules ask for its number.
+func TestLevels(t *testing.T) {
+	t.Parallel()
+	for where, want := range map[string][]string{
+		`"log":{"level":"critical"}`: {"1"}, `"log":{"level":"error"}`: {"2"}, `"log.level":"Warning"`: {"3"}, `"log":{"level":"information"}`: {"4"},
+		`"log":{"level":"verbose"}`: {"5"}, `"winlog":{"level":"error"}`: {"2"}, `"log":{"level":"error"},"winlog":{"level":"Error"}`: {"2"},
+		`"log":{"level":"strange"}`: nil, `"level":{"log":"error"}`: nil,
+	} {
+		line := `{` + where + `,"winlog":{"channel":"x","event_id":1,"provider_name":"p"}}`
+		events, _ := scan(t, line, parse.RecordOptions{})
+		if len(events) != 1 || !slices.Equal(events[0].Values("Level"), want) {
+			t.Errorf("%s: want level %q in %+v", where, want, events)
+		}
+	}
+	events, _ := scan(t, `{"log":{"level":"error"},"winlog":{"channel":"x","event_id":1}}`, parse.RecordOptions{})
+	if len(events) != 1 || events[0].Get("log.level") != "error" {
+		t.Errorf("the word itself is lost: %+v", events)
+	}
+}
+
 // A first line that is longer than what a file is recognised by is enough if it says in
 // time what it is; a line that ends before its object is none.
 func TestLongFirstLine(t *testing.T) {
