@@ -52,10 +52,17 @@ func Kind() *parse.Records {
 	return &parse.Records{Name: Name, Recognise: Recognise, Server: server, Scan: Scan}
 }
 
-// known says whether an object is an event: it has an id and names a channel. What is
-// recorded by event tracing alone has no channel, which the log says, and a provider.
+// known says whether an object is an event: it has a number for an id and names a channel.
+// What is recorded by event tracing alone has no channel, which the log says, and a provider.
 func (o *object) known() bool {
-	return o.id != "" && (o.channel != "" || o.said && o.provider != "")
+	_, err := o.number()
+	return err == nil && (o.channel != "" || o.said && o.provider != "")
+}
+
+// number gives the id.
+func (o *object) number() (uint32, error) {
+	n, err := strconv.ParseUint(o.id, 10, 32)
+	return uint32(n), err
 }
 
 // Recognise says whether the first line is such an object. Of one that is longer than
@@ -433,20 +440,17 @@ func (f *file) lines(ctx context.Context, r io.Reader) error {
 // event books one line and hands it on if a rule may be about it.
 func (f *file) event(line []byte, at int64) {
 	o, err := read(line)
-	id, number := uint64(0), error(nil)
-	if err == nil {
-		id, number = strconv.ParseUint(o.id, 10, 32)
-	}
-	if err != nil || number != nil || !o.known() {
+	if err != nil || !o.known() {
 		if f.bad++; f.firstBad == 0 {
 			f.firstBad = f.line
 		}
 		return
 	}
+	id, _ := o.number()
 	ch := f.channel(o.channel)
 	f.book(ch, o.at)
 	if ch.Wants != nil {
-		if _, wanted := ch.Wants(uint32(id)); !wanted {
+		if _, wanted := ch.Wants(id); !wanted {
 			return
 		}
 	}
@@ -455,7 +459,7 @@ func (f *file) event(line []byte, at int64) {
 	}
 	ev := &postern.Event{Source: ch.Source, Time: o.at, Host: o.computer,
 		Place: postern.Place{Path: f.path, Line: f.line, Record: o.record, Offset: at}}
-	ev.Fields = append(ev.Fields, postern.Field{Name: "Provider_Name", Value: o.provider}, postern.Field{Name: "EventID", Value: strconv.FormatUint(id, 10)},
+	ev.Fields = append(ev.Fields, postern.Field{Name: "Provider_Name", Value: o.provider}, postern.Field{Name: "EventID", Value: strconv.FormatUint(uint64(id), 10)},
 		postern.Field{Name: "Channel", Value: o.channel}, postern.Field{Name: "Computer", Value: o.computer})
 	ev.Fields = append(ev.Fields, o.data...)
 	for i, name := range ch.Values[:min(len(ch.Values), len(o.unnamed))] {

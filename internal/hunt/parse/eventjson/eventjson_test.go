@@ -175,9 +175,13 @@ func TestNoChannel(t *testing.T) {
 	if dumped := `{"Event":{"System":{"Provider":{"#attributes":{"Name":"Microsoft-Windows-RPC"}},"EventID":6,"Channel":null}}}`; !Recognise([]byte(dumped)) {
 		t.Error("not recognised where there is no value for it")
 	}
-	for _, no := range []string{`{"channel":"","event_id":6}`, `{"provider":"hannel","event_id":6}`} {
-		if Recognise([]byte(no)) {
-			t.Errorf("%s is taken for an event", no)
+	for _, no := range []string{
+		`{"channel":"","event_id":6}`, `{"provider":"hannel","event_id":6}`,
+		`{"channel":"","provider":"stripe","event_id":"evt_1"}`, `{"channel":"web","event_id":"evt_1"}`, `{"channel":"web","event_id":4294967296}`,
+	} {
+		events, results := scan(t, no+"\n"+line, parse.RecordOptions{})
+		if Recognise([]byte(no)) || len(events) != 1 || len(results[0].Problems) != 1 {
+			t.Errorf("%s is taken for an event: %+v, results %+v", no, events, results)
 		}
 	}
 }
