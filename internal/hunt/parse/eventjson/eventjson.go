@@ -332,16 +332,17 @@ func instant(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// epoch reads seconds since 1970 and what there is of the next, to the nanosecond.
+// epoch reads seconds since 1970 and what there is of the next, to the nanosecond. From
+// 1973 to 2286 they have nine or ten digits; a date without signs between has eight, with
+// hour and minute twelve.
 func epoch(s string) (time.Time, bool) {
 	whole, part, _ := strings.Cut(s, ".")
 	seconds, err := strconv.ParseUint(whole, 10, 40)
-	if err != nil || len(part) > 9 {
+	if err != nil || len(whole) < 9 || len(whole) > 10 || len(part) > 9 {
 		return time.Time{}, false
 	}
 	nanos, err := strconv.ParseUint(part+"000000000"[len(part):], 10, 32)
-	at := time.Unix(int64(seconds), int64(nanos)).UTC()
-	return at, err == nil && at.Year() <= 9999
+	return time.Unix(int64(seconds), int64(nanos)).UTC(), err == nil
 }
 
 // said is the message of Exchange management, which many collectors keep in place of

@@ -106,7 +106,14 @@ func TestVelociraptor(t *testing.T) {
 	if len(events) != 1 || !events[0].Time.Equal(time.Date(2019, 2, 9, 17, 5, 24, 672758300, time.UTC)) || events[0].Get("SubjectUserName") != "test" || events[0].Place.Record != 33072 {
 		t.Errorf("events %+v", events)
 	}
-	for _, no := range []string{"", ".", "1e9", "-1", "99999999999999", "1.0000000001", "12:30"} {
+	for number, want := range map[string]time.Time{
+		"100000000": time.Date(1973, 3, 3, 9, 46, 40, 0, time.UTC), "1614754758": time.Date(2021, 3, 3, 6, 59, 18, 0, time.UTC), "9999999999.5": time.Date(2286, 11, 20, 17, 46, 39, 5e8, time.UTC),
+	} {
+		if at, ok := instant(number); !ok || !at.Equal(want) {
+			t.Errorf("%q is taken for %v, %v, want %v", number, at, ok, want)
+		}
+	}
+	for _, no := range []string{"", ".", "1e9", "-1", "99999999999999", "1.0000000001", "12:30", "20210303", "20210303.5", "202103030659", "1614754758.0000000001"} {
 		if at, ok := instant(no); ok {
 			t.Errorf("%q is taken for %v", no, at)
 		}
