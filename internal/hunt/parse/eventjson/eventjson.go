@@ -199,7 +199,7 @@ func (o *object) value(dec *json.Decoder, path string, depth int) error {
 		case system[strings.ToLower(path)] == "channel":
 			o.said = true
 		case isData(local(path)): // no value, which keeps its place
-			return o.place(len(o.unnamed), "")
+			o.place(len(o.unnamed), "")
 		}
 	}
 	return nil
@@ -247,13 +247,9 @@ func (o *object) take(path, v string) error {
 	name := local(path)
 	if isData(name) {
 		name = "Data"
-		if err := o.place(len(o.unnamed), v); err != nil {
-			return err
-		}
+		o.place(len(o.unnamed), v)
 	} else if n, ok := numbered(lower); ok {
-		if err := o.place(n-1, v); err != nil {
-			return err
-		}
+		o.place(n-1, v)
 		o.data = append(o.data, postern.Field{Name: "Data", Value: v})
 	}
 	o.data = append(o.data, postern.Field{Name: name, Value: v})
@@ -300,16 +296,16 @@ func numbered(lower string) (int, bool) {
 	return n, ok && err == nil && n > 0
 }
 
-// place keeps a value without a name at its place among them.
-func (o *object) place(at int, v string) error {
+// place keeps a value without a name at its place among them, but not beyond the bound:
+// nobody has a name for such a place.
+func (o *object) place(at int, v string) {
 	if at >= maxFields {
-		return errBound
+		return
 	}
 	for len(o.unnamed) <= at {
 		o.unnamed = append(o.unnamed, "")
 	}
 	o.unnamed[at] = v
-	return nil
 }
 
 func first(a, b string) string {

@@ -91,6 +91,15 @@ func TestPlaces(t *testing.T) {
 	if len(events) != 1 || events[0].Get("Cmdlet") != "" || events[0].Get("Parameters") != "-Mailbox a" || len(events[0].Values("Data")) != 1 {
 		t.Errorf("missing value: %+v", events)
 	}
+	// A place that no event has costs neither the record nor its other values.
+	for _, far := range []string{`"param9999":"x"`, `"param4097":"x"`, `"param99999999999999999999":"x"`, `"param4096":"x","Data":"y"`, `"Data":[` + strings.Repeat("null,", 5000) + `"x"]`} {
+		line := `{"winlog":{"channel":"MSExchange Management","event_id":1,"event_data":{"param1":"Get-App","param2":"-Mailbox a",` + far + `}}}`
+		name, _, _ := strings.Cut(far[1:], `"`)
+		events, _ = scan(t, line, parse.RecordOptions{Channel: channel})
+		if len(events) != 1 || events[0].Get("Cmdlet") != "Get-App" || events[0].Get("Parameters") != "-Mailbox a" || !slices.Contains(events[0].Values(name), "x") {
+			t.Errorf("%.40s: %+v", far, events)
+		}
+	}
 	// One value is not both, and the words have both.
 	events, _ = scan(t, `{"Channel":"MSExchange Management","EventID":1,"Data":"x","Message":"Cmdlet suceeded. Cmdlet Get-App, parameters -Mailbox a."}`, parse.RecordOptions{Channel: channel})
 	if len(events) != 1 || events[0].Get("Cmdlet") != "Get-App" || events[0].Get("Parameters") != "-Mailbox a" {
