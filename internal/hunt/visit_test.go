@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"postern"
 	"postern/internal/hunt/detect"
 	parseall "postern/internal/hunt/parse/all"
+	"postern/internal/hunt/source"
 )
 
 // TestFileOfUnknownSize hunts a page of every size about the bounds of what is read at
@@ -30,6 +32,74 @@ func TestFileOfUnknownSize(t *testing.T) {
 				t.Errorf("%s with a page of %d bytes: findings %q, want page; problems %v", name, size, got, r.problems)
 			}
 		}
+	}
+}
+
+// TestLongFirstEvent hunts events as JSON whose channel and id stand behind a value of any
+// length about the bounds of what is read at once, plain and packed.
+func TestLongFirstEvent(t *testing.T) {
+	t.Parallel()
+	const before, behind = `{"Event":{"EventData":{"ScriptBlockText":"`, `"},"System":{"Channel":"Security","Computer":"EX01","EventID":4104}}}`
+	const next = "\n" + `{"Event":{"System":{"Channel":"Security","Computer":"EX01","EventID":4688}}}` + "\n"
+	for _, size := range []int{200, headSize - 1, headSize, headSize + 1, 2 * headSize, smallFile - 1, smallFile, smallFile + 1, 2*smallFile - 1, 2 * smallFile, 3 * smallFile, wholeFile - 1} {
+		for _, first := range []string{"", "\xef\xbb\xbf"} {
+			log := first + before + strings.Repeat("a", size-len(first+before+behind)) + behind + next
+			var packed bytes.Buffer
+			w := gzip.NewWriter(&packed)
+			io.WriteString(w, log)
+			w.Close()
+			for name, content := range map[string]string{"x.json": log, "x.json.gz": packed.String()} {
+				opt := options()
+				opt.Records, opt.Progress = parseall.Records(), &Progress{}
+				r := run(t, opt, lay(t, map[string]string{name: content}))
+				if n := opt.Progress.Records.Load(); n != 2 || len(r.hosts) != 1 || r.hosts[0].Host != "EX01" {
+					t.Errorf("%s with a first event of %d bytes: %d events, want 2; hosts %+v; problems %v", name, size, n, r.hosts, r.problems)
+				}
+			}
+		}
+	}
+}
+
+// TestWhole asks that what is given of a file that is no log is its content, wherever its
+// first line ends.
+func TestWhole(t *testing.T) {
+	t.Parallel()
+	opt := options()
+	opt.Records = parseall.Records()
+	h := newHunt(opt, nil)
+	buf := make([]byte, smallFile+1)
+	pages := make(map[string]string)
+	for _, size := range []int{7, headSize - 1, headSize, headSize + 1, 2 * headSize, smallFile, smallFile + 1, 2 * smallFile, 2*smallFile + 2, wholeFile - 1, wholeFile, wholeFile + 1} {
+		for _, end := range []int{5, headSize + 3, smallFile + 3, wholeFile + 3} {
+			page := []byte("{" + strings.Repeat("page", wholeFile/4+1))[:size]
+			if end < size {
+				page[end] = '\n'
+			}
+			pages[fmt.Sprintf("%d-%d.aspx", size, end)] = string(page)
+		}
+	}
+	e, err := source.Open(t.Context(), lay(t, pages), source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	seen := 0
+	err = e.Walk(t.Context(), func(f source.File) error {
+		seen++
+		page := pages[f.Path]
+		for _, said := range []int64{f.Size, -1, f.Size + 1, f.Size - 1} {
+			f := f
+			f.Size = said
+			_, whole, isLog := h.recognise(f, &buf)
+			want := said == int64(len(page)) && len(page) <= wholeFile
+			if isLog || (whole != nil) != want || want && string(whole) != page {
+				t.Errorf("%s, said to have %d bytes: a log %v, %d bytes given", f.Path, said, isLog, len(whole))
+			}
+		}
+		return nil
+	})
+	if err != nil || seen != len(pages) {
+		t.Errorf("%d of %d pages, %v", seen, len(pages), err)
 	}
 }
 

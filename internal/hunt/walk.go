@@ -248,14 +248,32 @@ func (h *hunt) recognise(f source.File, buf *[]byte) (l logFile, whole []byte, i
 	if int64(n) == f.Size && n < len(head) {
 		whole = head[:n]
 	}
-	if records := parse.RecordsOf(head[:n], h.opt.Records); records != nil {
-		more, _ := io.ReadFull(r, (*buf)[n:smallFile+1]) // its first record lies behind two headers
-		return logFile{file: f, kin: &kin{records: records, server: records.Server((*buf)[:n+more])}}, whole, true
+	seen, records := n, parse.RecordsOf(head[:n], h.opt.Records)
+	if records == nil && n == headSize && parse.OpenObject(head[:n]) {
+		seen = readLine(r, buf, n)
+		head = (*buf)[:n]
+		records = parse.RecordsOf((*buf)[:seen], h.opt.Records)
+	}
+	if records != nil {
+		seen, _ = readOn(r, buf, seen, max(seen, smallFile+1)) // its first record lies behind two headers
+		return logFile{file: f, kin: &kin{records: records, server: records.Server((*buf)[:seen])}}, whole, true
 	}
 	if l, isLog = h.logOf(f, head[:n]); !isLog && whole == nil && n == headSize {
-		whole = rest(r, buf, n, f.Size)
+		whole = rest(r, buf, seen, f.Size)
 	}
 	return l, whole, isLog
+}
+
+// readLine reads on behind the first n bytes until the line ends, or the file, or what is
+// read whole, and says how much there is now. No reader takes a longer object.
+func readLine(r io.Reader, buf *[]byte, n int) int {
+	for n < wholeFile {
+		from, err := n, error(nil)
+		if n, err = readOn(r, buf, n, min(2*n, wholeFile)); err != nil || bytes.IndexByte((*buf)[from:n], '\n') >= 0 {
+			break
+		}
+	}
+	return n
 }
 
 // logOf says by its beginning whether a file is a log of rows.
@@ -281,17 +299,23 @@ func rest(r io.Reader, buf *[]byte, n int, size int64) []byte {
 	if size < int64(n) || size > wholeFile {
 		return nil
 	}
-	want := int(size) + 1 // one more tells that it has ended
+	n, err := readOn(r, buf, n, int(size)+1) // one more tells that it has ended
+	if n != int(size) || !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return (*buf)[:size]
+}
+
+// readOn reads behind the first n bytes, for which it makes room, until there are as many
+// as wanted, at most one more than wholeFile, and says how many there are.
+func readOn(r io.Reader, buf *[]byte, n, want int) (int, error) {
 	if want > len(*buf) {
 		grown := make([]byte, min(max(want, 2*len(*buf)), wholeFile+1))
 		copy(grown, (*buf)[:n])
 		*buf = grown
 	}
 	more, err := io.ReadFull(r, (*buf)[n:want])
-	if n+more != int(size) || !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil
-	}
-	return (*buf)[:size]
+	return n + more, err
 }
 
 func (h *hunt) place(input int, path string) (prefix, where string, known bool) {

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"strings"
@@ -63,6 +64,13 @@ func RecordsOf(head []byte, kinds []*Records) *Records {
 		}
 	}
 	return nil
+}
+
+// OpenObject says whether a file begins with an object of JSON in a line that is longer
+// than its head. More has to be read then to recognise it: channel and id of an event may
+// stand behind a long value.
+func OpenObject(head []byte) bool {
+	return bytes.HasPrefix(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), []byte{'{'}) && bytes.IndexByte(head, '\n') < 0
 }
 
 // OnlyText says of a literal, in lower case, that it can stand in nothing but text:
