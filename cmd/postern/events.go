@@ -91,10 +91,16 @@ func (a *app) eventsOf(ctx context.Context, f source.File, formats []*parse.Form
 	}
 	head := make([]byte, 16<<10)
 	n, _ := io.ReadFull(r, head)
+	head = head[:n]
+	records := parse.RecordsOf(head, parseall.Records())
+	if records == nil && parse.OpenObject(head) {
+		more, _ := io.ReadAll(io.LimitReader(r, 1<<20)) // no reader takes a longer object
+		head = append(head, more...)
+		records = parse.RecordsOf(head, parseall.Records())
+	}
 	r.Close()
-	records := parse.RecordsOf(head[:n], parseall.Records())
-	format, _ := parse.Recognise(head[:n], f.Path, formats, nil)
-	scanner := format == nil && msert.Recognise(head[:n])
+	format, _ := parse.Recognise(head, f.Path, formats, nil)
+	scanner := format == nil && msert.Recognise(head)
 	if records == nil && format == nil && !scanner && evtx.Named(f.Path) {
 		records = evtx.Kind() // what its beginning does not tell, its chunks may
 	}
