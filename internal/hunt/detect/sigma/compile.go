@@ -370,15 +370,22 @@ func notYAML(err error) *Error {
 	return malformed(line, postern.Say(key), "not a readable rule: %s", detail)
 }
 
-// maxLocated bounds what is read again to find a line, as that costs the square of the size.
-const maxLocated = 8 << 20
+// maxLocated bounds what of a document is read again to find a line, as that costs the
+// square of the size, and a folder may have thousands that are broken.
+const maxLocated = 256 << 10
 
 // brokenAt gives the line at which a document stops being readable: the first behind the
 // longest beginning of it that is. The library often tells where the map began that the
-// line is in, or no line at all.
+// line is in, or no line at all; its line is taken where the search would cost too much.
 func brokenAt(src []byte, otherwise int) int {
 	lines := bytes.SplitAfter(src, []byte("\n"))
-	read, end := 0, len(src)
+	seen := &lineReader{lines: lines}
+	_ = decodeNode(yaml.NewDecoder(seen), new(yaml.Node))
+	lines = lines[:seen.begun] // what is behind was not needed for the error
+	read, end := 0, 0
+	for _, line := range lines {
+		end += len(line)
+	}
 	for n := len(lines); n > 0; n-- {
 		if end -= len(lines[n-1]); len(lines[n-1]) == 0 {
 			continue
@@ -392,6 +399,26 @@ func brokenAt(src []byte, otherwise int) int {
 		}
 	}
 	return otherwise
+}
+
+// lineReader gives at most one line at a time, so that it knows how many were asked for.
+type lineReader struct {
+	lines [][]byte
+	begun int
+	rest  []byte // of the line that was begun last
+}
+
+func (r *lineReader) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		if r.begun == len(r.lines) {
+			return 0, io.EOF
+		}
+		r.rest = r.lines[r.begun]
+		r.begun++
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
 }
 
 func newRule(p *sigmago.Rule) *Rule {

@@ -3,6 +3,7 @@ package sigma
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -77,5 +78,22 @@ func TestCorrelationsKeepTheirRules(t *testing.T) {
 		} else if got := rules[i].Correlation.Rules; !slices.Equal(got, []string{c.want}) {
 			t.Errorf("%s: the correlation is about %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// The line is found in a long document too, without reading most of it many times.
+func TestBrokenAtInLong(t *testing.T) {
+	t.Parallel()
+	const before = 900
+	var text strings.Builder
+	for i := range 2 * before {
+		if i == before {
+			text.WriteString("z: [b\n")
+		}
+		fmt.Fprintf(&text, "selection%d: {f: value}\n", i)
+	}
+	_, err := readDocument([]byte(text.String()))
+	if e, ok := err.(*Error); !ok || e.Line != before+1 {
+		t.Errorf("got %v, want line %d", err, before+1)
 	}
 }
