@@ -392,7 +392,13 @@ func (a *app) rulesTest(ctx context.Context, args []string) error {
 		return err
 	}
 	found := &matches{}
-	found.problems = append(found.problems, left...)
+	for _, p := range left {
+		if p.What == postern.Malformed {
+			found.remarks = append(found.remarks, p)
+		} else {
+			found.problems = append(found.problems, p)
+		}
+	}
 	if err := hunt.Run(ctx, inputs, opt, found); err != nil {
 		return err
 	}
@@ -401,6 +407,7 @@ func (a *app) rulesTest(ctx context.Context, args []string) error {
 
 // matches gathers what a test finds.
 type matches struct {
+	remarks  []postern.Problem // what is not understood of rules, which are asked all the same
 	findings []postern.Finding
 	problems []postern.Problem
 	status   postern.Status
@@ -437,7 +444,7 @@ func (a *app) matches(m *matches) error {
 			fmt.Fprintf(&b, "    %s  %s\n", report.Visible(at), report.Visible(report.Cut(e.Excerpt, maxExcerpt)))
 		}
 	}
-	for _, p := range m.problems {
+	for _, p := range slices.Concat(m.remarks, m.problems) {
 		fmt.Fprintf(&b, "%s: %s\n", report.Visible(p.Path), report.Visible(a.words.Say(p.Detail)))
 	}
 	fmt.Fprintln(&b, a.words.T("cmd.rules.matches", "count", len(m.findings)))
