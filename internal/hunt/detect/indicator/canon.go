@@ -1,6 +1,7 @@
 package indicator
 
 import (
+	"bytes"
 	"encoding/hex"
 	"net/netip"
 	"net/url"
@@ -31,7 +32,9 @@ func appendKey(dst []byte, k kind, v string) ([]byte, bool) {
 		p := serverPath(v)
 		return append(dst, p...), strings.Trim(p, "/") != ""
 	case kindURL:
-		return appendURL(dst, v)
+		key, ok := appendURL(dst, v)
+		host, _, _ := bytes.Cut(key[len(dst):], []byte{'/'})
+		return key, ok && isASCII(host)
 	case kindAddress:
 		return appendAddress(dst, v)
 	case kindAgent:
@@ -65,18 +68,30 @@ func appendLower[T text](dst []byte, v T) []byte {
 	return dst
 }
 
-// asked is a name in the form in which it is asked of the DNS and of servers, whose logs
-// have it so: with other letters than those of ASCII it is written with them.
+// asked is a name, with or without port, in the form in which it is asked of the DNS and
+// of servers, whose logs have it so: with other letters than those of ASCII it is written
+// with them. A name that has no such form stays as it is.
 func asked(name string) string {
-	for i := range len(name) {
-		if name[i] >= 0x80 {
-			if ascii, err := idna.Lookup.ToASCII(name); err == nil {
-				return ascii
-			}
-			break
-		}
+	if isASCII(name) {
+		return name
+	}
+	host, port := name, ""
+	if i := strings.LastIndexByte(name, ':'); i >= 0 {
+		host, port = name[:i], name[i:]
+	}
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+		return ascii + port
 	}
 	return name
+}
+
+func isASCII[T text](s T) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // appendAgent gives an agent the form that HttpProxy (two blanks for a comma), IIS
@@ -182,8 +197,10 @@ func appendURL(dst []byte, v string) ([]byte, bool) {
 			rest = "/" + rest
 		}
 		v = asked(host) + rest
-	} else if !strings.Contains(v, "/") || strings.ContainsAny(v, " \t") {
+	} else if host, _, ok := strings.Cut(v, "/"); !ok || strings.ContainsAny(v, " \t") {
 		return dst, false
+	} else if !isASCII(host) { // a host without a scheme
+		v = asked(host) + v[len(host):]
 	}
 	if strings.Contains(v, "%") {
 		if s, err := url.PathUnescape(v); err == nil {
@@ -226,7 +243,7 @@ func serverPath(v string) string {
 	return p
 }
 
-// isDomain says whether a name can be one of a host on the internet.
+// isDomain says whether a name, as it is asked, can be one of a host on the internet.
 func isDomain(s string) bool {
 	if len(s) > 253 || !strings.Contains(s, ".") {
 		return false
@@ -243,7 +260,7 @@ func isDomain(s string) bool {
 			if label++; label > 63 {
 				return false
 			}
-		case c|0x20 >= 'a' && c|0x20 <= 'z', c >= 0x80:
+		case c|0x20 >= 'a' && c|0x20 <= 'z':
 			letters = true
 			if label++; label > 63 {
 				return false

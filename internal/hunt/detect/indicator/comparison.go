@@ -74,8 +74,10 @@ func (c Condition) asked(op operator, not bool) (Condition, *refused) {
 			return c, refuse("indicator.why.expression", "what", cut(c.Value, 80))
 		}
 		t.re = re
-	} else if t.text = comparable0(c.Kind, c.Value); strings.Trim(t.text, "%_/") == "" && op != equals {
+	} else if t.text = comparable0(c.Kind, c.Value, op); strings.Trim(t.text, "%_/") == "" && op != equals {
 		return c, refuse("indicator.why.anything", "what", cut(c.Value, 80))
+	} else if !askable(c.Kind, t.text, op) {
+		return c, refuse("indicator.why.letters", "what", cut(c.Value, 80))
 	}
 	c.test = t
 	return c, nil
@@ -83,7 +85,7 @@ func (c Condition) asked(op operator, not bool) (Condition, *refused) {
 
 // comparable0 brings a text with wildcards, or a part of one, into the form in which
 // values of a kind are compared.
-func comparable0(k postern.IndicatorKind, v string) string {
+func comparable0(k postern.IndicatorKind, v string, op operator) string {
 	switch k {
 	case postern.IndicatorPath:
 		return strings.TrimSuffix(serverPath(v), "/")
@@ -91,13 +93,55 @@ func comparable0(k postern.IndicatorKind, v string) string {
 		return string(appendAgent(nil, v))
 	case postern.IndicatorURL:
 		v = string(appendLower(nil, v))
-		_, rest, scheme := strings.Cut(v, "://")
-		if scheme {
-			return rest
+		if _, rest, scheme := strings.Cut(v, "://"); scheme {
+			v = rest
+		}
+		if host, whole := hostIn(v, op); whole {
+			v = askedLabels(host) + v[len(host):]
+		}
+		return v
+	case postern.IndicatorDomain:
+		if v = strings.ToLower(v); op == equals || op == like {
+			v = askedLabels(v)
 		}
 		return v
 	}
 	return strings.ToLower(v)
+}
+
+// hostIn gives what of a URL's text with wildcards, or of a part of one, is of its host
+// for sure, and whether that is all of the host.
+func hostIn(text string, op operator) (host string, whole bool) {
+	if op == contains || op == ending {
+		return "", false
+	}
+	if host, _, whole = strings.Cut(text, "/"); !whole && op == like {
+		host = host[:strings.IndexAny(host+"%", "%_")]
+	}
+	return host, whole
+}
+
+// askable says whether there can be a value that the text holds of: names of hosts have
+// no letters but those of ASCII.
+func askable(k postern.IndicatorKind, text string, op operator) bool {
+	switch k {
+	case postern.IndicatorDomain:
+		return isASCII(text)
+	case postern.IndicatorURL:
+		host, _ := hostIn(text, op)
+		return isASCII(host)
+	}
+	return true
+}
+
+// askedLabels is asked of a name of which labels have wildcards: those are parts of
+// labels, which have no form of their own, and stay as they are.
+func askedLabels(name string) string {
+	labels := strings.Split(name, ".")
+	for i := range labels {
+		labels[i] = asked(labels[i])
+	}
+	return strings.Join(labels, ".")
 }
 
 // holds says whether a value, in the form in which its kind is compared, passes.

@@ -29,6 +29,7 @@ func TestComparisons(t *testing.T) {
 	const owa, dll = "frontend/httpproxy/owa/auth/outlooken.aspx", "windows/temp/a.dll"
 	fields := func(pairs ...string) []string { return pairs }
 	visit := fields("cs-host", "mail.evil.example", "UrlPath", "/a/x.aspx", "c-ip", "192.0.2.7", "cs(User-Agent)", "Mozilla/5.0+(Evil)")
+	umlaut := fields("cs-host", "mail.xn--mnchen-3ya.example", "UrlPath", "/a/x.aspx", "c-ip", "192.0.2.7")
 	for _, c := range []struct {
 		feed  string
 		files []string // of owa and dll, those that hold
@@ -59,6 +60,12 @@ func TestComparisons(t *testing.T) {
 		{feed: stixFeed(`[domain-name:value = 'evil.example' AND ipv4-addr:value != '192.0.2.8']`), row: visit, found: true},
 		{feed: stixFeed(`[domain-name:value = 'evil.example' AND ipv4-addr:value != '192.0.2.7']`), row: visit},
 		{feed: stixFeed(`[ipv4-addr:value = '192.0.2.7' AND domain-name:value != 'mail.evil.example']`), row: visit},
+		{feed: stixFeed(`[domain-name:value LIKE '%.MÜnchen.example']`), row: umlaut, found: true},
+		{feed: stixFeed(`[domain-name:value LIKE '%.münster.example']`), row: umlaut},
+		{feed: stixFeed(`[url:value LIKE 'http://mail.münchen.example/a/%']`), row: umlaut, found: true},
+		{feed: stixFeed(`[url:value LIKE 'http://mail.münchen.example/b/%']`), row: umlaut},
+		{feed: stixFeed(`[ipv4-addr:value = '192.0.2.7' AND domain-name:value != 'mail.münchen.example']`), row: umlaut},
+		{feed: stixFeed(`[ipv4-addr:value = '192.0.2.7' AND domain-name:value != 'mail.münster.example']`), row: umlaut, found: true},
 		{feed: openIOCFeed("FileItem/FileName", "contains", "outlook"), files: fields(owa)},
 		{feed: openIOCFeed("FileItem/FullPath", "contains", `\owa\auth\`), files: fields(owa)},
 		{feed: openIOCFeed("FileItem/FileName", "starts-with", "a."), files: fields(dll)},
@@ -115,6 +122,10 @@ func TestComparisonsRefused(t *testing.T) {
 		"[file:name != 'a.exe']":                                             "indicator.why.only-not",
 		"[url:value MATCHES 'evil']":                                         "indicator.why.every-row",
 		"[url:value LIKE '%/evil']":                                          "indicator.why.every-row",
+		"[domain-name:value LIKE '%münchen.example']":                        "indicator.why.letters",
+		"[domain-name:value LIKE 'www.m_ünchen.example']":                    "indicator.why.letters",
+		"[url:value LIKE 'http://mün%']":                                     "indicator.why.letters",
+		"[url:value LIKE 'http://mün%.example/a']":                           "indicator.why.letters",
 		"[domain-name:value LIKE 'evil%']":                                   "indicator.why.every-row",
 	} {
 		all, r := parsePattern(pattern)

@@ -99,8 +99,12 @@ func TestFeeds(t *testing.T) {
 			said: []string{"bad-row 2", "bad-row 4", "bad-row 8", "unknown-kind 9 lines\" and more", "unknown-kind 13 mutex", "bad-row 14", "unknown-kind 17 mutex"}},
 		{name: "a kind without a value", format: "csv", feed: "type,value,comment\nip,192.0.2.1,x\nip,,no address\n,,\nip\n",
 			want: []string{"address 192.0.2.1 (x)"}, said: []string{"bad-value 3 address", "bad-value 5 address"}},
-		{name: "other letters than those of ASCII", format: "csv", feed: "type,value,comment\nfilename,R\u00c9SUM\u00c9.aspx,\ndomain,*.M\u00fcnchen.example,\nurl,http://m\u00fcnchen.example/\u00e4,\n",
-			want: []string{"domain xn--mnchen-3ya.example", "file-name r\u00e9sum\u00e9.aspx", "url xn--mnchen-3ya.example/\u00e4"}},
+		{name: "other letters than those of ASCII", format: "csv", feed: "type,value,comment\nfilename,R\u00c9SUM\u00c9.aspx,\ndomain,*.M\u00fcnchen.example,\nurl,http://m\u00fcnchen.example/\u00e4,\nurl,http://m\u00fcnchen.example:8080/a,\nurl,m\u00fcnchen.example/b,\n" +
+			"domain,m\u00fcn_chen.example,\nurl,http://m\u00fcn_chen.example/a,\n",
+			want: []string{"domain xn--mnchen-3ya.example", "file-name r\u00e9sum\u00e9.aspx", "url xn--mnchen-3ya.example/b", "url xn--mnchen-3ya.example/\u00e4", "url xn--mnchen-3ya.example:8080/a"},
+			said: []string{"bad-value 7 domain", "bad-value 8 url"}},
+		{name: "other letters than those of ASCII, in lines", format: "list", feed: "m\u00fcnchen.example\nm\u00fcnchen.example/a\nm\u00fcn_chen.example\n",
+			want: []string{"domain xn--mnchen-3ya.example", "url xn--mnchen-3ya.example/a"}, said: []string{"unknown-form 3"}},
 		{name: "a pack's file", format: "csv", feed: "value,place,note,source,first_seen\nbob.aspx,owa/auth,,MSTIC,\n",
 			want: []string{"file-name bob.aspx in owa/auth"}},
 		{name: "STIX", format: "stix", feed: `{"type":"bundle","objects":[

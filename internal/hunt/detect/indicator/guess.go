@@ -92,7 +92,7 @@ func Guess(v string) (postern.IndicatorKind, bool) {
 	if !isPath && fileEndings[ending] && strings.Count(host, ".") == 1 {
 		return postern.IndicatorFileName, true
 	}
-	if isDomain(strings.TrimSuffix(host, ".")) {
+	if name := asked(strings.TrimSuffix(host, ".")); isDomain(name) {
 		if _, known := publicsuffix.PublicSuffix(strings.ToLower(host)); known || privateEndings[ending] {
 			if isPath && rest != "" {
 				return postern.IndicatorURL, true
